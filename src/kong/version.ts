@@ -1,0 +1,12 @@
+/** A Kong Gateway version as it travels in `node_version` and names a folder of the store. */
+
+/** `major.minor.patch`, an optional 4th number (Enterprise) and an optional suffix: `3.9.1`, `3.4.3.5`, `3.9.1-enterprise-edition`. */
+export type KongVersion = string & { readonly __brand: "KongVersion" };
+
+/** Kong/kong@3.9.1 kong/clustering/compat/init.lua reads `^(\d+)\.(\d+)\.\d+` and ignores the rest. */
+const PATTERN = /^\d{1,3}\.\d{1,3}\.\d{1,3}(\.\d{1,5})?(-[A-Za-z0-9.-]{1,64})?$/;
+
+/** Undefined if `text` is not a full version: the control plane demands three numbers. */
+export function parseKongVersion(text: string): KongVersion | undefined {
+  return PATTERN.test(text) ? (text as KongVersion) : undefined;
+}

@@ -1,0 +1,33 @@
+/** A saved config: the exact bytes of Kong's `config_table`, and what is known about them. */
+
+import type { KongVersion } from "../kong/version.ts";
+
+export interface SnapshotMetadata {
+  /** Kong version the config is for, as the exporter declared it. */
+  readonly kongVersion: KongVersion;
+  /** Kong's own hash of the config, as the control plane gave it; undefined where none came. */
+  readonly configHash: string | undefined;
+  /** Kong's hashes by part (`routes`, `services`, ...), as given; empty where none came. */
+  readonly hashes: Readonly<Record<string, string>>;
+  /** Whether Kong's hash was recomputed from the bytes: equal, different, or not tried. */
+  readonly hashMatch: "true" | "false" | "unchecked";
+  /** Lower-case hex SHA-256 of the bytes. */
+  readonly sha256: string;
+  /** Length of the bytes. */
+  readonly bytes: number;
+  /** When the control plane made the payload, by its own clock: seconds since 1970; undefined where it did not say. */
+  readonly controlPlaneTimestamp: number | undefined;
+  /** When the exporter took it, by the exporter's clock. */
+  readonly exportedAt: Date;
+  /** Node id of the exporter that saved it. */
+  readonly exporterId: string;
+  /** Grows with every change of exporter; a lower one never replaces a higher one. 0 before any election. */
+  readonly fencingToken: number;
+}
+
+export interface Snapshot {
+  /** Kong's declarative configuration, JSON, byte for byte as the control plane sent it. */
+  readonly config: Uint8Array;
+  /** Undefined where the object carries none, e.g. after a copy by hand. */
+  readonly metadata: SnapshotMetadata | undefined;
+}
