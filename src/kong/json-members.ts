@@ -1,0 +1,192 @@
+/** Finds the members of a JSON object by their byte offsets, so that a value can be kept exactly as it was sent. */
+
+/** One member of the outermost object: its value is `json.subarray(start, end)`, without surrounding white space. */
+export interface JsonMember {
+  readonly key: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Not one JSON object by RFC 8259. `offset` is the byte at which reading stopped. */
+export class JsonSyntaxError extends Error {
+  readonly offset: number;
+
+  constructor(what: string, offset: number) {
+    super(`${what} at byte ${offset}`);
+    this.name = "JsonSyntaxError";
+    this.offset = offset;
+  }
+}
+
+/** Deepest nesting accepted, as Kong's own parser: lua-cjson's decode_max_depth, https://github.com/openresty/lua-cjson */
+const MAX_DEPTH = 1000;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const MINUS = 0x2d;
+const PLUS = 0x2b;
+const DOT = 0x2e;
+const ZERO = 0x30;
+const NINE = 0x39;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+/** `"`, `\`, `/`, b, f, n, r, t; `\u` is handled apart. */
+const SIMPLE_ESCAPES: ReadonlySet<number> = new Set(Buffer.from('"\\/bfnrt'));
+const LITERALS: ReadonlyMap<number, Uint8Array> = new Map(
+  ["true", "false", "null"].map((text) => [text.charCodeAt(0), Buffer.from(text)]),
+);
+
+/**
+ * Members of the one object that `json` consists of, in the order they stand. The whole text is
+ * checked against RFC 8259, nested values included, except that bytes above 0x7f inside strings are
+ * taken as they are: Kong does not validate UTF-8. A key that occurs twice is listed twice (a parser
+ * takes the last). Throws JsonSyntaxError.
+ */
+export function jsonMembers(json: Uint8Array): readonly JsonMember[] {
+  const members: JsonMember[] = [];
+  let position = skipSpace(json, 0);
+  if (json[position] !== OPEN_BRACE) throw new JsonSyntaxError("expected {", position);
+  position = skipSpace(json, position + 1);
+  if (json[position] !== CLOSE_BRACE) {
+    for (;;) {
+      const keyStart = position;
+      const keyEnd = endOfString(json, keyStart);
+      const start = skipSpace(json, afterColon(json, keyEnd));
+      const end = endOfValue(json, start);
+      members.push({ key: decodeString(json, keyStart, keyEnd), start, end });
+      position = skipSpace(json, end);
+      if (json[position] === CLOSE_BRACE) break;
+      if (json[position] !== COMMA) throw new JsonSyntaxError("expected , or }", position);
+      position = skipSpace(json, position + 1);
+    }
+  }
+  position = skipSpace(json, position + 1);
+  if (position !== json.length)
+    throw new JsonSyntaxError("unexpected text after the object", position);
+  return members;
+}
+
+/** Offset behind the value that starts at `start`. A stack instead of recursion: the depth comes from the wire. */
+function endOfValue(json: Uint8Array, start: number): number {
+  const closers: number[] = [];
+  let position = start;
+  for (;;) {
+    const first = json[position];
+    if (first === OPEN_BRACE || first === OPEN_BRACKET) {
+      const closer = first === OPEN_BRACE ? CLOSE_BRACE : CLOSE_BRACKET;
+      if (closers.push(closer) >= MAX_DEPTH) {
+        throw new JsonSyntaxError(`nested deeper than ${MAX_DEPTH} levels`, position);
+      }
+      position = skipSpace(json, position + 1);
+      if (json[position] !== closer) {
+        if (closer === CLOSE_BRACE) position = afterKey(json, position);
+        continue;
+      }
+    } else {
+      position = endOfScalar(json, position);
+    }
+    // Here a scalar has ended, or `position` stands on the closer of an empty container.
+    for (;;) {
+      const closer = closers.at(-1);
+      if (closer === undefined) return position;
+      position = skipSpace(json, position);
+      if (json[position] === closer) {
+        closers.pop();
+        position += 1;
+        continue;
+      }
+      if (json[position] !== COMMA) {
+        throw new JsonSyntaxError(`expected , or ${String.fromCharCode(closer)}`, position);
+      }
+      position = skipSpace(json, position + 1);
+      if (closer === CLOSE_BRACE) position = afterKey(json, position);
+      break;
+    }
+  }
+}
+
+function endOfScalar(json: Uint8Array, start: number): number {
+  const first = json[start];
+  if (first === QUOTE) return endOfString(json, start);
+  const literal = first === undefined ? undefined : LITERALS.get(first);
+  if (literal === undefined) return endOfNumber(json, start);
+  for (let index = 1; index < literal.length; index += 1) {
+    if (json[start + index] !== literal[index]) {
+      throw new JsonSyntaxError("unexpected token", start + index);
+    }
+  }
+  return start + literal.length;
+}
+
+function endOfString(json: Uint8Array, start: number): number {
+  if (json[start] !== QUOTE) throw new JsonSyntaxError('expected "', start);
+  let position = start + 1;
+  for (;;) {
+    const byte = json[position];
+    if (byte === undefined) throw new JsonSyntaxError("unterminated string", position);
+    if (byte === QUOTE) return position + 1;
+    if (byte < 0x20) throw new JsonSyntaxError("control character in a string", position);
+    position = byte === BACKSLASH ? endOfEscape(json, position + 1) : position + 1;
+  }
+}
+
+function endOfEscape(json: Uint8Array, start: number): number {
+  const byte = json[start];
+  if (byte !== undefined && SIMPLE_ESCAPES.has(byte)) return start + 1;
+  const isUnicode =
+    byte === 0x75 &&
+    /^[0-9a-fA-F]{4}$/.test(Buffer.from(json.subarray(start + 1, start + 5)).toString("latin1"));
+  if (!isUnicode) throw new JsonSyntaxError("bad escape", start);
+  return start + 5;
+}
+
+function endOfNumber(json: Uint8Array, start: number): number {
+  let position = json[start] === MINUS ? start + 1 : start;
+  position = json[position] === ZERO ? position + 1 : endOfDigits(json, position);
+  if (json[position] === DOT) position = endOfDigits(json, position + 1);
+  if (json[position] === 0x65 || json[position] === 0x45) {
+    const sign = json[position + 1];
+    position = endOfDigits(json, position + (sign === PLUS || sign === MINUS ? 2 : 1));
+  }
+  return position;
+}
+
+function endOfDigits(json: Uint8Array, start: number): number {
+  let position = start;
+  for (;;) {
+    const byte = json[position];
+    if (byte === undefined || byte < ZERO || byte > NINE) break;
+    position += 1;
+  }
+  if (position === start) throw new JsonSyntaxError("unexpected token", start);
+  return position;
+}
+
+/** Offset of the value behind the key that starts at `start`. */
+function afterKey(json: Uint8Array, start: number): number {
+  return skipSpace(json, afterColon(json, endOfString(json, start)));
+}
+
+function afterColon(json: Uint8Array, start: number): number {
+  const position = skipSpace(json, start);
+  if (json[position] !== COLON) throw new JsonSyntaxError("expected :", position);
+  return position + 1;
+}
+
+function skipSpace(json: Uint8Array, start: number): number {
+  let position = start;
+  for (;;) {
+    const byte = json[position];
+    if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return position;
+    position += 1;
+  }
+}
+
+function decodeString(json: Uint8Array, start: number, end: number): string {
+  const text: unknown = JSON.parse(Buffer.from(json.subarray(start, end)).toString("utf8"));
+  return String(text);
+}
