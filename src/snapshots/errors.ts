@@ -1,0 +1,25 @@
+/** Why a snapshot cannot be used. */
+
+import { type ErrorDetails, ServiceError } from "../core/errors.ts";
+
+/**
+ * - `SNAPSHOT_MISSING`: nothing is saved for this Kong version. Start an exporter, or check prefix and KONG_VERSION.
+ * - `SNAPSHOT_CORRUPT`: length, digest or form do not hold: truncated, changed by hand, or damaged. Take an older copy.
+ * - `SNAPSHOT_WRONG_VERSION`: it was saved for another Kong version, which may reject it.
+ * - `SNAPSHOT_UNKNOWN_FORMAT`: written by a newer kong-fallback. Upgrade this one.
+ */
+export type SnapshotErrorCode =
+  | "SNAPSHOT_MISSING"
+  | "SNAPSHOT_CORRUPT"
+  | "SNAPSHOT_WRONG_VERSION"
+  | "SNAPSHOT_UNKNOWN_FORMAT";
+
+export class SnapshotError extends ServiceError {
+  readonly code: SnapshotErrorCode;
+  readonly exitStatus = 3;
+
+  constructor(code: SnapshotErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, { retryable: false, ...details });
+    this.code = code;
+  }
+}

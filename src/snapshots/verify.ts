@@ -1,0 +1,50 @@
+/** Nothing unverified is served or applied: what must hold of a stored object before a byte of it is used. */
+
+import { createHash } from "node:crypto";
+import { describeCause } from "../core/errors.ts";
+import { checkDeclarativeConfig } from "../kong/declarative-config.ts";
+import type { KongVersion } from "../kong/version.ts";
+import type { StoredObject } from "../store/port.ts";
+import { SnapshotError } from "./errors.ts";
+import { decodeMetadata } from "./metadata.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+const CORRUPT_HINT =
+  "Restore the object from a backup or a bucket version, or let an exporter write it anew.";
+
+/** Lower-case hex. */
+export function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/**
+ * The snapshot in `object`, its length, digest, form and Kong version checked. Without metadata only
+ * the form can be checked. `name` is the object with its store, for messages. Throws SnapshotError.
+ */
+export function verifySnapshot(object: StoredObject, wanted: KongVersion, name: string): Snapshot {
+  const corrupt = (why: string, cause?: unknown) =>
+    new SnapshotError("SNAPSHOT_CORRUPT", `${name} ${why}`, { hint: CORRUPT_HINT, cause });
+  if (object.body.length === 0) throw corrupt("is empty");
+  const metadata = decodeMetadata(object.metadata, name);
+  if (metadata !== undefined) {
+    if (metadata.kongVersion !== wanted) {
+      throw new SnapshotError(
+        "SNAPSHOT_WRONG_VERSION",
+        `${name} was saved for Kong ${metadata.kongVersion}, not for ${wanted}`,
+        { hint: "Set KONG_VERSION to the data plane's version and run an exporter for it." },
+      );
+    }
+    if (metadata.bytes !== object.body.length) {
+      throw corrupt(`has ${object.body.length} bytes where ${metadata.bytes} were saved`);
+    }
+    if (metadata.sha256 !== sha256(object.body)) {
+      throw corrupt("does not have the SHA-256 digest it was saved with");
+    }
+  }
+  try {
+    checkDeclarativeConfig(object.body);
+  } catch (cause) {
+    throw corrupt(`is no Kong configuration: ${describeCause(cause)}`, cause);
+  }
+  return { config: object.body, metadata };
+}

@@ -1,0 +1,270 @@
+import assert from "node:assert/strict";
+import { describe, it } from "vitest";
+import { Archive } from "../../src/snapshots/archive.ts";
+import { SnapshotError } from "../../src/snapshots/errors.ts";
+import type { Key, Metadata, Version } from "../../src/store/port.ts";
+import { StoreError } from "../../src/store/port.ts";
+import { kongVersion, snapshotOf, V391 } from "../fakes/config.ts";
+import { MemoryStore } from "../fakes/memory-store.ts";
+import { RecordingLog } from "../fakes/recording-log.ts";
+
+const { signal } = new AbortController();
+const KEY: Key = "3.9.1/config.json";
+const CONDITIONAL = { conditional: true };
+
+function setUp(store = new MemoryStore()) {
+  const log = new RecordingLog();
+  const archive = new Archive({ store, kongVersion: V391, maxConfigBytes: 10_000, log });
+  return { store, log, archive };
+}
+
+function stored(store: MemoryStore): string {
+  return Buffer.from(store.objects.get(KEY)?.body ?? []).toString();
+}
+
+function damage(store: MemoryStore, change: { body?: Uint8Array; metadata?: Metadata }): void {
+  const object = store.objects.get(KEY);
+  assert.ok(object);
+  store.objects.set(KEY, {
+    ...object,
+    ...change,
+    bytes: (change.body ?? object.body).length,
+    version: "damaged" as Version,
+  });
+}
+
+async function failure(promise: Promise<unknown>): Promise<SnapshotError> {
+  const error: unknown = await promise.then(
+    () => assert.fail("it succeeded"),
+    (reason) => reason,
+  );
+  assert.ok(error instanceof SnapshotError, String(error));
+  return error;
+}
+
+describe("saving a snapshot", () => {
+  it("writes the config's bytes and all metadata in one object, and reads them back verified", async () => {
+    const { store, archive } = setUp();
+    const snapshot = snapshotOf("a", {
+      hashes: { config: "1".repeat(32), routes: "0".repeat(32) },
+    });
+    assert.equal((await archive.save(snapshot, CONDITIONAL, signal)).kind, "saved");
+    assert.deepEqual([...store.objects.keys()], [KEY]);
+    assert.equal(stored(store), Buffer.from(snapshot.config).toString());
+    assert.equal(store.objects.get(KEY)?.contentType, "application/json");
+    const latest = await setUp(store).archive.latest(signal);
+    assert.deepEqual(Buffer.from(latest.config), snapshot.config);
+    assert.deepEqual(latest.metadata, snapshot.metadata);
+  });
+
+  it("writes nothing if the same config lies there already, though its bytes or timestamp differ", async () => {
+    const { store, archive } = setUp();
+    await archive.save(snapshotOf("a"), CONDITIONAL, signal);
+    const before = store.objects.get(KEY)?.version;
+    const again = snapshotOf("a", { controlPlaneTimestamp: 1_795_999_999, sha256: "e".repeat(64) });
+    assert.deepEqual(await archive.save(again, CONDITIONAL, signal), { kind: "unchanged" });
+    const restarted = setUp(store).archive;
+    assert.deepEqual(await restarted.save(again, CONDITIONAL, signal), { kind: "unchanged" });
+    assert.equal(store.objects.get(KEY)?.version, before);
+  });
+
+  it("reads again and decides anew when another exporter wrote in between", async () => {
+    const store = new MemoryStore();
+    const one = setUp(store).archive;
+    const other = setUp(store).archive;
+    await one.save(snapshotOf("a"), CONDITIONAL, signal);
+    await other.save(
+      snapshotOf("b", { exporterId: "exporter-2", controlPlaneTimestamp: 1_795_220_100 }),
+      CONDITIONAL,
+      signal,
+    );
+    const older = await one.save(
+      snapshotOf("c", { controlPlaneTimestamp: 1_795_220_050 }),
+      CONDITIONAL,
+      signal,
+    );
+    assert.equal(older.kind, "stale");
+    assert.match(stored(store), /"b"/);
+    const newer = await one.save(
+      snapshotOf("d", { controlPlaneTimestamp: 1_795_220_200 }),
+      CONDITIONAL,
+      signal,
+    );
+    assert.equal(newer.kind, "saved");
+    assert.match(stored(store), /"d"/);
+  });
+
+  it("recognises its own write when only the answer to it was lost", async () => {
+    const { store, archive } = setUp();
+    await archive.save(snapshotOf("a"), CONDITIONAL, signal);
+    const put = store.put.bind(store);
+    store.put = async (...arguments_) => {
+      await put(...arguments_);
+      store.put = put;
+      throw new StoreError("STORE_UNAVAILABLE", "the answer was lost");
+    };
+    await assert.rejects(archive.save(snapshotOf("b"), CONDITIONAL, signal), /answer was lost/);
+    assert.deepEqual(await archive.save(snapshotOf("b"), CONDITIONAL, signal), {
+      kind: "unchanged",
+    });
+    assert.match(stored(store), /"b"/);
+  });
+
+  it("replaces an object that cannot be trusted, and says so", async () => {
+    for (const spoil of [
+      { body: Buffer.from("{") },
+      { body: Buffer.alloc(0) },
+      { body: Buffer.alloc(20_000) },
+    ]) {
+      const { store, archive, log } = setUp();
+      await setUp(store).archive.save(snapshotOf("a"), CONDITIONAL, signal);
+      damage(store, spoil);
+      assert.equal((await archive.save(snapshotOf("a"), CONDITIONAL, signal)).kind, "saved");
+      assert.match(stored(store), /"a"/);
+      assert.equal(log.find("saved snapshot is unusable and will be replaced").length, 1);
+    }
+  });
+
+  it("never replaces what a newer program wrote", async () => {
+    const { store, archive } = setUp();
+    await setUp(store).archive.save(snapshotOf("a"), CONDITIONAL, signal);
+    damage(store, { metadata: { format: "kong-fallback/2" } });
+    const error = await failure(archive.save(snapshotOf("b"), CONDITIONAL, signal));
+    assert.equal(error.code, "SNAPSHOT_UNKNOWN_FORMAT");
+    assert.match(stored(store), /"a"/);
+  });
+
+  it("replaces a config copied there by hand", async () => {
+    const { store, archive } = setUp();
+    await setUp(store).archive.save(snapshotOf("a"), CONDITIONAL, signal);
+    damage(store, { metadata: {} });
+    assert.equal((await archive.save(snapshotOf("b"), CONDITIONAL, signal)).kind, "saved");
+  });
+
+  it("gives up after a few conflicts instead of racing for ever", async () => {
+    const { store, archive } = setUp();
+    let puts = 0;
+    store.intercept = async (operation) => {
+      if (operation !== "put") return;
+      puts += 1;
+      throw new StoreError("STORE_PRECONDITION_FAILED", "somebody else wrote");
+    };
+    await assert.rejects(archive.save(snapshotOf("a"), CONDITIONAL, signal), {
+      code: "STORE_PRECONDITION_FAILED",
+    });
+    assert.equal(puts, 6);
+  });
+
+  it("without preconditions, reads before each write", async () => {
+    const { store, archive } = setUp();
+    const plain = { conditional: false };
+    await archive.save(snapshotOf("a"), plain, signal);
+    await setUp(store).archive.save(
+      snapshotOf("b", { exporterId: "exporter-2", controlPlaneTimestamp: 1_795_220_100 }),
+      plain,
+      signal,
+    );
+    assert.equal((await archive.save(snapshotOf("c"), plain, signal)).kind, "stale");
+    assert.match(stored(store), /"b"/);
+  });
+});
+
+describe("reading the latest snapshot", () => {
+  it("says which versions there are when there is none for this one", async () => {
+    const { store } = setUp();
+    const none = await failure(setUp(store).archive.latest(signal));
+    assert.equal(none.code, "SNAPSHOT_MISSING");
+    assert.match(none.message, /no snapshot for Kong 3\.9\.1 in memory:\/\/test$/);
+    assert.match(none.hint ?? "", /KONG_VERSION/);
+    const older = new Archive({
+      store,
+      kongVersion: kongVersion("3.8.0"),
+      maxConfigBytes: 10_000,
+      log: new RecordingLog(),
+    });
+    await older.save(snapshotOf("a", { kongVersion: kongVersion("3.8.0") }), CONDITIONAL, signal);
+    const some = await failure(setUp(store).archive.latest(signal));
+    assert.match(some.message, /there are some for 3\.8\.0/);
+  });
+
+  it("still says that it is missing when listing is forbidden", async () => {
+    const { store, archive } = setUp();
+    store.intercept = async (operation) => {
+      if (operation === "list") throw new StoreError("STORE_DENIED", "no ListBucket");
+    };
+    assert.equal((await failure(archive.latest(signal))).code, "SNAPSHOT_MISSING");
+  });
+
+  const cases: readonly [string, { body?: Uint8Array; metadata?: Metadata }, RegExp][] = [
+    ["truncated", { body: snapshotOf("a").config.subarray(0, 40) }, /has 40 bytes where \d+ were/],
+    ["empty", { body: Buffer.alloc(0) }, /is empty/],
+    [
+      "not a config and without metadata",
+      { body: Buffer.from("<html>"), metadata: {} },
+      /no Kong configuration/,
+    ],
+    [
+      "without _format_version",
+      { body: Buffer.from('{"services":[]}'), metadata: {} },
+      /_format_version/,
+    ],
+  ];
+  for (const [what, change, message] of cases) {
+    it(`refuses an object that is ${what}`, async () => {
+      const { store, archive } = setUp();
+      await archive.save(snapshotOf("a"), CONDITIONAL, signal);
+      damage(store, change);
+      const error = await failure(archive.latest(signal));
+      assert.equal(error.code, "SNAPSHOT_CORRUPT");
+      assert.equal(error.exitStatus, 3);
+      assert.match(error.message, message);
+      assert.match(error.message, /memory:\/\/test\/3\.9\.1\/config\.json/);
+    });
+  }
+
+  it("refuses an object with any single bit flipped", async () => {
+    const { store, archive } = setUp();
+    await archive.save(snapshotOf("a"), CONDITIONAL, signal);
+    const good = snapshotOf("a").config;
+    for (let bit = 0; bit < good.length * 8; bit += 13) {
+      const body = Buffer.from(good);
+      body[bit >> 3] = (body[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+      damage(store, { body });
+      assert.equal((await failure(archive.latest(signal))).code, "SNAPSHOT_CORRUPT");
+    }
+  });
+
+  it("refuses the config of another Kong version, even under this version's key", async () => {
+    const { store, archive } = setUp();
+    await archive.save(snapshotOf("a", { kongVersion: kongVersion("3.8.0") }), CONDITIONAL, signal);
+    const error = await failure(setUp(store).archive.latest(signal));
+    assert.equal(error.code, "SNAPSHOT_WRONG_VERSION");
+    assert.match(error.message, /saved for Kong 3\.8\.0, not for 3\.9\.1/);
+  });
+
+  it("refuses metadata it cannot read", async () => {
+    const { store, archive } = setUp();
+    await archive.save(snapshotOf("a"), CONDITIONAL, signal);
+    const { metadata } = store.objects.get(KEY) ?? {};
+    for (const change of [
+      { sha256: "x" },
+      { bytes: "-1" },
+      { hashes: "routes" },
+      { "exported-at": "now" },
+    ]) {
+      damage(store, { metadata: { ...metadata, ...change } });
+      const error = await failure(archive.latest(signal));
+      assert.equal(error.code, "SNAPSHOT_CORRUPT");
+      assert.match(error.message, new RegExp(Object.keys(change)[0] ?? "?"));
+    }
+  });
+
+  it("takes a good config whose metadata was lost", async () => {
+    const { store, archive } = setUp();
+    await archive.save(snapshotOf("a"), CONDITIONAL, signal);
+    damage(store, { metadata: {} });
+    const snapshot = await archive.latest(signal);
+    assert.equal(snapshot.metadata, undefined);
+    assert.deepEqual(Buffer.from(snapshot.config), snapshotOf("a").config);
+  });
+});
