@@ -1,0 +1,253 @@
+import assert from "node:assert/strict";
+import { describe, it } from "vitest";
+import { Exporter } from "../../src/exporter/exporter.ts";
+import type { ConfigUpdate } from "../../src/kong/reconfigure.ts";
+import { FrameError } from "../../src/kong/reconfigure.ts";
+import { Archive } from "../../src/snapshots/archive.ts";
+import { SourceError } from "../../src/source/port.ts";
+import { StoreError } from "../../src/store/port.ts";
+import { updateOf, V391 } from "../fakes/config.ts";
+import { ManualClock } from "../fakes/manual-clock.ts";
+import { MemoryStore } from "../fakes/memory-store.ts";
+import { RecordingLog } from "../fakes/recording-log.ts";
+import { ScriptedSource } from "../fakes/scripted-source.ts";
+
+const KEY = "3.9.1/config.json";
+const DELAY_MS = 60_000;
+
+function setUp(options: { store?: MemoryStore; hashCheckMaxBytes?: number } = {}) {
+  const store = options.store ?? new MemoryStore();
+  const clock = new ManualClock();
+  const log = new RecordingLog();
+  const source = new ScriptedSource();
+  const seen: string[] = [];
+  const archive = new Archive({ store, kongVersion: V391, maxConfigBytes: 1_000_000, log });
+  const exporter = new Exporter({
+    source,
+    archive,
+    kongVersion: V391,
+    exporterId: "exporter-1",
+    conditional: true,
+    exportDelayMs: DELAY_MS,
+    retry: { minMs: 1, maxMs: 2 },
+    hashCheckMaxBytes: options.hashCheckMaxBytes ?? 1_000_000,
+    clock,
+    random: () => 0,
+    log,
+    metrics: {
+      connected: (isUp) => seen.push(isUp ? "up" : "down"),
+      received: () => seen.push("received"),
+      rejected: (code) => seen.push(code),
+      saved: () => seen.push("saved"),
+      saveFailed: (code) => seen.push(code),
+    },
+  });
+  const stop = new AbortController();
+  const deadline = new AbortController();
+  const running = exporter.run(stop.signal, deadline.signal);
+  const savedConfig = () => Buffer.from(store.objects.get(KEY)?.body ?? []).toString();
+  return { store, clock, log, source, seen, archive, stop, deadline, running, savedConfig };
+}
+
+function bytesOf(update: ConfigUpdate): string {
+  return Buffer.from(update.configTable).toString();
+}
+
+describe("the exporter", () => {
+  it("saves a config with what is known about it, then tells the control plane that it has it", async () => {
+    const { store, clock, source, seen, stop, running, savedConfig } = setUp();
+    const update = updateOf("a");
+    source.emit({ kind: "connected" });
+    source.emitConfig(update);
+    await clock.untilSleeping(DELAY_MS);
+    assert.equal(savedConfig(), bytesOf(update));
+    const metadata = store.objects.get(KEY)?.metadata;
+    assert.equal(metadata?.["config-hash"], update.configHash);
+    assert.equal(metadata?.["hash-match"], "true");
+    assert.equal(metadata?.["exporter-id"], "exporter-1");
+    assert.equal(metadata?.["control-plane-timestamp"], "1795220000.000");
+    assert.equal(metadata?.["exported-at"], "2026-11-21T12:00:00.000Z");
+    assert.deepEqual(source.acknowledged, [update.configHash]);
+    assert.deepEqual(seen, ["up", "received", "saved"]);
+    stop.abort();
+    assert.equal(await running, true);
+  });
+
+  it("does not acknowledge before the store has confirmed", async () => {
+    const store = new MemoryStore();
+    let confirm: (() => void) | undefined;
+    let writing: (() => void) | undefined;
+    const begun = new Promise<void>((resolve) => (writing = resolve));
+    store.intercept = async (operation) => {
+      if (operation !== "put") return;
+      writing?.();
+      await new Promise<void>((resolve) => (confirm = resolve));
+    };
+    const { clock, source, stop, running } = setUp({ store });
+    source.emitConfig(updateOf("a"));
+    await begun;
+    assert.deepEqual(source.acknowledged, []);
+    confirm?.();
+    await clock.untilSleeping(DELAY_MS);
+    assert.equal(source.acknowledged.length, 1);
+    stop.abort();
+    await running;
+  });
+
+  it("does not write the same config again, after a reconnect or a restart", async () => {
+    const first = setUp();
+    const update = updateOf("a");
+    first.source.emitConfig(update);
+    await first.clock.untilSleeping(DELAY_MS);
+    let puts = 0;
+    first.store.intercept = async (operation) => {
+      if (operation === "put") puts += 1;
+    };
+    await first.clock.advance(DELAY_MS);
+    first.source.emitConfig({ ...update, timestamp: 1_795_230_000 });
+    await first.clock.advance(1);
+    first.stop.abort();
+    await first.running;
+    const second = setUp({ store: first.store });
+    second.source.emitConfig({ ...update, timestamp: 1_795_240_000 });
+    await second.clock.advance(1);
+    second.stop.abort();
+    await second.running;
+    assert.equal(puts, 0);
+    assert.deepEqual(second.source.acknowledged, [update.configHash]);
+  });
+
+  it("says that Kong's hash does not match, and saves the config all the same", async () => {
+    const { store, clock, source, log, stop, running } = setUp();
+    source.emitConfig({ ...updateOf("a"), configHash: "f".repeat(32) });
+    await clock.untilSleeping(DELAY_MS);
+    assert.equal(store.objects.get(KEY)?.metadata["hash-match"], "false");
+    assert.equal(log.find("warn").length, 1);
+    stop.abort();
+    await running;
+  });
+
+  it("does not parse a config above the limit for the hash", async () => {
+    const { store, clock, source, stop, running } = setUp({ hashCheckMaxBytes: 10 });
+    source.emitConfig(updateOf("a"));
+    await clock.untilSleeping(DELAY_MS);
+    assert.equal(store.objects.get(KEY)?.metadata["hash-match"], "unchecked");
+    stop.abort();
+    await running;
+  });
+
+  it("keeps what is saved when a bad frame arrives, and saves the next good one", async () => {
+    const { clock, source, seen, log, stop, running, savedConfig } = setUp();
+    const [good, next] = [updateOf("a"), updateOf("b")];
+    source.emitConfig(good);
+    await clock.untilSleeping(DELAY_MS);
+    source.emit({ kind: "rejected", error: new FrameError("FRAME_NOT_JSON", "no JSON") });
+    await clock.advance(DELAY_MS);
+    assert.equal(savedConfig(), bytesOf(good));
+    assert.ok(seen.includes("FRAME_NOT_JSON"));
+    assert.equal(log.find("config refused, what is saved stays as it is").length, 1);
+    source.emitConfig(next);
+    await clock.advance(1);
+    assert.equal(savedConfig(), bytesOf(next));
+    stop.abort();
+    await running;
+  });
+
+  it("keeps what is saved when the control plane goes away, and says so", async () => {
+    const { clock, source, seen, log, stop, running, savedConfig } = setUp();
+    const update = updateOf("a");
+    source.emit({ kind: "connected" });
+    source.emitConfig(update);
+    await clock.untilSleeping(DELAY_MS);
+    source.emit(new SourceError("SOURCE_LOST", "the control plane is gone"));
+    await clock.advance(600_000);
+    assert.equal(savedConfig(), bytesOf(update));
+    assert.ok(seen.includes("down"));
+    assert.ok(log.find("warn").length >= 1);
+    stop.abort();
+    assert.equal(await running, true);
+  });
+
+  it("loses nothing while the store is down: the newest config is saved when it is back", async () => {
+    const store = new MemoryStore();
+    let thirdFailure: (() => void) | undefined;
+    const failedThrice = new Promise<void>((resolve) => (thirdFailure = resolve));
+    let failures = 0;
+    store.intercept = async () => {
+      failures += 1;
+      if (failures === 3) thirdFailure?.();
+      throw new StoreError("STORE_UNAVAILABLE", "the store is down");
+    };
+    const { clock, source, seen, stop, running, savedConfig } = setUp({ store });
+    source.emitConfig(updateOf("a"));
+    await failedThrice;
+    const newest = updateOf("b");
+    source.emitConfig(newest);
+    await clock.advance(0);
+    store.intercept = async () => {};
+    await clock.untilSleeping(DELAY_MS);
+    assert.equal(savedConfig(), bytesOf(newest));
+    assert.deepEqual(source.acknowledged, [newest.configHash]);
+    assert.ok(seen.includes("STORE_UNAVAILABLE"));
+    stop.abort();
+    await running;
+  });
+
+  it("refuses to replace a newer config of another exporter, and says so", async () => {
+    const { clock, store, source, log, stop, running, savedConfig } = setUp();
+    source.emitConfig(updateOf("a"));
+    await clock.untilSleeping(DELAY_MS);
+    const object = store.objects.get(KEY);
+    assert.ok(object);
+    const metadata = {
+      ...object.metadata,
+      "exporter-id": "exporter-2",
+      "config-hash": "a".repeat(32),
+      "control-plane-timestamp": "1795220500.000",
+    };
+    store.objects.set(KEY, {
+      ...object,
+      metadata,
+      version: `${object.version}-2` as typeof object.version,
+    });
+    source.emitConfig(updateOf("b", 1_795_220_400));
+    await clock.advance(DELAY_MS);
+    assert.match(savedConfig(), /"a"/);
+    assert.equal(log.find("config not saved: another exporter saved a newer one").length, 1);
+    stop.abort();
+    await running;
+  });
+
+  it("flushes a config that waits for its delay when it is told to stop", async () => {
+    const { clock, source, stop, running, savedConfig } = setUp();
+    source.emitConfig(updateOf("a"));
+    await clock.untilSleeping(DELAY_MS);
+    const last = updateOf("b");
+    source.emitConfig(last);
+    await clock.advance(1);
+    stop.abort();
+    assert.equal(await running, true);
+    assert.equal(savedConfig(), bytesOf(last));
+  });
+
+  it("says what is lost when the store stays down until the deadline", async () => {
+    const store = new MemoryStore();
+    store.intercept = async () => {
+      throw new StoreError("STORE_UNAVAILABLE", "the store is down");
+    };
+    const { clock, source, log, stop, deadline, running } = setUp({ store });
+    source.emitConfig(updateOf("a"));
+    await clock.advance(1);
+    stop.abort();
+    await clock.advance(1);
+    deadline.abort();
+    assert.equal(await running, false);
+    assert.equal(log.find("stopped before the newest config could be saved").length, 1);
+  });
+
+  it("ends, instead of half living on, when one side fails with a bug", async () => {
+    const { source, running } = setUp();
+    source.emit(new RangeError("a bug"));
+    await assert.rejects(running, /a bug/);
+  });
+});
