@@ -1,0 +1,80 @@
+/** Every metric name of this program; docs/operations.md says what an abnormal value means. */
+
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { ExporterMetrics } from "../exporter/metrics.ts";
+
+export interface Metrics {
+  readonly registry: Registry;
+  /** The exporter's series for one Kong version. */
+  exporter(kongVersion: string): ExporterMetrics;
+}
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const labelNames = ["kong_version"];
+  const connected = new Gauge({
+    name: "kong_fallback_control_plane_connected",
+    help: "1 while a session with the control plane is up.",
+    labelNames,
+    registers,
+  });
+  const received = new Counter({
+    name: "kong_fallback_configs_received_total",
+    help: "Well-formed configs received from the control plane.",
+    labelNames,
+    registers,
+  });
+  const rejected = new Counter({
+    name: "kong_fallback_configs_rejected_total",
+    help: "Frames that were no usable config, by error code.",
+    labelNames: [...labelNames, "code"],
+    registers,
+  });
+  const configBytes = new Gauge({
+    name: "kong_fallback_config_bytes",
+    help: "Length of the newest config received, unpacked.",
+    labelNames,
+    registers,
+  });
+  const savedAt = new Gauge({
+    name: "kong_fallback_snapshot_saved_timestamp_seconds",
+    help: "When the newest config was last known to be durably saved, seconds since 1970.",
+    labelNames,
+    registers,
+  });
+  const saveDuration = new Histogram({
+    name: "kong_fallback_save_duration_seconds",
+    help: "How long it took to save a config, from the first byte written to the store's answer.",
+    labelNames,
+    buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60],
+    registers,
+  });
+  const saveFailures = new Counter({
+    name: "kong_fallback_save_failures_total",
+    help: "Attempts to save a config that failed, by error code.",
+    labelNames: [...labelNames, "code"],
+    registers,
+  });
+  return {
+    registry,
+    exporter(kongVersion) {
+      const labels = { kong_version: kongVersion };
+      connected.set(labels, 0);
+      received.inc(labels, 0);
+      return {
+        connected: (isUp) => connected.set(labels, isUp ? 1 : 0),
+        received: (bytes) => {
+          received.inc(labels);
+          configBytes.set(labels, bytes);
+        },
+        rejected: (code) => rejected.inc({ ...labels, code }),
+        saved: ({ durationMs, at }) => {
+          savedAt.set(labels, at.getTime() / 1000);
+          saveDuration.observe(labels, durationMs / 1000);
+        },
+        saveFailed: (code) => saveFailures.inc({ ...labels, code }),
+      };
+    },
+  };
+}

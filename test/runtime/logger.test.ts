@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { PassThrough } from "node:stream";
+import { describe, it } from "vitest";
+import { createLogger } from "../../src/runtime/logger.ts";
+import { StoreError } from "../../src/store/port.ts";
+
+function written(isTTY: boolean, write: (log: ReturnType<typeof createLogger>) => void): string {
+  const stream = Object.assign(new PassThrough(), { isTTY });
+  write(createLogger({ level: "info", stream }));
+  return String(stream.read() ?? "");
+}
+
+const ERROR = new StoreError("STORE_DENIED", "could not write s3://b/k", {
+  hint: "Grant s3:PutObject.",
+  cause: new Error("AccessDenied"),
+});
+
+describe("the logger", () => {
+  it("writes JSON lines with the error's code, message, hint and cause, and no stack", () => {
+    const line = written(false, (log) => log.error({ err: ERROR, attempt: 2 }, "not saved"));
+    const { time, ...rest } = JSON.parse(line);
+    assert.match(time, /^\d{4}-\d\d-\d\dT/);
+    assert.deepEqual(rest, {
+      level: "error",
+      attempt: 2,
+      msg: "not saved",
+      err: {
+        code: "STORE_DENIED",
+        message: "could not write s3://b/k",
+        hint: "Grant s3:PutObject.",
+        cause: "AccessDenied",
+      },
+    });
+  });
+
+  it("writes the stack of a bug", () => {
+    const line = written(false, (log) => log.error({ err: new RangeError("oops") }, "failed"));
+    assert.match(JSON.parse(line).err.stack, /RangeError: oops\n {4}at /);
+  });
+
+  it("writes short lines for a person on a terminal, the hint on a line of its own", () => {
+    const text = written(true, (log) => {
+      log.child({ component: "export" }).info({ bytes: 7, key: "a/b" }, "snapshot saved");
+      log.error({ err: ERROR }, "not saved");
+    });
+    const [info, error, hint] = text.split("\n");
+    assert.match(
+      info ?? "",
+      /^\d\d:\d\d:\d\d info {2}export: snapshot saved {2}bytes=7 {2}key=a\/b$/,
+    );
+    assert.match(error ?? "", /error not saved {2}code=STORE_DENIED {2}why=could not write/);
+    assert.equal(hint?.trim(), "Grant s3:PutObject.");
+  });
+
+  it("leaves out what is below its level", () => {
+    assert.equal(
+      written(false, (log) => log.debug({}, "detail")),
+      "",
+    );
+  });
+});

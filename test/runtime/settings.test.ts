@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { inspect } from "node:util";
+import { describe, it } from "vitest";
+import { readSettings, type Settings } from "../../src/runtime/settings.ts";
+import { type Environment, SettingsError } from "../../src/runtime/settings-reader.ts";
+import {
+  SETTINGS,
+  type SettingDescription,
+  type SettingName,
+} from "../../src/runtime/settings-table.ts";
+
+function faultsOf(environment: Environment): readonly string[] {
+  try {
+    readSettings(environment);
+  } catch (error) {
+    assert.ok(error instanceof SettingsError, String(error));
+    return error.faults;
+  }
+  return [];
+}
+
+/** For each setting, values that are nonsense for it. Absent: any text is accepted. */
+const NONSENSE: { readonly [Name in SettingName]?: readonly string[] } = {
+  KONG_CLUSTER_CONTROL_PLANE: ["cp", "cp:", "cp:0", "cp:99999", "https://cp:8005", "a b:8005"],
+  KONG_CLUSTER_MTLS: ["none", "pki_check_cn"],
+  KONG_CLUSTER_SERVER_NAME: ["a b", "-"],
+  KONG_CLUSTER_USE_PROXY: ["yes", "1", "true"],
+  KONG_PROXY_SERVER: ["proxy:3128", "ftp://proxy", "http://proxy/path"],
+  KONG_PROXY_SERVER_SSL_VERIFY: ["maybe"],
+  KONG_CLUSTER_MAX_PAYLOAD: ["16m", "-1", "0", "1e99"],
+  KONG_CLUSTER_DP_LABELS: ["a", "a=b", "a:b,"],
+  KONG_PLUGINS: ["a,,b", "a b"],
+  KONG_VERSION: ["3", "3.9", "latest", "3.9.1,", "3.9.1 3.8.0"],
+  KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: [
+    "bucket",
+    "ftp://x/y",
+    "s3://",
+    "azure://a/b",
+    "s3://a/b,s3://c/d",
+  ],
+  KONG_CLUSTER_FALLBACK_CONFIG_EXPORT: ["yes"],
+  KONG_CLUSTER_FALLBACK_CONFIG_IMPORT: ["yes"],
+  KONG_CLUSTER_FALLBACK_CONFIG_EXPORT_DELAY: ["soon", "-1", "1e9"],
+  KONG_CLUSTER_FALLBACK_EXPORT_S3_CONFIG: ["{", "[]", "7", "null"],
+  AWS_CONFIG_STORAGE_ENDPOINT: ["minio:9000", "http://user:secret@minio:9000"],
+  STORAGE_EMULATOR_HOST: ["fake-gcs"],
+  KONG_FALLBACK_FORCE: ["yes"],
+  KONG_FALLBACK_PROBE: ["ping"],
+  KONG_FALLBACK_PROBE_TIMEOUT: ["0", "x"],
+  KONG_FALLBACK_FILE_MODE: ["rw", "999", "7"],
+  KONG_FALLBACK_READ_TIMEOUT: ["0"],
+  KONG_FALLBACK_APPLY_TIMEOUT: ["0"],
+  KONG_FALLBACK_ADMIN_URL: ["admin:8001", "http://a:secret@b"],
+  KONG_FALLBACK_STATUS_LISTEN: ["8010", "on"],
+  KONG_FALLBACK_MAX_CONFIG_BYTES: ["1", "all"],
+  KONG_FALLBACK_HASH_CHECK_MAX_BYTES: ["-1"],
+  KONG_FALLBACK_STORE_TIMEOUT: ["0"],
+  KONG_FALLBACK_SHUTDOWN_TIMEOUT: ["0"],
+  KONG_LOG_LEVEL: ["verbose", "INFO"],
+};
+
+describe("settings", () => {
+  it("has the documented defaults, and nothing is required before a command asks for it", () => {
+    const settings = readSettings({});
+    assert.equal(settings.clusterMtls, "shared");
+    assert.equal(settings.clusterMaxPayloadBytes, 16_777_216);
+    assert.equal(settings.exportDelayMs, 60_000);
+    assert.equal(settings.probe, "handshake");
+    assert.equal(settings.probeTimeoutMs, 10_000);
+    assert.equal(settings.fileMode, 0o640);
+    assert.deepEqual(settings.statusListen, { host: "127.0.0.1", port: 8010 });
+    assert.equal(settings.logLevel, "info");
+    assert.equal(settings.controlPlane, undefined);
+    assert.ok(Object.isFrozen(settings));
+  });
+
+  it("accepts every example and every default of the table", () => {
+    for (const [name, description] of Object.entries<SettingDescription>(SETTINGS)) {
+      const proxy = { KONG_PROXY_SERVER: "http://proxy:3128" };
+      assert.deepEqual(faultsOf({ ...proxy, [name]: description.example }), [], name);
+      assert.deepEqual(faultsOf({ ...proxy, [name]: description.default }), [], name);
+    }
+  });
+
+  it("takes a variable set to nothing as not set", () => {
+    const nothing = Object.fromEntries(Object.keys(SETTINGS).map((name) => [name, ""]));
+    assert.deepEqual(inspect(readSettings(nothing)), inspect(readSettings({})));
+  });
+
+  for (const [name, values] of Object.entries(NONSENSE)) {
+    it(`refuses nonsense in ${name}, naming it and not repeating the value`, () => {
+      for (const value of values) {
+        const [fault = "", ...others] = faultsOf({ [name]: value });
+        assert.ok(fault.startsWith(`${name}: `), `${value}: ${fault}`);
+        assert.deepEqual(others, []);
+        assert.ok(!fault.includes("secret"), fault);
+      }
+    });
+  }
+
+  it("tells all faults in one message", () => {
+    const nonsense = Object.fromEntries(
+      Object.entries(NONSENSE).map(([name, [value]]) => [name, value]),
+    );
+    const faults = faultsOf(nonsense);
+    assert.equal(faults.length, Object.keys(NONSENSE).length);
+    for (const name of Object.keys(NONSENSE)) {
+      assert.equal(faults.filter((fault) => fault.startsWith(`${name}: `)).length, 1, name);
+    }
+    const error = new SettingsError(faults);
+    assert.equal(error.exitStatus, 2);
+    for (const fault of faults) assert.ok(error.message.includes(fault));
+  });
+
+  it("refuses a proxy that is switched on but not named", () => {
+    assert.deepEqual(faultsOf({ KONG_CLUSTER_USE_PROXY: "on" }), [
+      "KONG_CLUSTER_USE_PROXY: is on, but KONG_PROXY_SERVER is not set",
+    ]);
+    assert.equal(readSettings({ KONG_PROXY_SERVER: "http://proxy:1" }).proxyServer, undefined);
+  });
+
+  it("prints no secret, however it is printed", () => {
+    const canary = "canary-secret";
+    const settings: Settings = readSettings({
+      KONG_CLUSTER_CERT_KEY: canary,
+      KONG_CLUSTER_USE_PROXY: "on",
+      KONG_PROXY_SERVER: `http://user:${canary}@proxy:3128`,
+      GCP_SERVICE_ACCOUNT: canary,
+      KONG_FALLBACK_ADMIN_TOKEN: canary,
+    });
+    for (const text of [inspect(settings, { depth: 9 }), JSON.stringify(settings)]) {
+      assert.ok(!text.includes(canary), text);
+      assert.ok(text.includes("[redacted]"));
+    }
+    assert.equal(settings.adminToken?.reveal(), canary);
+  });
+
+  it("reads lists, labels, sizes and modes into types", () => {
+    const settings = readSettings({
+      KONG_VERSION: "3.8.1, 3.9.1,3.8.1",
+      KONG_CLUSTER_DP_LABELS: "env:prod, team:a",
+      KONG_PLUGINS: "bundled, my-plugin",
+      KONG_CLUSTER_CONTROL_PLANE: "[::1]:8005",
+      KONG_CLUSTER_FALLBACK_CONFIG_EXPORT_DELAY: "0.5",
+      KONG_FALLBACK_FILE_MODE: "600",
+      KONG_FALLBACK_STATUS_LISTEN: "off",
+      AWS_DEFAULT_REGION: "eu-west-1",
+    });
+    assert.deepEqual(settings.kongVersions, ["3.8.1", "3.9.1"]);
+    assert.deepEqual(settings.labels, { env: "prod", team: "a" });
+    assert.deepEqual(settings.plugins, ["bundled", "my-plugin"]);
+    assert.deepEqual(settings.controlPlane, { host: "::1", port: 8005 });
+    assert.equal(settings.exportDelayMs, 500);
+    assert.equal(settings.fileMode, 0o600);
+    assert.equal(settings.statusListen, undefined);
+    assert.equal(settings.awsRegion, "eu-west-1");
+  });
+});
