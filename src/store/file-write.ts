@@ -1,0 +1,102 @@
+/** Writing to a directory so that it survives a crash, and clearing away what no longer serves. */
+
+import type { FileHandle } from "node:fs/promises";
+import { mkdir, open, readdir, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { isErrno } from "./file-errors.ts";
+import type { Place } from "./file-layout.ts";
+import { isCompanion } from "./file-layout.ts";
+import type { Turn } from "./file-turn.ts";
+
+const CHUNK_BYTES = 1024 * 1024;
+
+/** An unfinished write this much older than ours was left by a writer that died. */
+export const LEFTOVER_MS = 60 * 60 * 1000;
+
+/**
+ * Makes a folder and those above it where they are missing, mode 0700. Not by `recursive` of Node,
+ * which reports ENOENT for a full or read-only file system (MKDirp in its src/node_file.cc).
+ */
+export async function makeFolder(path: string, withParents = true): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return;
+    if (!withParents || !isErrno(error, "ENOENT")) throw error;
+    await makeFolder(dirname(path));
+    return makeFolder(path, false);
+  }
+  await syncFolder(dirname(path));
+}
+
+/** A new file, mode 0600, whose bytes are on the disk when this resolves. */
+export async function writeDurably(
+  path: string,
+  bytes: Uint8Array,
+  signal: AbortSignal,
+): Promise<void> {
+  await using file = await open(path, "wx", 0o600);
+  for (let done = 0; done < bytes.byteLength; ) {
+    signal.throwIfAborted();
+    const { bytesWritten } = await file.write(
+      bytes,
+      done,
+      Math.min(CHUNK_BYTES, bytes.byteLength - done),
+    );
+    done += bytesWritten;
+  }
+  signal.throwIfAborted();
+  await file.sync();
+}
+
+/** Puts the folder's names on the disk, as far as the file system can. */
+export async function syncFolder(folder: string): Promise<void> {
+  let handle: FileHandle;
+  try {
+    handle = await open(folder, "r");
+  } catch (error) {
+    // A folder above the store that may be entered but not read.
+    if (isErrno(error, "EACCES", "EPERM")) return;
+    throw error;
+  }
+  try {
+    await handle.sync();
+  } catch (error) {
+    // SMB and some FUSE file systems have no fsync for folders.
+    if (!isErrno(error, "EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS")) throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Removes the object's companions but the one named `keep`, and what writers that died left
+ * unfinished. Never rejects: the write is done, and the next one sweeps again.
+ */
+export async function sweep(turn: Turn, place: Place, keep: string | undefined): Promise<void> {
+  try {
+    const files = (await readdir(place.hidden)).map((name) => ({
+      name,
+      path: join(place.hidden, name),
+    }));
+    for (const { name, path } of files) {
+      if (isCompanion(place, name) && path !== keep) await turn.withdraw(path);
+    }
+    // Two ages by one clock, that of the file system.
+    const ours = await stat(turn.path(""));
+    for (const { path } of files.filter(({ name }) => name.endsWith(".tmp"))) {
+      const { mtimeMs } = await stat(path);
+      if (ours.mtimeMs - mtimeMs > LEFTOVER_MS) await rm(path, { recursive: true, force: true });
+    }
+  } catch {
+    // See above.
+  }
+}
+
+/** Removes an object without a turn: for a full disk, which has no room for one. */
+export async function removeUnlocked(place: Place): Promise<void> {
+  await rm(place.body, { force: true });
+  for (const name of await readdir(place.hidden)) {
+    if (isCompanion(place, name)) await rm(join(place.hidden, name), { force: true });
+  }
+}
