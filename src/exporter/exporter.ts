@@ -1,6 +1,7 @@
 /** The job of saving, for one Kong version: what the control plane sends ends up in the archive. */
 
 import type { Clock } from "../core/clock.ts";
+import { ServiceError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import { matchConfigHash } from "../kong/config-hash.ts";
 import type { ConfigUpdate } from "../kong/reconfigure.ts";
@@ -18,8 +19,8 @@ export interface ExporterOptions {
   readonly kongVersion: KongVersion;
   /** Node id under which this exporter is known to the control plane, and in what it saves. */
   readonly exporterId: string;
-  /** Whether the store honours preconditions, as probed. */
-  readonly conditional: boolean;
+  /** Whether the store honours preconditions; asked before each save, so it should remember its answer. Rejects with StoreError. */
+  readonly conditional: (signal: AbortSignal) => Promise<boolean>;
   readonly exportDelayMs: number;
   readonly retry: SaveRetry;
   /** Kong's hash is recomputed for configs up to this length, bytes; 0: never. */
@@ -40,10 +41,16 @@ interface Arrival {
 export class Exporter {
   readonly #options: ExporterOptions;
   readonly #saver: Saver<Arrival>;
+  #hasSaved = false;
 
   constructor(options: ExporterOptions) {
     this.#options = options;
     this.#saver = new Saver({ ...options, save: (arrival, signal) => this.#save(arrival, signal) });
+  }
+
+  /** Whether the store is known to hold a good snapshot, saved by this process or before it. */
+  get hasSaved(): boolean {
+    return this.#hasSaved;
   }
 
   /**
@@ -68,10 +75,33 @@ export class Exporter {
     ).catch((error: unknown) => {
       if (!stopOrFailed.aborted) giveUp(error);
     });
-    const saving = this.#saver.run(stopOrFailed, deadline).catch(giveUp);
+    const saving = this.#recall(stopOrFailed)
+      .then(() => this.#saver.run(stopOrFailed, deadline))
+      .catch(giveUp);
     const [, allSaved] = await Promise.all([following, saving]);
     if (!allSaved) log.error({}, "stopped before the newest config could be saved");
     return allSaved;
+  }
+
+  /** Learns what is saved already. A store that is down does not keep the exporter from following the control plane. */
+  async #recall(signal: AbortSignal): Promise<void> {
+    const { archive, conditional, source, log } = this.#options;
+    try {
+      await conditional(signal);
+      const saved = await archive.recall(signal);
+      if (saved === undefined) return;
+      this.#hasSaved = true;
+      const { configHash, exportedAt, bytes } = saved;
+      log.info({ key: archive.name, configHash, exportedAt, bytes }, "snapshot found");
+      if (configHash !== undefined) source.acknowledge(configHash);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof ServiceError)) throw error;
+      log.error(
+        { err: error },
+        "store cannot be used yet, configs are kept in memory until it can",
+      );
+    }
   }
 
   #onEvent(event: SourceEvent): void {
@@ -104,7 +134,11 @@ export class Exporter {
     let result: SaveResult = "unchanged";
     if (!archive.holds(update.configHash)) {
       const snapshot = this.#snapshotOf(update, receivedAt);
-      const outcome = await archive.save(snapshot, { conditional }, signal);
+      const outcome = await archive.save(
+        snapshot,
+        { conditional: await conditional(signal) },
+        signal,
+      );
       result = outcome.kind;
       if (outcome.kind === "stale") {
         log.error(
@@ -114,6 +148,7 @@ export class Exporter {
         return result;
       }
     }
+    this.#hasSaved = true;
     const bytes = update.configTable.length;
     const durationMs = Math.round(clock.monotonicMs() - startedAt);
     metrics.saved({ bytes, durationMs, at: clock.now() });

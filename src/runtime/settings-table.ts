@@ -114,7 +114,7 @@ export const SETTINGS = {
     meaning: "URL of a Google Cloud Storage emulator; no credentials are sent.",
   },
   KONG_FALLBACK_IMPORT_TO: {
-    example: "file:/kong-fallback/config.json",
+    example: "file:/kong-fallback/kong.json",
     meaning:
       "Where `import` puts the config: `file:/path`, `-` (standard output), or the URL of a DB-less Kong's Admin API. Flag `--to`.",
   },
@@ -135,7 +135,7 @@ export const SETTINGS = {
     meaning: "How long the control plane is tried in all, seconds. Flag `--probe-timeout`.",
   },
   KONG_FALLBACK_PREFIX_DIR: {
-    example: "/usr/local/kong",
+    example: "/kong_prefix",
     meaning:
       "The data plane's prefix, mounted: if Kong's own cache there holds a config, nothing is imported. Flag `--prefix-dir`.",
   },

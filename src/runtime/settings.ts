@@ -1,7 +1,9 @@
 /** The settings: the only reader of the environment. One frozen object, or every fault at once. */
 
 import { type HostPort, parseHostPort } from "../core/host-port.ts";
-import { Secret } from "../core/secret.ts";
+import type { Secret } from "../core/secret.ts";
+import { parseTarget } from "../importer/targets/open.ts";
+import { type ForwardProxy, parseForwardProxy } from "../kong/forward-proxy.ts";
 import { type KongVersion, parseKongVersion } from "../kong/version.ts";
 import { parseStorageUrl, type StorageLocation } from "../store/storage-url.ts";
 import { type KongLogLevel, LOG_LEVELS } from "./logger.ts";
@@ -16,9 +18,8 @@ export interface Settings {
   readonly clusterCaCert: string | undefined;
   readonly clusterMtls: "shared" | "pki";
   readonly clusterServerName: string | undefined;
-  /** `http[s]://[user:password@]host[:port]`; undefined where no proxy is to be used. */
-  readonly proxyServer: Secret<URL> | undefined;
-  readonly proxyServerSslVerify: boolean;
+  /** Undefined where none is to be used. */
+  readonly proxy: ForwardProxy | undefined;
   readonly clusterMaxPayloadBytes: number;
   readonly labels: Readonly<Record<string, string>>;
   /** Names as written, `bundled` included. */
@@ -34,6 +35,7 @@ export interface Settings {
   readonly awsCaBundle: string | undefined;
   readonly gcpServiceAccount: Secret | undefined;
   readonly gcsEmulator: string | undefined;
+  /** As written; known to be the address of a target. */
   readonly importTo: string | undefined;
   readonly force: boolean;
   readonly probe: "handshake" | "config";
@@ -66,8 +68,7 @@ export function readSettings(source: Environment): Settings {
     clusterCaCert: read.text("KONG_CLUSTER_CA_CERT"),
     clusterMtls: read.oneOf("KONG_CLUSTER_MTLS", ["shared", "pki"]) ?? "shared",
     clusterServerName: read.parsed("KONG_CLUSTER_SERVER_NAME", "a host name", parseHostName),
-    proxyServer: readProxy(read),
-    proxyServerSslVerify: read.onOff("KONG_PROXY_SERVER_SSL_VERIFY"),
+    proxy: readProxy(read),
     clusterMaxPayloadBytes: read.integer("KONG_CLUSTER_MAX_PAYLOAD", 1_048_576, GIBIBYTE),
     labels:
       read.parsed("KONG_CLUSTER_DP_LABELS", "a list like key:value,key:value", parseLabels) ?? {},
@@ -85,7 +86,10 @@ export function readSettings(source: Environment): Settings {
     awsCaBundle: read.text("AWS_CA_BUNDLE"),
     gcpServiceAccount: read.secret("GCP_SERVICE_ACCOUNT"),
     gcsEmulator: read.parsed("STORAGE_EMULATOR_HOST", HTTP_URL, parseHttpUrl),
-    importTo: read.text("KONG_FALLBACK_IMPORT_TO"),
+    importTo: read.parsed("KONG_FALLBACK_IMPORT_TO", "a target", (text) => {
+      parseTarget(text);
+      return text;
+    }),
     force: read.onOff("KONG_FALLBACK_FORCE"),
     probe: read.oneOf("KONG_FALLBACK_PROBE", ["handshake", "config"]) ?? "handshake",
     probeTimeoutMs: read.seconds("KONG_FALLBACK_PROBE_TIMEOUT", 0.1, 3_600),
@@ -116,25 +120,18 @@ function parsePeer(text: string): HostPort | undefined {
   return peer === undefined || peer.port === 0 ? undefined : peer;
 }
 
-/** Kong/kong@3.9.1 kong/conf_loader/init.lua: KONG_PROXY_SERVER counts only where KONG_CLUSTER_USE_PROXY is on. */
-function readProxy(read: SettingsReader): Secret<URL> | undefined {
-  const server = read.parsed(
-    "KONG_PROXY_SERVER",
-    "http[s]://[user:password@]host[:port]",
-    parseProxy,
+/** KONG_PROXY_SERVER counts only where KONG_CLUSTER_USE_PROXY is on. Kong/kong@3.9.1 kong/conf_loader/init.lua */
+function readProxy(read: SettingsReader): ForwardProxy | undefined {
+  const verify = read.onOff("KONG_PROXY_SERVER_SSL_VERIFY");
+  const expected = "http[s]://[user:password@]host[:port]";
+  const proxy = read.parsed("KONG_PROXY_SERVER", expected, (text) =>
+    parseForwardProxy(text, verify),
   );
   if (!read.onOff("KONG_CLUSTER_USE_PROXY")) return undefined;
   if (read.text("KONG_PROXY_SERVER") === undefined) {
     read.fault("KONG_CLUSTER_USE_PROXY", "is on, but KONG_PROXY_SERVER is not set");
   }
-  return server;
-}
-
-function parseProxy(text: string): Secret<URL> | undefined {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const isProxy =
-    url !== undefined && /^https?:$/.test(url.protocol) && /^\/?$/.test(url.pathname + url.search);
-  return isProxy ? new Secret(url) : undefined;
+  return proxy;
 }
 
 function parseHostName(text: string): string | undefined {

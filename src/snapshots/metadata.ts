@@ -11,13 +11,15 @@ const FORMAT = "kong-fallback/1";
 /** Every value is printable ASCII; members that are undefined are left out. */
 export function encodeMetadata(metadata: SnapshotMetadata): Metadata {
   const { configHash, controlPlaneTimestamp } = metadata;
+  const hashes = Object.entries(metadata.hashes)
+    .map(([part, hash]) => `${part}=${hash}`)
+    .join(",");
   return {
     format: FORMAT,
     "kong-version": metadata.kongVersion,
     ...(configHash === undefined ? {} : { "config-hash": configHash }),
-    hashes: Object.entries(metadata.hashes)
-      .map(([part, hash]) => `${part}=${hash}`)
-      .join(","),
+    // Stores take no empty value.
+    ...(hashes === "" ? {} : { hashes }),
     "hash-match": metadata.hashMatch,
     sha256: metadata.sha256,
     bytes: String(metadata.bytes),
@@ -60,7 +62,7 @@ export function decodeMetadata(metadata: Metadata, name: string): SnapshotMetada
   return {
     kongVersion: read("kong-version", parseKongVersion),
     configHash: optional("config-hash", matching(/^[0-9a-f]{32}$/)),
-    hashes: read("hashes", parseHashes),
+    hashes: optional("hashes", parseHashes) ?? {},
     hashMatch: read("hash-match", parseHashMatch),
     sha256: read("sha256", matching(/^[0-9a-f]{64}$/)),
     bytes: read("bytes", parseCount),
@@ -76,7 +78,7 @@ function matching(pattern: RegExp): (text: string) => string | undefined {
 }
 
 function parseHashes(text: string): Readonly<Record<string, string>> | undefined {
-  const entries = text === "" ? [] : text.split(",").map((entry) => entry.split("="));
+  const entries = text.split(",").map((entry) => entry.split("="));
   const valid = entries.every(
     ([part = "", hash = ""]) => /^[a-z_]{1,32}$/.test(part) && /^[0-9a-f]{32}$/.test(hash),
   );

@@ -44,6 +44,7 @@ const NONSENSE: { readonly [Name in SettingName]?: readonly string[] } = {
   KONG_CLUSTER_FALLBACK_EXPORT_S3_CONFIG: ["{", "[]", "7", "null"],
   AWS_CONFIG_STORAGE_ENDPOINT: ["minio:9000", "http://user:secret@minio:9000"],
   STORAGE_EMULATOR_HOST: ["fake-gcs"],
+  KONG_FALLBACK_IMPORT_TO: ["/path", "file:relative", "ftp://x", "http://u:secret@kong:8001"],
   KONG_FALLBACK_FORCE: ["yes"],
   KONG_FALLBACK_PROBE: ["ping"],
   KONG_FALLBACK_PROBE_TIMEOUT: ["0", "x"],
@@ -116,7 +117,7 @@ describe("settings", () => {
     assert.deepEqual(faultsOf({ KONG_CLUSTER_USE_PROXY: "on" }), [
       "KONG_CLUSTER_USE_PROXY: is on, but KONG_PROXY_SERVER is not set",
     ]);
-    assert.equal(readSettings({ KONG_PROXY_SERVER: "http://proxy:1" }).proxyServer, undefined);
+    assert.equal(readSettings({ KONG_PROXY_SERVER: "http://proxy:1" }).proxy, undefined);
   });
 
   it("prints no secret, however it is printed", () => {

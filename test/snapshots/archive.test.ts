@@ -57,6 +57,14 @@ describe("saving a snapshot", () => {
     assert.deepEqual(latest.metadata, snapshot.metadata);
   });
 
+  it("takes a config of which the control plane told neither hash nor time", async () => {
+    const { store, archive } = setUp();
+    const bare = { configHash: undefined, hashes: {}, controlPlaneTimestamp: undefined };
+    const snapshot = snapshotOf("a", { ...bare, hashMatch: "unchecked" });
+    assert.equal((await archive.save(snapshot, CONDITIONAL, signal)).kind, "saved");
+    assert.deepEqual((await setUp(store).archive.latest(signal)).metadata, snapshot.metadata);
+  });
+
   it("writes nothing if the same config lies there already, though its bytes or timestamp differ", async () => {
     const { store, archive } = setUp();
     await archive.save(snapshotOf("a"), CONDITIONAL, signal);

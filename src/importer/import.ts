@@ -1,0 +1,174 @@
+/** The job of restoring: gives a new data plane the newest good snapshot while the control plane is down. */
+
+import type { BackoffPolicy } from "../core/backoff.ts";
+import type { Clock } from "../core/clock.ts";
+import type { ServiceError } from "../core/errors.ts";
+import type { Log } from "../core/log.ts";
+import type { Snapshot, SnapshotMetadata } from "../snapshots/snapshot.ts";
+import { StoreError } from "../store/port.ts";
+import type { LocalCache } from "./local-cache.ts";
+import type { ProbeResult } from "./probe.ts";
+import { retryWithin } from "./retry.ts";
+import { type Target, TargetError } from "./targets/port.ts";
+
+/** The snapshots of one Kong version. */
+export interface SnapshotReader {
+  /** The newest good one, verified. Rejects with a ServiceError: `retryable` where the store may yet answer. */
+  latest(signal: AbortSignal): Promise<Snapshot>;
+}
+
+export interface ImportJob {
+  readonly reader: SnapshotReader;
+  readonly target: Target;
+  /** Whether the control plane answers; undefined: not asked (`--force`). */
+  readonly probe: ((signal: AbortSignal) => Promise<ProbeResult>) | undefined;
+  /** What the data plane's own prefix holds; undefined: no prefix is mounted. */
+  readonly localCache: ((signal: AbortSignal) => Promise<LocalCache>) | undefined;
+  /** For all attempts to read the snapshot together, milliseconds. */
+  readonly readTimeoutMs: number;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+}
+
+export type ImportOutcome =
+  /** The control plane answers: nothing was imported. `withdrawn`: a file of an earlier run was set aside. */
+  | { readonly kind: "live"; readonly withdrawn: boolean }
+  /** The data plane has a config of its own: nothing was imported. */
+  | { readonly kind: "cached"; readonly withdrawn: boolean }
+  /** The target holds the snapshot, now (`applied`) or since before (`unchanged`). */
+  | {
+      readonly kind: "imported";
+      readonly result: "applied" | "unchanged";
+      readonly bytes: number;
+      readonly metadata: SnapshotMetadata | undefined;
+    };
+
+const BACKOFF: BackoffPolicy = { minMs: 500, maxMs: 5_000 };
+
+/**
+ * In this order: the data plane's own cache, the control plane, the store, the target. Where one of
+ * the first two has a config, a file left by an earlier run is withdrawn, for Kong would start from
+ * it and roll itself back. Rejects with a ServiceError if there is no usable snapshot or the target
+ * does not take it; the target then holds what it held before.
+ */
+export async function importConfig(job: ImportJob, signal: AbortSignal): Promise<ImportOutcome> {
+  if (await isCached(job, signal)) {
+    return { kind: "cached", withdrawn: await withdraw(job, signal) };
+  }
+  if (await isLive(job, signal)) {
+    return { kind: "live", withdrawn: await withdraw(job, signal) };
+  }
+  const snapshot = await read(job, signal);
+  const result = await job.target.apply(snapshot, signal);
+  const bytes = snapshot.config.length;
+  job.log.info(
+    { target: job.target.name, bytes, configHash: snapshot.metadata?.configHash },
+    result === "applied" ? "config imported" : "target holds this config already",
+  );
+  return { kind: "imported", result, bytes, metadata: snapshot.metadata };
+}
+
+async function isCached({ localCache, log }: ImportJob, signal: AbortSignal): Promise<boolean> {
+  if (localCache === undefined) return false;
+  const cache = await localCache(signal);
+  switch (cache.kind) {
+    case "config":
+      log.info(
+        { path: cache.path, configHash: cache.configHash },
+        "data plane has a config of its own, nothing to import",
+      );
+      return true;
+    case "none":
+      log.info({ path: cache.path, reason: cache.reason }, "data plane has no config of its own");
+      return false;
+    case "unreadable":
+      log.warn(
+        { path: cache.path, reason: cache.reason, hint: "Run the importer as Kong's user." },
+        "cannot see whether the data plane has a config of its own, importing as if it had none",
+      );
+      return false;
+    default:
+      return cache satisfies never;
+  }
+}
+
+async function isLive({ probe, log }: ImportJob, signal: AbortSignal): Promise<boolean> {
+  if (probe === undefined) {
+    log.info({}, "control plane is not asked, import is forced");
+    return false;
+  }
+  const { attempts, ...answer } = await probe(signal);
+  switch (answer.kind) {
+    case "reachable":
+      log.info({ attempts }, "control plane is reachable, nothing to import");
+      return true;
+    case "unreachable":
+      log.warn({ attempts, ...inFields(answer.error) }, "control plane is unreachable");
+      return false;
+    default:
+      return answer satisfies never;
+  }
+}
+
+async function read(job: ImportJob, signal: AbortSignal): Promise<Snapshot> {
+  const { reader, readTimeoutMs, clock, random, log } = job;
+  const snapshot = await retryWithin(
+    {
+      budgetMs: readTimeoutMs,
+      backoff: BACKOFF,
+      clock,
+      random,
+      timedOut: () => noAnswer(readTimeoutMs),
+      onRetry: (error, attempt, delayMs) =>
+        log.warn({ attempt, delayMs, ...inFields(error) }, "snapshot not read, trying again"),
+    },
+    signal,
+    (attemptSignal) => reader.latest(attemptSignal),
+  );
+  const { metadata, config } = snapshot;
+  if (metadata === undefined) {
+    log.warn(
+      { bytes: config.length },
+      "snapshot carries no metadata, e.g. after a copy by hand; its digest and Kong version are not checked",
+    );
+  } else {
+    const { kongVersion, configHash, exportedAt, exporterId } = metadata;
+    const ageSeconds = Math.round((clock.now().getTime() - exportedAt.getTime()) / 1000);
+    log.info(
+      { kongVersion, configHash, bytes: config.length, exportedAt, ageSeconds, exporterId },
+      "snapshot read",
+    );
+  }
+  return snapshot;
+}
+
+/** A failure here must not keep a data plane from starting that has, or will get, its config elsewhere. */
+async function withdraw({ target, log }: ImportJob, signal: AbortSignal): Promise<boolean> {
+  try {
+    const withdrawn = await target.withdraw(signal);
+    if (withdrawn) log.info({ target: target.name }, "file of an earlier import set aside");
+    return withdrawn;
+  } catch (error) {
+    if (!(error instanceof TargetError)) throw error;
+    log.warn(
+      { target: target.name, ...inFields(error) },
+      "file of an earlier import could not be set aside; Kong starts from it until the control plane delivers",
+    );
+    return false;
+  }
+}
+
+function inFields(error: ServiceError): object {
+  return { code: error.code, reason: error.message, hint: error.hint };
+}
+
+function noAnswer(readTimeoutMs: number): StoreError {
+  return new StoreError(
+    "STORE_UNAVAILABLE",
+    `no store gave a snapshot within ${readTimeoutMs / 1000} s`,
+    {
+      hint: "Check the storage URL and the network to it; if the store is only slow, raise KONG_FALLBACK_READ_TIMEOUT.",
+    },
+  );
+}

@@ -1,0 +1,161 @@
+/** Target `http(s)://…`: the Admin API of a DB-less Kong, which takes the config at once and keeps it. */
+
+import { createHash } from "node:crypto";
+import type { BackoffPolicy } from "../../core/backoff.ts";
+import type { Clock } from "../../core/clock.ts";
+import type { Log } from "../../core/log.ts";
+import type { AdminClient, ConfigBody } from "../../kong/admin-client.ts";
+import { AdminError } from "../../kong/admin-error.ts";
+import type { Snapshot } from "../../snapshots/snapshot.ts";
+import { retryWithin } from "../retry.ts";
+import { type Target, TargetError } from "./port.ts";
+
+export interface AdminTargetOptions {
+  /** Disposed of with the target. */
+  readonly client: AdminClient;
+  /** For all attempts and the confirmation together, milliseconds. Kong loads 10 MB in about 4 s. */
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+}
+
+/** A config ready to be sent, and the hash Kong will give it; undefined where only Kong can tell. */
+interface Load {
+  readonly body: ConfigBody;
+  readonly expectedHash: string | undefined;
+}
+
+const BACKOFF: BackoffPolicy = { minMs: 250, maxMs: 5_000 };
+
+/**
+ * Sends the config as a string inside JSON, because only then is Kong's hash of it known before
+ * (the MD5 of the text), and is not satisfied until `/status` reports that hash. Kong not started
+ * yet, busy or failing (refused connections, 429, 5xx) is waited for. Kong replaces its config as a
+ * whole or not at all.
+ *
+ * A config that is not valid UTF-8 (Kong itself never checks) would be damaged as a string. It is
+ * sent as the request's body instead; its hash cannot be foreseen, so it is sent again by every run
+ * and confirmed only by `/status` reporting some config.
+ */
+export class AdminTarget implements Target {
+  readonly name: string;
+  readonly #options: AdminTargetOptions;
+
+  constructor(options: AdminTargetOptions) {
+    this.name = options.client.url;
+    this.#options = options;
+  }
+
+  async apply(snapshot: Snapshot, signal: AbortSignal): Promise<"applied" | "unchanged"> {
+    const { timeoutMs, clock, random, log } = this.#options;
+    const load = prepare(snapshot.config);
+    if (load.expectedHash === undefined) {
+      log.warn(
+        { target: this.name },
+        "config is not valid UTF-8, sending it in a form whose hash cannot be foreseen",
+      );
+    }
+    let isLoaded = false;
+    try {
+      return await retryWithin(
+        {
+          budgetMs: timeoutMs,
+          backoff: BACKOFF,
+          clock,
+          random,
+          timedOut: () => this.#timedOut(snapshot.config.length),
+          onRetry: ({ code, message }, attempt, delayMs) =>
+            log.info(
+              { target: this.name, attempt, code, reason: message, delayMs },
+              "target is not ready, trying again",
+            ),
+        },
+        signal,
+        async (attemptSignal) => {
+          // A lost answer to an earlier POST may have been a success: look before sending again.
+          if (await this.#holds(load, isLoaded, attemptSignal)) {
+            return isLoaded ? "applied" : "unchanged";
+          }
+          if (!isLoaded) {
+            const result = await this.#options.client.loadConfig(load.body, attemptSignal);
+            if (result === "unchanged") return "unchanged";
+            isLoaded = true;
+            if (await this.#holds(load, isLoaded, attemptSignal)) return "applied";
+          }
+          throw this.#unconfirmed(load);
+        },
+      );
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error instanceof AdminError ? this.#explain(error) : error;
+    }
+  }
+
+  /** Never: what a DB-less Kong holds is what it serves. */
+  async withdraw(): Promise<boolean> {
+    return false;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#options.client[Symbol.asyncDispose]();
+  }
+
+  async #holds(load: Load, isLoaded: boolean, signal: AbortSignal): Promise<boolean> {
+    const hash = await this.#options.client.configurationHash(signal);
+    if (load.expectedHash !== undefined) return hash === load.expectedHash;
+    return isLoaded && hash !== undefined && !/^0*$/.test(hash);
+  }
+
+  #explain(error: AdminError): TargetError {
+    return new TargetError(
+      error.retryable ? "TARGET_UNAVAILABLE" : "TARGET_REFUSED",
+      `could not load the config into Kong: ${error.message}`,
+      { cause: error, ...(error.hint === undefined ? {} : { hint: error.hint }) },
+    );
+  }
+
+  #unconfirmed(load: Load): TargetError {
+    const expected = load.expectedHash === undefined ? "a config" : `the hash ${load.expectedHash}`;
+    return new TargetError(
+      "TARGET_NOT_CONFIRMED",
+      `Kong at ${this.name} accepted the config, but its /status does not report ${expected}`,
+      {
+        retryable: true,
+        hint: "Look into Kong's error log, and whether somebody else loads configs into this Kong.",
+      },
+    );
+  }
+
+  #timedOut(bytes: number): TargetError {
+    const { timeoutMs } = this.#options;
+    return new TargetError(
+      "TARGET_UNAVAILABLE",
+      `Kong at ${this.name} did not finish loading ${bytes} bytes within ${timeoutMs / 1000} s`,
+      {
+        hint: "It may still be loading: look at its /status and its error log. If it only needs longer, raise KONG_FALLBACK_APPLY_TIMEOUT.",
+      },
+    );
+  }
+}
+
+function prepare(config: Uint8Array): Load {
+  const text = decodeUtf8(config);
+  if (text === undefined) {
+    return { body: { contentType: "application/json", bytes: config }, expectedHash: undefined };
+  }
+  return {
+    body: { contentType: "application/json", bytes: Buffer.from(JSON.stringify({ config: text })) },
+    expectedHash: createHash("md5").update(config).digest("hex"),
+  };
+}
+
+/** Undefined unless encoding the text again gives the same bytes. */
+function decodeUtf8(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    // Not UTF-8, or longer than a string can be (512 MiB).
+    return undefined;
+  }
+}

@@ -1,0 +1,191 @@
+/** Target `file:/path`: the config as a file for Kong's `declarative_config`, replaced in one step. */
+
+import { randomUUID } from "node:crypto";
+import {
+  type FileHandle,
+  lstat,
+  open,
+  readdir,
+  readFile,
+  rename,
+  stat,
+  unlink,
+} from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { describeCause } from "../../core/errors.ts";
+import type { Snapshot } from "../../snapshots/snapshot.ts";
+import { type Target, TargetError } from "./port.ts";
+
+/** For Kong's user through a shared group, and for nobody else: the config holds keys and passwords. */
+export const DEFAULT_FILE_MODE = 0o640;
+
+/** Only a run that was killed leaves its temporary file this long. */
+const ORPHAN_AGE_MS = 60 * 60 * 1000;
+
+/**
+ * Writes beside `path` and renames: a reader sees the old file or the new one, and at no moment one
+ * that others than its final readers can open. On failure the old file stays as it was and the
+ * temporary one is removed. A symbolic link is replaced, not followed.
+ */
+export class FileTarget implements Target {
+  readonly name: string;
+  readonly #path: string;
+  readonly #mode: number;
+
+  /** `path` is absolute; `mode` is set as given, whatever the umask. */
+  constructor(path: string, mode: number = DEFAULT_FILE_MODE) {
+    this.name = `file:${path}`;
+    this.#path = path;
+    this.#mode = mode;
+  }
+
+  async apply(snapshot: Snapshot, signal: AbortSignal): Promise<"applied" | "unchanged"> {
+    signal.throwIfAborted();
+    try {
+      if (await this.#holds(snapshot.config, signal)) return "unchanged";
+      await this.#replace(snapshot.config, signal);
+      return "applied";
+    } catch (error) {
+      signal.throwIfAborted();
+      throw this.#explain("write the config to", error, snapshot.config.length);
+    }
+  }
+
+  /** Renames the file to `<path>.superseded`, over one that lies there. */
+  async withdraw(signal: AbortSignal): Promise<boolean> {
+    signal.throwIfAborted();
+    try {
+      if ((await lstat(this.#path)).isDirectory()) throw errno("EISDIR", "it is a directory");
+      await rename(this.#path, `${this.#path}.superseded`);
+      return true;
+    } catch (error) {
+      if (codeOf(error) === "ENOENT") return false;
+      throw this.#explain("withdraw", error, 0);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Nothing is held between calls.
+  }
+
+  /** Same bytes and same mode. A wrong mode is cured by writing anew. */
+  async #holds(config: Uint8Array, signal: AbortSignal): Promise<boolean> {
+    try {
+      const info = await lstat(this.#path);
+      if (info.isDirectory()) throw errno("EISDIR", "it is a directory");
+      if (!info.isFile() || info.size !== config.length || (info.mode & 0o7777) !== this.#mode) {
+        return false;
+      }
+      return (await readFile(this.#path, { signal })).equals(config);
+    } catch (error) {
+      // What cannot be read may still be replaced.
+      if (codeOf(error) === "ENOENT" || codeOf(error) === "EACCES") return false;
+      throw error;
+    }
+  }
+
+  async #replace(config: Uint8Array, signal: AbortSignal): Promise<void> {
+    const directory = dirname(this.#path);
+    const temporary = join(directory, `${this.#temporaryPrefix}${randomUUID()}.tmp`);
+    // Exclusive, and closed to everybody else until the bytes are complete.
+    const file = await open(temporary, "wx", 0o600);
+    try {
+      await this.#removeOrphans(directory, file);
+      await writeDurably(file, config, this.#mode, signal);
+      signal.throwIfAborted();
+      await rename(temporary, this.#path);
+    } catch (error) {
+      await unlink(temporary).catch(() => {
+        // The first error says what is wrong; this one would hide it.
+      });
+      throw error;
+    }
+    await syncDirectory(directory);
+  }
+
+  /** Temporary files of runs that were killed: they hold secrets and space. Ages by the file system's clock, not ours. */
+  async #removeOrphans(directory: string, fresh: FileHandle): Promise<void> {
+    const { mtimeMs: now } = await fresh.stat();
+    for (const name of await readdir(directory)) {
+      if (!name.startsWith(this.#temporaryPrefix) || !name.endsWith(".tmp")) continue;
+      const path = join(directory, name);
+      try {
+        if (now - (await stat(path)).mtimeMs > ORPHAN_AGE_MS) await unlink(path);
+      } catch {
+        // Gone already, or not ours to remove: the write does not depend on it.
+      }
+    }
+  }
+
+  get #temporaryPrefix(): string {
+    return `.${basename(this.#path)}.`;
+  }
+
+  #explain(what: string, error: unknown, bytes: number): unknown {
+    const code = codeOf(error);
+    if (code === undefined) return error;
+    const isFull = code === "ENOSPC" || code === "EDQUOT";
+    const size = isFull ? ` (${bytes} bytes)` : "";
+    return new TargetError(
+      isFull ? "TARGET_FULL" : "TARGET_UNWRITABLE",
+      `could not ${what} ${this.#path}${size}: ${describeCause(error)}`,
+      { cause: error, hint: hintFor(code, this.#path) },
+    );
+  }
+}
+
+/** Closes the file in any case. */
+async function writeDurably(
+  file: FileHandle,
+  config: Uint8Array,
+  mode: number,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await file.writeFile(config, { signal });
+    await file.chmod(mode);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Makes the rename survive a power cut. */
+async function syncDirectory(path: string): Promise<void> {
+  try {
+    await using directory = await open(path, "r");
+    await directory.sync();
+  } catch {
+    // Some network file systems cannot sync a directory. The new file is in place either way.
+  }
+}
+
+function hintFor(code: string, path: string): string {
+  const directory = dirname(path);
+  switch (code) {
+    case "ENOSPC":
+    case "EDQUOT":
+      return `Free space on the file system of ${directory}, or raise its size limit (an emptyDir's sizeLimit, a quota). Old and new file need room at the same time.`;
+    case "EISDIR":
+      return "Name a file inside the directory, e.g. kong.json.";
+    case "ENOENT":
+    case "ENOTDIR":
+      return `Create the directory ${directory}, or mount the shared volume there.`;
+    case "EROFS":
+      return `Mount ${directory} writable for the importer.`;
+    case "EACCES":
+    case "EPERM":
+      return `Let the importer's user write to the directory ${directory} (in Kubernetes: fsGroup).`;
+    default:
+      return `Check the file system of ${directory}.`;
+  }
+}
+
+function errno(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
+}
+
+function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("code" in error)) return undefined;
+  return typeof error.code === "string" && /^E[A-Z0-9]+$/.test(error.code) ? error.code : undefined;
+}

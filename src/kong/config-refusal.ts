@@ -1,0 +1,80 @@
+/** Kong's reasons for refusing a config, told without the config: type, name or id, field and Kong's own words. */
+
+/**
+ * One line for each error in the body of a 400 of `POST /config`, e.g. `service "billing", field
+ * host: required field missing`; empty where the body names none. Kong's words may quote what they
+ * complain of, a key or a password among it, so every value of the entity is taken out of them.
+ * Shape: Kong/kong@3.9.1 kong/db/errors.lua (`flattened_errors` since 3.2, `fields` in all).
+ */
+export function describeConfigRefusal(body: unknown): readonly string[] {
+  if (!isObject(body)) return [];
+  const flattened = Array.isArray(body["flattened_errors"]) ? body["flattened_errors"] : [];
+  return [...flattened.flatMap(describeEntity), ...describeFields(body["fields"], "")];
+}
+
+/** Anything a server says, as one short printable line. */
+export function printableLine(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must go.
+  const line = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ").trim();
+  return line.length > 200 ? `${line.slice(0, 199)}…` : line;
+}
+
+function describeEntity(error: unknown): readonly string[] {
+  if (!isObject(error) || !Array.isArray(error["errors"])) return [];
+  const type = typeof error["entity_type"] === "string" ? error["entity_type"] : "entity";
+  const name = [error["entity_name"], error["entity_id"]].find((it) => typeof it === "string");
+  const label = printableLine(name === undefined ? type : `${type} "${name}"`);
+  const secrets = valuesOf(error["entity"]);
+  return error["errors"].filter(isObject).flatMap((detail) => {
+    const field = detail["field"];
+    const where = typeof field === "string" ? `${label}, field ${printableLine(field)}` : label;
+    return messagesOf(detail).map((message) => `${where}: ${censored(message, secrets)}`);
+  });
+}
+
+function messagesOf(detail: Readonly<Record<string, unknown>>): readonly string[] {
+  const messages = Array.isArray(detail["messages"]) ? detail["messages"] : [detail["message"]];
+  return messages.filter((message) => typeof message === "string");
+}
+
+/** `fields` nests as the config does; its leaves are messages, `@entity` holds those about the whole entity. */
+function describeFields(node: unknown, path: string): readonly string[] {
+  if (typeof node === "string") {
+    return [`${printableLine(path) || "config"}: ${censored(node, [])}`];
+  }
+  if (Array.isArray(node)) {
+    return node.flatMap((child, index) => describeFields(child, `${path}[${index}]`));
+  }
+  if (!isObject(node)) return [];
+  return Object.entries(node).flatMap(([key, child]) =>
+    describeFields(child, path === "" ? key : `${path}.${key}`),
+  );
+}
+
+function censored(message: string, secrets: readonly string[]): string {
+  // Kong/kong@3.9.1 kong/db/schema/others/declarative_config.lua: "uniqueness violation: … with key set to 'the key itself' already declared"
+  let text = message.replace(/set to '.*'/gs, "set to '[redacted]'");
+  for (const secret of secrets) {
+    text = text.replaceAll(`'${secret}'`, "'[redacted]'").replaceAll(`"${secret}"`, '"[redacted]"');
+    // A short value such as "http" is part of Kong's own vocabulary and stands in its messages by right.
+    if (secret.length >= 8) text = text.replaceAll(secret, "[redacted]");
+  }
+  return printableLine(text);
+}
+
+/** Every string of the entity, longest first so that none leaves a part behind; names and ids identify and may be shown. */
+function valuesOf(entity: unknown): readonly string[] {
+  const values = new Set<string>();
+  const visit = (node: unknown, key: string) => {
+    if (typeof node === "string" && node !== "" && key !== "id" && key !== "name") values.add(node);
+    else if (typeof node === "object" && node !== null) {
+      for (const [childKey, child] of Object.entries(node)) visit(child, childKey);
+    }
+  };
+  visit(entity, "");
+  return [...values].sort((a, b) => b.length - a.length);
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

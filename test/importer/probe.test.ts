@@ -1,0 +1,161 @@
+/** Whether the control plane is there: one answer within one budget, over any number of attempts. */
+
+import assert from "node:assert/strict";
+import { describe, it } from "vitest";
+import { type ProbeMode, type ProbeResult, probeControlPlane } from "../../src/importer/probe.ts";
+import { FrameError } from "../../src/kong/reconfigure.ts";
+import { type ConfigSource, SourceError, type SourceErrorCode } from "../../src/source/port.ts";
+import { updateOf } from "../fakes/config.ts";
+import { ManualClock } from "../fakes/manual-clock.ts";
+import { RecordingLog } from "../fakes/recording-log.ts";
+import { ScriptedSource } from "../fakes/scripted-source.ts";
+
+const CONNECTED = { kind: "connected" } as const;
+const REFUSED = new SourceError("SOURCE_UNREACHABLE", "connect ECONNREFUSED 10.0.0.1:8005");
+
+function probe(source: ConfigSource, mode: ProbeMode = "handshake", signal?: AbortSignal) {
+  const clock = new ManualClock();
+  const log = new RecordingLog();
+  // The shortest delays: 0.5 s each.
+  const options = { mode, timeoutMs: 10_000, clock, random: () => 0, log };
+  const result = probeControlPlane(source, options, signal ?? new AbortController().signal);
+  return { clock, log, result };
+}
+
+function errorOf(result: ProbeResult): { readonly code: string; readonly message: string } {
+  assert.equal(result.kind, "unreachable");
+  return result.kind === "unreachable" ? result.error : assert.fail();
+}
+
+describe("the probe by handshake", () => {
+  it("is content with a session, and asks for nothing more", async () => {
+    const source = new ScriptedSource();
+    source.emit(CONNECTED);
+    source.emit(new Error("the session was not left"));
+    const { result, clock } = probe(source);
+    assert.deepEqual(await result, { kind: "reachable", attempts: 1 });
+    assert.equal(clock.sleepers, 0);
+  });
+
+  it("tries again while nothing answers", async () => {
+    const source = new ScriptedSource();
+    for (const event of [REFUSED, REFUSED, CONNECTED]) source.emit(event);
+    const { result, clock, log } = probe(source);
+    await clock.advance(500);
+    await clock.advance(500);
+    assert.deepEqual(await result, { kind: "reachable", attempts: 3 });
+    const line = { attempt: 1, code: "SOURCE_UNREACHABLE", delayMs: 500 };
+    const [first, ...others] = log.find("control plane did not answer, trying again");
+    assert.equal(others.length, 1);
+    assert.deepEqual({ ...first?.fields, ...line }, first?.fields);
+  });
+
+  it("gives the last failure once the time is used up", async () => {
+    const source = new ScriptedSource();
+    for (let attempt = 0; attempt < 99; attempt += 1) source.emit(REFUSED);
+    const { result, clock } = probe(source);
+    await clock.advance(10_000);
+    // At 0, 0.5, 1.0 … 9.5 s; the next would be due when the time is over.
+    assert.deepEqual(await result, { kind: "unreachable", attempts: 20, error: REFUSED });
+    assert.equal(clock.sleepers, 0);
+  });
+
+  it("says so when a control plane takes the connection and stays silent", async () => {
+    const source = new ScriptedSource();
+    const { result, clock } = probe(source);
+    await clock.advance(10_000);
+    const error = errorOf(await result);
+    assert.equal(error.code, "SOURCE_UNREACHABLE");
+    assert.equal(
+      error.message,
+      "the control plane control-plane:8005 as 3.9.1 did not answer within 10 s",
+    );
+  });
+
+  it.each<SourceErrorCode>(["SOURCE_TLS", "SOURCE_REFUSED", "SOURCE_NOT_FOUND", "SOURCE_PROXY"])(
+    "does not wait for %s to go away",
+    async (code) => {
+      const source = new ScriptedSource();
+      const error = new SourceError(code, "no");
+      source.emit(error);
+      assert.deepEqual(await probe(source).result, { kind: "unreachable", attempts: 1, error });
+    },
+  );
+
+  it("waits as long as a busy control plane asks", async () => {
+    const source = new ScriptedSource();
+    source.emit(new SourceError("SOURCE_BUSY", "503", { retryAfterMs: 4_000 }));
+    source.emit(CONNECTED);
+    const { result, clock } = probe(source);
+    await clock.advance(3_999);
+    assert.equal(source.sessions, 1);
+    await clock.advance(1);
+    assert.deepEqual(await result, { kind: "reachable", attempts: 2 });
+  });
+
+  it("does not sit out a wait that ends after its time", async () => {
+    const source = new ScriptedSource();
+    const error = new SourceError("SOURCE_BUSY", "503", { retryAfterMs: 60_000 });
+    source.emit(error);
+    assert.deepEqual(await probe(source).result, { kind: "unreachable", attempts: 1, error });
+  });
+
+  it("rejects with the reason of an abort, in a session and between two", async () => {
+    const reason = new Error("stop");
+    for (const prepare of [() => {}, (source: ScriptedSource) => source.emit(REFUSED)]) {
+      const controller = new AbortController();
+      const source = new ScriptedSource();
+      prepare(source);
+      const { result, clock } = probe(source, "handshake", controller.signal);
+      await clock.advance(1);
+      controller.abort(reason);
+      await assert.rejects(result, (error) => error === reason);
+      assert.equal(clock.sleepers, 0);
+    }
+  });
+
+  it("does not hide a bug as an outage", async () => {
+    const source = new ScriptedSource();
+    source.emit(new TypeError("x is not a function"));
+    await assert.rejects(probe(source).result, TypeError);
+  });
+});
+
+describe("the probe by config", () => {
+  const WITHHELD = new SourceError("SOURCE_WITHHELD", "connected, but no config came");
+
+  it("is not content with a session", async () => {
+    const source = new ScriptedSource();
+    source.emit(CONNECTED);
+    const { result, clock } = probe(source, "config");
+    await clock.advance(10_000);
+    assert.match(errorOf(await result).message, /sent no config within 10 s$/);
+  });
+
+  it("is content with a config", async () => {
+    const source = new ScriptedSource();
+    source.emit(CONNECTED);
+    source.emitConfig(updateOf("a"));
+    assert.deepEqual(await probe(source, "config").result, { kind: "reachable", attempts: 1 });
+  });
+
+  it("still takes a config after one was withheld or a bad frame came", async () => {
+    const source = new ScriptedSource();
+    const rejected = new FrameError("FRAME_CORRUPT", "truncated");
+    source.emit({ kind: "withheld", error: WITHHELD });
+    source.emit({ kind: "rejected", error: rejected });
+    const { result, clock } = probe(source, "config");
+    await clock.advance(9_000);
+    source.emitConfig(updateOf("a"));
+    assert.deepEqual(await result, { kind: "reachable", attempts: 1 });
+  });
+
+  it("tells why the config was withheld if none came", async () => {
+    const source = new ScriptedSource();
+    source.emit(CONNECTED);
+    source.emit({ kind: "withheld", error: WITHHELD });
+    const { result, clock } = probe(source, "config");
+    await clock.advance(10_000);
+    assert.deepEqual(await result, { kind: "unreachable", attempts: 1, error: WITHHELD });
+  });
+});
