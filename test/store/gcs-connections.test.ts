@@ -1,0 +1,122 @@
+/** What the GCS store says when the way to Cloud Storage is wrong or broken. */
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer as createHttpServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { connect, createServer } from "node:net";
+import { inspect } from "node:util";
+import { afterEach, beforeEach, describe, it, vi } from "vitest";
+import { broken, noToken } from "../../src/store/gcs-errors.ts";
+import type { Store, StoreError } from "../../src/store/port.ts";
+import { FakeGcsServer } from "../fakes/gcs-server.ts";
+import { get, put } from "./conformance/client.ts";
+import type { FailingStoreOptions } from "./gcs-failures.ts";
+import { allFail, assertSays, BODY, openFailing } from "./gcs-failures.ts";
+
+let fake: FakeGcsServer;
+let store: Store;
+
+function open(options: Partial<FailingStoreOptions> = {}): Store {
+  return openFailing({ apiEndpoint: fake.endpoint, ...options });
+}
+
+beforeEach(async () => {
+  fake = await FakeGcsServer.start("backups");
+  store = open();
+  await put(store, "a", BODY);
+});
+afterEach(async () => {
+  await store[Symbol.asyncDispose]();
+  await fake[Symbol.asyncDispose]();
+});
+
+describe("gcs connections", () => {
+  it("says UNAVAILABLE where nothing listens", async () => {
+    const closed = createServer().listen(0, "127.0.0.1");
+    await once(closed, "listening");
+    const { port } = closed.address() as AddressInfo;
+    closed.close();
+    await once(closed, "close");
+    await using nowhere = open({ apiEndpoint: `http://127.0.0.1:${port}` });
+    await allFail(nowhere, "STORE_UNAVAILABLE", /failed: connect ECONNREFUSED/, /egress/);
+  });
+
+  it("says MISCONFIGURED for an endpoint that does not speak TLS, or not HTTP", async () => {
+    await using tls = open({ apiEndpoint: fake.endpoint.replace("http:", "https:") });
+    await allFail(tls, "STORE_MISCONFIGURED", /as Cloud Storage does \(ERR_SSL_/, /EMULATOR/);
+
+    const greeter = createServer((socket) =>
+      socket.on("error", () => {}).end("220 mail ready\r\n"),
+    );
+    greeter.listen(0, "127.0.0.1");
+    await once(greeter, "listening");
+    const { port } = greeter.address() as AddressInfo;
+    await using mail = open({ apiEndpoint: `http://127.0.0.1:${port}` });
+    await allFail(
+      mail,
+      "STORE_MISCONFIGURED",
+      /as Cloud Storage does \(Response does not match the HTTP/,
+      /EMULATOR/,
+    );
+    greeter.close();
+  });
+
+  it("says MISCONFIGURED for a certificate of an unknown authority, and what to set", () => {
+    const attempt = {
+      action: "read",
+      target: "gs://backups/a",
+      bucket: "backups",
+      endpoint: "https://storage.googleapis.com",
+    };
+    const cause = Object.assign(
+      new Error(
+        "request to https://x/ failed, reason: self-signed certificate in certificate chain",
+      ),
+      { code: "SELF_SIGNED_CERT_IN_CHAIN" },
+    );
+    for (const error of [broken(attempt, cause), noToken(attempt, cause)]) {
+      assert.equal(error.code, "STORE_MISCONFIGURED");
+      assertSays(error, /self-signed certificate in certificate chain/, /NODE_EXTRA_CA_CERTS/);
+    }
+  });
+
+  describe("through a proxy", () => {
+    afterEach(() => {
+      vi.unstubAllEnvs();
+    });
+
+    it("goes by HTTP_PROXY, and past it for what NO_PROXY names", async () => {
+      const tunnels: (string | undefined)[] = [];
+      const proxy = createHttpServer().on("connect", ({ url }, client) => {
+        tunnels.push(url);
+        const server = connect(Number(new URL(fake.endpoint).port), "127.0.0.1", () => {
+          client.write("HTTP/1.1 200 Connection established\r\n\r\n");
+          server.pipe(client).pipe(server);
+        });
+        for (const socket of [client, server]) socket.on("error", () => socket.destroy());
+      });
+      proxy.listen(0, "127.0.0.1");
+      await once(proxy, "listening");
+      const { port } = proxy.address() as AddressInfo;
+      vi.stubEnv("HTTP_PROXY", `http://user:pass@127.0.0.1:${port}`);
+      vi.stubEnv("NO_PROXY", "127.0.0.1");
+      await using far = open({ apiEndpoint: "http://gcs.test" });
+      assert.equal((await get(far, "a")).bytes, BODY.length);
+      await using near = open();
+      assert.equal((await get(near, "a")).bytes, BODY.length);
+      assert.deepEqual([...new Set(tunnels)], ["gcs.test:80"]);
+      proxy.close();
+    });
+
+    it("refuses a proxy that is no URL, without repeating its password", () => {
+      vi.stubEnv("HTTPS_PROXY", "user:proxy-secret@proxy:3128");
+      assert.throws(open, (error: StoreError) => {
+        assert.equal(error.code, "STORE_MISCONFIGURED");
+        assert.match(error.message, /HTTPS_PROXY or HTTP_PROXY is not/);
+        assert.ok(!inspect(error, { depth: 10 }).includes("proxy-secret"));
+        return true;
+      });
+    });
+  });
+});
