@@ -49,6 +49,9 @@ export class FrameError extends ServiceError {
 
 const unzipAsync = promisify(unzip);
 
+/** Node hands over the output in pieces of this size, one turn of the event loop each; its default of 16 KiB is slow for megabytes. */
+const CHUNK_BYTES = 1_048_576;
+
 /**
  * Unpacks and reads one binary message. The order of the members and unknown members do not matter.
  * Throws FrameError, or DeclarativeConfigError if `config_table` is no declarative configuration.
@@ -94,7 +97,7 @@ async function decompress(frame: Uint8Array, maxConfigBytes: number): Promise<Ui
     );
   }
   try {
-    return await unzipAsync(frame, { maxOutputLength: maxConfigBytes });
+    return await unzipAsync(frame, { maxOutputLength: maxConfigBytes, chunkSize: CHUNK_BYTES });
   } catch (cause) {
     if (cause instanceof RangeError) {
       throw new FrameError(

@@ -9,7 +9,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 type Variable = ReturnType<ReturnType<typeof env.from>["get"]>;
 
-/** Settings that cannot be used. `message` has one line for each fault; values are never repeated, they may be secrets. */
+/** `SETTINGS_INVALID`: settings are missing or cannot be used; the message has one line for each fault. Values are never repeated, they may be secrets. */
 export class SettingsError extends ServiceError {
   readonly code = "SETTINGS_INVALID";
   readonly exitStatus = 2;

@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Registry } from "prom-client";
 import type { HostPort } from "../core/host-port.ts";
+import { ListenError } from "../core/listen-error.ts";
 
 export interface StatusServerOptions {
   readonly listen: HostPort;
@@ -16,7 +17,7 @@ export interface StatusServer extends AsyncDisposable {
   readonly port: number;
 }
 
-/** Rejects with Node's error where it cannot listen. */
+/** Rejects with ListenError. */
 export async function startStatusServer(options: StatusServerOptions): Promise<StatusServer> {
   const server = createServer(async (request, response) => {
     const answer = (status: number, body: string, type = "text/plain; charset=utf-8") =>
@@ -36,7 +37,9 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
   });
   const { host, port } = options.listen;
   await new Promise<void>((resolve, reject) => {
-    server.once("error", reject).listen(port, host, resolve);
+    const fail = (cause: Error) =>
+      reject(new ListenError("probes and scrapes", options.listen, cause));
+    server.once("error", fail).listen(port, host, resolve);
   });
   return {
     port: (server.address() as AddressInfo).port,

@@ -60,21 +60,40 @@ export function isCompanion(place: Place, file: string): boolean {
   return file.startsWith(start) && /^[0-9a-f]{64}\.json$/.test(file.slice(start.length));
 }
 
-/** JSON of one line: `{"contentType":"application/json","metadata":{"name":"value"}}`. */
-export function encodeCompanion(contentType: string, metadata: Metadata): Uint8Array {
-  return Buffer.from(`${JSON.stringify({ contentType, metadata })}\n`);
+/** JSON of one line: `{"bytes":7,"contentType":"application/json","metadata":{"name":"value"}}`. `bytes` is the body's length. */
+export function encodeCompanion(
+  bytes: number,
+  contentType: string,
+  metadata: Metadata,
+): Uint8Array {
+  return Buffer.from(`${JSON.stringify({ bytes, contentType, metadata })}\n`);
+}
+
+/** Length of the body a companion was written for; undefined where the companion is damaged. */
+export function companionBytes(companion: Uint8Array): number | undefined {
+  const { bytes } = parseCompanion(companion);
+  return typeof bytes === "number" ? bytes : undefined;
 }
 
 /** Metadata of a companion; none where the file is damaged, so that the body stays usable without. */
 export function decodeCompanion(bytes: Uint8Array): Metadata {
+  const { metadata } = parseCompanion(bytes);
+  if (!isObject(metadata) || !isTexts(metadata)) return {};
   try {
-    const companion: unknown = JSON.parse(Buffer.from(bytes).toString());
-    const { metadata } = isObject(companion) ? companion : {};
-    if (!isObject(metadata) || !isTexts(metadata)) return {};
     checkMetadata(metadata);
     return metadata;
   } catch {
-    // Not JSON, or not metadata: lost, like a missing companion.
+    // No metadata of ours: lost, like a missing companion.
+    return {};
+  }
+}
+
+/** Empty where it is no JSON object. */
+function parseCompanion(companion: Uint8Array): { readonly [name: string]: unknown } {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(companion).toString());
+    return isObject(value) ? value : {};
+  } catch {
     return {};
   }
 }

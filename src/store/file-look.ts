@@ -2,10 +2,17 @@
 
 import { createHash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
-import { open, readFile, stat } from "node:fs/promises";
+import { open, readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { isErrno } from "./file-errors.ts";
 import type { Place } from "./file-layout.ts";
-import { companionOf, decodeCompanion, versionOf } from "./file-layout.ts";
+import {
+  companionBytes,
+  companionOf,
+  decodeCompanion,
+  isCompanion,
+  versionOf,
+} from "./file-layout.ts";
 import type { Metadata, ObjectInfo } from "./port.ts";
 import { StoreError } from "./port.ts";
 
@@ -51,8 +58,9 @@ export async function look(
     const after = await handle.stat({ bigint: true });
     // Written in place, thus not by us but by a copy under way.
     if (before.size !== after.size || before.mtimeNs !== after.mtimeNs) continue;
-    const companion = await readIfThere(companionOf(place, digest));
-    if (companion === undefined && (await wasReplaced(place.body, after))) continue;
+    const own = await readIfThere(companionOf(place, digest));
+    if (own === undefined && (await wasReplaced(place.body, after))) continue;
+    const companion = own ?? (await companionOfLength(place, bytes));
     const version = versionOf(digest, companion ?? new Uint8Array());
     const metadata = companion === undefined ? {} : decodeCompanion(companion);
     return { key: place.key, version, bytes, metadata };
@@ -102,6 +110,28 @@ async function readIfThere(path: string): Promise<Uint8Array | undefined> {
     return await readFile(path);
   } catch (error) {
     if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * A body as long as the one some companion was written for, but of other content, was hardly put
+ * there by hand: bits of it have changed. With those metadata, who knows the digest can tell.
+ */
+async function companionOfLength(place: Place, bytes: number): Promise<Uint8Array | undefined> {
+  for (const file of await namesIn(place.hidden)) {
+    if (!isCompanion(place, file)) continue;
+    const companion = await readIfThere(join(place.hidden, file));
+    if (companion !== undefined && companionBytes(companion) === bytes) return companion;
+  }
+  return undefined;
+}
+
+async function namesIn(folder: string): Promise<readonly string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return [];
     throw error;
   }
 }

@@ -84,7 +84,7 @@ export class FileStore implements Store {
     const place = locate(this.#directory, key);
     try {
       const digest = createHash("sha256").update(body).digest("hex");
-      const companion = encodeCompanion(options.contentType, options.metadata);
+      const companion = encodeCompanion(body.byteLength, options.contentType, options.metadata);
       await makeFolder(place.hidden);
       await using turn = new Turn(place, this.#clock);
       await turn.prepare();

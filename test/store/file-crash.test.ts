@@ -211,7 +211,7 @@ describe("what lies in the directory", () => {
     assert.deepEqual(await readdir(hidden), [companion]);
     assert.equal(
       await readFile(join(hidden, companion), "utf8"),
-      '{"contentType":"application/json","metadata":{"n":"1"}}\n',
+      '{"bytes":8,"contentType":"application/json","metadata":{"n":"1"}}\n',
     );
     const mode = async (path: string) => ((await stat(path)).mode & 0o777).toString(8);
     assert.equal(await mode(join(directory, "dir/a")), "600");

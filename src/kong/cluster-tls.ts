@@ -1,0 +1,181 @@
+/** The certificates of a cluster, read and checked as a data plane takes them: a path, PEM text, or base64 of PEM. */
+
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
+import { describeCause, ServiceError } from "../core/errors.ts";
+import { Secret } from "../core/secret.ts";
+import { SHARED_SERVER_NAME } from "./wire.ts";
+
+export interface ClusterTlsSettings {
+  /** KONG_CLUSTER_CERT */
+  readonly cert: string;
+  /** KONG_CLUSTER_CERT_KEY */
+  readonly key: Secret;
+  /** KONG_CLUSTER_CA_CERT; looked at in mode `pki` only, as Kong does. */
+  readonly ca: string | undefined;
+  /** KONG_CLUSTER_MTLS */
+  readonly mtls: "shared" | "pki";
+  /** KONG_CLUSTER_SERVER_NAME; looked at in mode `pki` only, as Kong does. */
+  readonly serverName: string | undefined;
+  /** Host part of KONG_CLUSTER_CONTROL_PLANE. */
+  readonly controlPlaneHost: string;
+}
+
+export interface ClusterTls {
+  readonly mtls: "shared" | "pki";
+  /** PEM; may hold intermediate certificates after the first. */
+  readonly cert: string;
+  /** PEM. */
+  readonly key: Secret;
+  /** Whom to trust, PEM each: in mode `shared` the cluster certificate itself. Undefined: the system's roots, as Konnect needs. */
+  readonly ca: readonly string[] | undefined;
+  /** SNI, and the name the control plane's certificate must bear; undefined where the host is an IP address, which is then checked instead. */
+  readonly servername: string | undefined;
+  /** Of the first certificate. It may lie in the past: loading does not judge it. */
+  readonly expiresAt: Date;
+  /** SHA-256 of the first certificate, upper-case hex with colons. */
+  readonly fingerprint256: string;
+}
+
+/** `CLUSTER_CERT_INVALID`: the certificate, its key or the CA is missing, unreadable, or they do not belong together. Fix the setting named in the message. */
+export class ClusterTlsError extends ServiceError {
+  readonly code = "CLUSTER_CERT_INVALID";
+  readonly exitStatus = 2;
+
+  constructor(message: string, details: { readonly hint?: string; readonly cause?: unknown } = {}) {
+    super(message, { retryable: false, ...details });
+  }
+}
+
+type Setting = "KONG_CLUSTER_CERT" | "KONG_CLUSTER_CERT_KEY" | "KONG_CLUSTER_CA_CERT";
+
+interface Pem {
+  readonly text: string;
+  /** How to name it in a message: the setting, and the file if it was one. */
+  readonly name: string;
+}
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+/**
+ * Reads files anew at every call, so that a rotated certificate is picked up. Throws ClusterTlsError
+ * naming setting and path, never the content. A certificate past its date loads: whoever uses it says so.
+ */
+export async function loadClusterTls(settings: ClusterTlsSettings): Promise<ClusterTls> {
+  const { mtls, serverName, controlPlaneHost } = settings;
+  const cert = await readPem("KONG_CLUSTER_CERT", settings.cert);
+  const [own] = certificatesIn(cert);
+  const key = await readPem("KONG_CLUSTER_CERT_KEY", settings.key.reveal());
+  if (!own.checkPrivateKey(privateKeyIn(key))) {
+    throw new ClusterTlsError(`${key.name}: the key does not belong to ${cert.name}`, {
+      hint: "Give both halves of one pair; after a rotation, replace both.",
+    });
+  }
+  const pki = mtls === "pki";
+  return {
+    mtls,
+    cert: cert.text,
+    key: new Secret(key.text),
+    ca: pki ? await readAuthorities(settings.ca) : [cert.text],
+    servername: pki ? nameFor(serverName ?? controlPlaneHost) : SHARED_SERVER_NAME,
+    expiresAt: new Date(own.validTo),
+    fingerprint256: own.fingerprint256,
+  };
+}
+
+async function readAuthorities(value: string | undefined): Promise<readonly string[] | undefined> {
+  if (value === undefined) return undefined;
+  const pem = await readPem("KONG_CLUSTER_CA_CERT", value);
+  return certificatesIn(pem).map((certificate) => certificate.toString());
+}
+
+/** RFC 6066 3: no address as SNI. */
+function nameFor(host: string): string | undefined {
+  return isIP(host) === 0 ? host : undefined;
+}
+
+async function readPem(setting: Setting, value: string): Promise<Pem> {
+  if (isPem(value)) return { text: value, name: setting };
+  const decoded = Buffer.from(value, "base64").toString("latin1");
+  if (isPem(decoded)) return { text: decoded, name: setting };
+  const name = looksLikePath(value) ? `${setting}=${value}` : setting;
+  const text = await readText(name, value);
+  if (isPem(text)) return { text, name };
+  throw new ClusterTlsError(`${name}: the file holds no PEM`, {
+    hint: "It must hold a block that starts with -----BEGIN; convert DER with openssl.",
+  });
+}
+
+async function readText(name: string, path: string): Promise<string> {
+  try {
+    return await readFile(path, "latin1");
+  } catch (cause) {
+    const why = name.endsWith(path)
+      ? describeCause(cause)
+      : "neither PEM, nor base64 of PEM, nor the path of a file; its value is not shown, since it may be a damaged key";
+    throw new ClusterTlsError(`${name}: cannot be read: ${why}`, {
+      // Node's message repeats the path, which must stay unseen where it may be a key.
+      ...(name.endsWith(path) && { cause }),
+      hint: "Kong takes a path, PEM text, or base64 of PEM. In a container, check that the secret is mounted and readable by this user.",
+    });
+  }
+}
+
+function isPem(text: string): boolean {
+  return text.includes("-----BEGIN ");
+}
+
+/** Base64, and so a damaged key, has no dot, and seldom begins with a slash. */
+function looksLikePath(value: string): boolean {
+  return value.length <= 255 && /^(\/|[^\n]*\.)[^\n]*$/.test(value);
+}
+
+/** At least one. */
+function certificatesIn(pem: Pem): readonly [X509Certificate, ...X509Certificate[]] {
+  const [first, ...rest] = pem.text.match(CERTIFICATE) ?? [];
+  if (first === undefined) {
+    const key = pem.text.includes("PRIVATE KEY-----");
+    throw new ClusterTlsError(
+      `${pem.name}: holds ${key ? "a private key" : "no certificate"}, where a certificate is needed`,
+      key ? { hint: "KONG_CLUSTER_CERT and KONG_CLUSTER_CERT_KEY look swapped." } : {},
+    );
+  }
+  const parse = (text: string): X509Certificate => {
+    try {
+      return new X509Certificate(text);
+    } catch (cause) {
+      throw new ClusterTlsError(
+        `${pem.name}: the certificate is damaged: ${describeCause(cause)}`,
+        {
+          cause,
+          hint: "Copy it again, with its line breaks: `openssl x509 -noout -text` must read it.",
+        },
+      );
+    }
+  };
+  return [parse(first), ...rest.map(parse)];
+}
+
+function privateKeyIn(pem: Pem): KeyObject {
+  if (!pem.text.includes("PRIVATE KEY-----")) {
+    const certificate = pem.text.includes("-----BEGIN CERTIFICATE-----");
+    throw new ClusterTlsError(
+      `${pem.name}: holds ${certificate ? "a certificate" : "no private key"}, where a private key is needed`,
+      certificate ? { hint: "KONG_CLUSTER_CERT and KONG_CLUSTER_CERT_KEY look swapped." } : {},
+    );
+  }
+  if (/ENCRYPTED/.test(pem.text)) {
+    throw new ClusterTlsError(`${pem.name}: the private key is encrypted with a passphrase`, {
+      hint: "Kong takes none, nor does this service: decrypt it with `openssl pkey -in <key> -out <plain key>`.",
+    });
+  }
+  try {
+    return createPrivateKey(pem.text);
+  } catch {
+    // OpenSSL's own message may quote what it was given.
+    throw new ClusterTlsError(`${pem.name}: the private key is damaged`, {
+      hint: "Copy it again, with its line breaks: `openssl pkey -noout` must read it.",
+    });
+  }
+}

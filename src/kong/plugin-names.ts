@@ -1,0 +1,140 @@
+/** Which plugins to declare to a control plane, so that it withholds no config. */
+
+/**
+ * Every plugin published by Kong: the union of what Kong/kong bundles from 2.8.5 to 3.9.3
+ * (kong/constants.lua:BUNDLED_PLUGINS) and of the plugins, Enterprise's included, in Kong's public
+ * documentation (Kong/developer.konghq.com, August 2026). Sorted by name.
+ */
+export const KONG_PLUGIN_NAMES: readonly string[] = [
+  "ace",
+  "acl",
+  "acme",
+  "ai-a2a-proxy",
+  "ai-aws-guardrails",
+  "ai-azure-content-safety",
+  "ai-custom-guardrail",
+  "ai-gcp-model-armor",
+  "ai-lakera-guard",
+  "ai-llm-as-judge",
+  "ai-mcp-oauth2",
+  "ai-mcp-proxy",
+  "ai-prompt-compressor",
+  "ai-prompt-decorator",
+  "ai-prompt-guard",
+  "ai-prompt-template",
+  "ai-proxy",
+  "ai-proxy-advanced",
+  "ai-rag-injector",
+  "ai-rate-limiting-advanced",
+  "ai-request-transformer",
+  "ai-response-transformer",
+  "ai-sanitizer",
+  "ai-semantic-cache",
+  "ai-semantic-prompt-guard",
+  "ai-semantic-response-guard",
+  "app-dynamics",
+  "aws-lambda",
+  "azure-functions",
+  "basic-auth",
+  "bot-detection",
+  "canary",
+  "confluent",
+  "confluent-consume",
+  "correlation-id",
+  "cors",
+  "datadog",
+  "datakit",
+  "degraphql",
+  "exit-transformer",
+  "file-log",
+  "forward-proxy",
+  "graphql-proxy-cache-advanced",
+  "graphql-rate-limiting-advanced",
+  "grpc-gateway",
+  "grpc-web",
+  "header-cert-auth",
+  "hmac-auth",
+  "http-log",
+  "injection-protection",
+  "ip-restriction",
+  "jq",
+  "json-threat-protection",
+  "jwe-decrypt",
+  "jwt",
+  "jwt-signer",
+  "kafka-consume",
+  "kafka-log",
+  "kafka-upstream",
+  "key-auth",
+  "key-auth-enc",
+  "ldap-auth",
+  "ldap-auth-advanced",
+  "loggly",
+  "metering-and-billing",
+  "mocking",
+  "mtls-auth",
+  "oas-validation",
+  "oauth2",
+  "oauth2-introspection",
+  "opa",
+  "openid-connect",
+  "opentelemetry",
+  "post-function",
+  "pre-function",
+  "prometheus",
+  "proxy-cache",
+  "proxy-cache-advanced",
+  "rate-limiting",
+  "rate-limiting-advanced",
+  "redirect",
+  "request-callout",
+  "request-size-limiting",
+  "request-termination",
+  "request-transformer",
+  "request-transformer-advanced",
+  "request-validator",
+  "response-ratelimiting",
+  "response-transformer",
+  "response-transformer-advanced",
+  "route-by-header",
+  "route-transformer-advanced",
+  "saml",
+  "service-protection",
+  "session",
+  "solace-consume",
+  "solace-log",
+  "solace-upstream",
+  "standard-webhooks",
+  "statsd",
+  "syslog",
+  "tcp-log",
+  "tls-handshake-modifier",
+  "tls-metadata-headers",
+  "udp-log",
+  "upstream-oauth",
+  "upstream-timeout",
+  "vault-auth",
+  "websocket-size-limit",
+  "websocket-validator",
+  "xml-threat-protection",
+  "zipkin",
+];
+
+/** Words with a meaning of their own in Kong's `plugins` setting: all bundled ones; none. */
+const KEYWORDS: ReadonlySet<string> = new Set(["bundled", "off"]);
+
+/**
+ * Names to declare: Kong's own and `custom`, the entries of KONG_PLUGINS. Declaring more than is
+ * configured does no harm; missing one that is configured makes the control plane withhold
+ * everything. In a data plane's order, by lower-cased name, each once.
+ */
+export function declaredPlugins(custom: readonly string[]): readonly string[] {
+  const names = new Set([...KONG_PLUGIN_NAMES, ...custom.filter((name) => !KEYWORDS.has(name))]);
+  return [...names].sort((a, b) => compare(a.toLowerCase(), b.toLowerCase()));
+}
+
+/** By code unit, as Lua's `<` does for ASCII; `localeCompare` would depend on the machine. */
+function compare(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}

@@ -1,0 +1,127 @@
+/** A source that is to its control plane one more data plane: Kong's hybrid mode, version 1 of the protocol. */
+
+import type { Clock } from "../core/clock.ts";
+import { ServiceError } from "../core/errors.ts";
+import { formatHostPort, type HostPort } from "../core/host-port.ts";
+import { encodeBasicInfo } from "../kong/basic-info.ts";
+import type { ClusterTls } from "../kong/cluster-tls.ts";
+import { isConfigHash } from "../kong/config-parts.ts";
+import type { ForwardProxy } from "../kong/forward-proxy.ts";
+import { decodeReconfigure } from "../kong/reconfigure.ts";
+import type { KongVersion } from "../kong/version.ts";
+import { shakeHands } from "./handshake.ts";
+import { type ConfigSource, SourceError, type SourceEvent } from "./port.ts";
+import { Session } from "./session.ts";
+
+export interface HybridSourceOptions {
+  readonly controlPlane: HostPort;
+  readonly proxy: ForwardProxy | undefined;
+  /** Called for each session, so that a rotated certificate is picked up. */
+  readonly loadTls: () => Promise<ClusterTls>;
+  /** A UUID that stays the same across restarts: the control plane keeps a row for each it has seen. */
+  readonly nodeId: string;
+  readonly hostname: string;
+  /** Version of the data planes the configs are for; a control plane rewrites them for older ones. */
+  readonly version: KongVersion;
+  /** Names of the plugins to declare: see `declaredPlugins`. */
+  readonly plugins: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  /** Longest message taken, bytes as they travel (compressed). */
+  readonly maxPayloadBytes: number;
+  /** Longest config taken, bytes once unpacked. */
+  readonly maxConfigBytes: number;
+  /** Kong's hash of the config saved last; undefined if none is. */
+  readonly savedHash: string | undefined;
+  /** Asks the Admin API for the `sync_status` of this node; undefined if it does not know the node. */
+  readonly syncStatus?: (signal: AbortSignal) => Promise<string | undefined>;
+  readonly clock: Clock;
+}
+
+export class HybridSource implements ConfigSource {
+  readonly name: string;
+  readonly #options: HybridSourceOptions;
+  #savedHash: string | undefined;
+  #session: Session | undefined;
+  /** Ends the watch in progress. */
+  #watch: AbortController | undefined;
+  #isDisposed = false;
+
+  constructor(options: HybridSourceOptions) {
+    this.#options = options;
+    this.#savedHash = isConfigHash(options.savedHash) ? options.savedHash : undefined;
+    this.name = `${formatHostPort(options.controlPlane)} as ${options.version}`;
+  }
+
+  /** Nothing is sent before the consumer asks for the event after `connected`: breaking off there is a probe. */
+  async *watch(signal: AbortSignal): AsyncGenerator<SourceEvent, never> {
+    signal.throwIfAborted();
+    if (this.#isDisposed) throw closed(this.name);
+    if (this.#watch !== undefined) throw new Error(`${this.name} is being watched already`);
+    const watch = new AbortController();
+    const relay = (): void => watch.abort(signal.reason);
+    signal.addEventListener("abort", relay, { once: true });
+    this.#watch = watch;
+    try {
+      const session = await this.#connect(watch.signal);
+      this.#session = session;
+      yield { kind: "connected" };
+      return yield* session.events();
+    } finally {
+      signal.removeEventListener("abort", relay);
+      this.#watch = undefined;
+      this.#session = undefined;
+      watch.abort();
+    }
+  }
+
+  /** Ignores what is no hash of a config, such as that of an empty one. */
+  acknowledge(configHash: string): void {
+    if (!isConfigHash(configHash)) return;
+    this.#savedHash = configHash;
+    this.#session?.saved(configHash);
+  }
+
+  /** Ends the watch in progress, if there is one, with SOURCE_LOST. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isDisposed = true;
+    this.#watch?.abort(closed(this.name));
+  }
+
+  async #connect(signal: AbortSignal): Promise<Session> {
+    const { clock, maxConfigBytes, maxPayloadBytes, syncStatus, version } = this.#options;
+    const tls = await this.#loadTls();
+    const connection = await shakeHands({ ...this.#options, tls }, signal);
+    return new Session(
+      connection,
+      {
+        basicInfo: encodeBasicInfo(this.#options),
+        version,
+        maxPayloadBytes,
+        decode: (frame) => decodeReconfigure(frame, { maxConfigBytes }),
+        syncStatus,
+        clock,
+      },
+      this.#savedHash,
+      signal,
+    );
+  }
+
+  /** A certificate rotated by halves is mended by the other half: it must not end a long-running job. */
+  async #loadTls(): Promise<ClusterTls> {
+    try {
+      return await this.#options.loadTls();
+    } catch (cause) {
+      if (!(cause instanceof ServiceError)) throw cause;
+      throw new SourceError("SOURCE_TLS", cause.message, {
+        cause,
+        ...(cause.hint !== undefined && { hint: cause.hint }),
+      });
+    }
+  }
+}
+
+function closed(name: string): SourceError {
+  return new SourceError("SOURCE_LOST", `watching ${name} ended: the source was closed here`, {
+    retryable: false,
+  });
+}

@@ -1,0 +1,228 @@
+/** An open session with a control plane: tells it who we are, keeps the heartbeat, hands out what comes. */
+
+import { WebSocket } from "ws";
+import type { Clock } from "../core/clock.ts";
+import { ServiceError } from "../core/errors.ts";
+import { EMPTY_CONFIG_HASH } from "../kong/config-parts.ts";
+import type { ConfigUpdate } from "../kong/reconfigure.ts";
+import { PING_INTERVAL_MS, SILENCE_LIMIT_MS } from "../kong/wire.ts";
+import type { Connection } from "./handshake.ts";
+import type { SourceError, SourceEvent } from "./port.ts";
+import { diagnoseEnd, type SyncStatus, silent, withheld } from "./session-diagnosis.ts";
+import { step } from "./step.ts";
+
+/** A control plane that has a config for this node sends it within a second or two. */
+const CONFIG_WAIT_MS = 10_000;
+
+export interface SessionOptions {
+  readonly basicInfo: Uint8Array;
+  /** Kong version declared, for messages. */
+  readonly version: string;
+  readonly maxPayloadBytes: number;
+  readonly decode: (frame: Uint8Array) => Promise<ConfigUpdate>;
+  /** This node's `sync_status` in the control plane's Admin API; undefined if it does not know the node. */
+  readonly syncStatus: ((signal: AbortSignal) => Promise<string | undefined>) | undefined;
+  readonly clock: Clock;
+}
+
+export class Session {
+  readonly #connection: Connection;
+  readonly #options: SessionOptions;
+  /** Aborts when the session is over, for whatever reason. */
+  readonly #signal: AbortSignal;
+  /** Hash of the config that is durably saved. */
+  #savedHash: string | undefined;
+  /** The newest message not yet handed out; an older one is dropped, so that memory stays bounded. */
+  #frame: Uint8Array | undefined;
+  #notice: SourceError | undefined;
+  #failure: unknown;
+  #connectionError: unknown;
+  #isStarted = false;
+  #startedAtMs = 0;
+  #heardAtMs = 0;
+  #isAnswered = false;
+  #hasConfig = false;
+  #isOverdue = false;
+  #wake: () => void = () => {};
+
+  /** Sends nothing yet. Once `signal` aborts, the connection is torn down. */
+  constructor(
+    connection: Connection,
+    options: SessionOptions,
+    savedHash: string | undefined,
+    signal: AbortSignal,
+  ) {
+    this.#connection = connection;
+    this.#options = options;
+    this.#savedHash = savedHash;
+    this.#signal = signal;
+    const stop = (): void => {
+      connection.webSocket.terminate();
+      this.#wake();
+    };
+    signal.addEventListener("abort", stop, { once: true });
+  }
+
+  /** Reports a newly saved config at once, as a data plane does after applying one. */
+  saved(hash: string): void {
+    this.#savedHash = hash;
+    if (this.#isStarted) this.#ping();
+  }
+
+  /** Starts the session. Configs, rejections and at most one `withheld`; ends by throwing. */
+  async *events(): AsyncGenerator<SourceEvent, never> {
+    this.#start();
+    for (;;) {
+      this.#signal.throwIfAborted();
+      if (this.#frame !== undefined) {
+        const frame = this.#frame;
+        this.#frame = undefined;
+        yield await this.#decode(frame);
+      } else if (this.#notice !== undefined) {
+        const error = this.#notice;
+        this.#notice = undefined;
+        yield { kind: "withheld", error };
+      } else if (this.#failure !== undefined) {
+        throw this.#failure;
+      } else {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    }
+  }
+
+  /** `basic_info` must be first: a control plane drops who pings before it. */
+  #start(): void {
+    const { webSocket, socket } = this.#connection;
+    this.#startedAtMs = this.#options.clock.monotonicMs();
+    this.#heardAtMs = this.#startedAtMs;
+    // Bytes rather than messages: a large config over a slow line is life.
+    socket.on("data", () => {
+      this.#heardAtMs = this.#options.clock.monotonicMs();
+    });
+    socket.on("error", (error) => {
+      this.#connectionError ??= error;
+    });
+    webSocket.on("message", (data, isBinary) => {
+      if (isBinary && Buffer.isBuffer(data)) this.#take(data);
+    });
+    webSocket.on("pong", () => {
+      this.#isAnswered = true;
+      this.#explainSilence();
+    });
+    webSocket.on("error", (error) => {
+      this.#connectionError ??= error;
+      webSocket.terminate();
+    });
+    webSocket.on("close", (code, reason) => this.#closed(code, reason.toString("utf8")));
+    if (webSocket.readyState !== WebSocket.OPEN) {
+      this.#closed(1006, "");
+      return;
+    }
+    webSocket.send(this.#options.basicInfo, { binary: true });
+    this.#isStarted = true;
+    this.#ping();
+    webSocket.resume();
+    this.#inBackground(this.#beat());
+    this.#inBackground(this.#listen());
+    this.#inBackground(this.#expectConfig());
+  }
+
+  #take(frame: Uint8Array): void {
+    this.#hasConfig = true;
+    this.#frame = frame;
+    this.#wake();
+  }
+
+  async #decode(frame: Uint8Array): Promise<SourceEvent> {
+    try {
+      return { kind: "config", update: await this.#options.decode(frame) };
+    } catch (error) {
+      if (error instanceof ServiceError) return { kind: "rejected", error };
+      throw error;
+    }
+  }
+
+  #closed(closeCode: number, closeReason: string): void {
+    const { clock, maxPayloadBytes, version } = this.#options;
+    this.#end(
+      diagnoseEnd(
+        {
+          closeCode,
+          closeReason,
+          error: this.#connectionError,
+          afterMs: clock.monotonicMs() - this.#startedAtMs,
+          heard: this.#isAnswered || this.#hasConfig,
+          maxPayloadBytes,
+          version,
+        },
+        this.#connection.peer,
+      ),
+    );
+  }
+
+  /** The first reason counts; the connection goes with it. */
+  #end(failure: unknown): void {
+    this.#failure ??= failure;
+    this.#connection.webSocket.terminate();
+    this.#wake();
+  }
+
+  #ping(): void {
+    this.#connection.webSocket.ping(Buffer.from(this.#savedHash ?? EMPTY_CONFIG_HASH));
+  }
+
+  async #beat(): Promise<void> {
+    for (;;) {
+      await this.#options.clock.sleep(PING_INTERVAL_MS, this.#signal);
+      this.#ping();
+    }
+  }
+
+  async #listen(): Promise<void> {
+    const { clock } = this.#options;
+    for (;;) {
+      const silentForMs = clock.monotonicMs() - this.#heardAtMs;
+      if (silentForMs >= SILENCE_LIMIT_MS) return this.#end(silent(this.#connection.peer));
+      await clock.sleep(SILENCE_LIMIT_MS - silentForMs, this.#signal);
+    }
+  }
+
+  async #expectConfig(): Promise<void> {
+    await this.#options.clock.sleep(CONFIG_WAIT_MS, this.#signal);
+    this.#isOverdue = true;
+    this.#explainSilence();
+  }
+
+  /** Once a session: the control plane answers pings but has sent no config in time. */
+  #explainSilence(): void {
+    if (!this.#isOverdue || !this.#isAnswered || this.#hasConfig) return;
+    this.#isOverdue = false;
+    this.#inBackground(
+      this.#askStatus().then((status) => {
+        if (this.#hasConfig) return;
+        this.#notice = withheld(this.#connection.peer, CONFIG_WAIT_MS, status);
+        this.#wake();
+      }),
+    );
+  }
+
+  async #askStatus(): Promise<SyncStatus | undefined> {
+    const { clock, syncStatus } = this.#options;
+    if (syncStatus === undefined) return undefined;
+    try {
+      return { value: await step(clock, this.#signal, syncStatus), error: undefined };
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      return { value: undefined, error };
+    }
+  }
+
+  /** What runs beside the session ends with it; anything else that ends it is a failure of the session. */
+  #inBackground(task: Promise<void>): void {
+    task.catch((error: unknown) => {
+      if (!this.#signal.aborted) this.#end(error);
+    });
+  }
+}

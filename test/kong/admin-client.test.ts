@@ -1,0 +1,229 @@
+/** The client of Kong's Admin API, against a server that answers as Kong does. */
+
+import assert from "node:assert/strict";
+import { createServer } from "node:net";
+import { inspect } from "node:util";
+import { afterEach, beforeEach, describe, it } from "vitest";
+import { Secret } from "../../src/core/secret.ts";
+import { AdminClient, type ConfigBody } from "../../src/kong/admin-client.ts";
+import { AdminError } from "../../src/kong/admin-error.ts";
+import { certificateAuthority } from "../fakes/certificates.ts";
+import { FakeKongAdmin } from "../fakes/kong-admin.ts";
+
+const signal = new AbortController().signal;
+const CONFIG = '{"_format_version":"3.0","services":[]}';
+
+let kong: FakeKongAdmin;
+let client: AdminClient;
+beforeEach(async () => {
+  kong = await FakeKongAdmin.start();
+  client = new AdminClient({ url: new URL(kong.url) });
+});
+afterEach(async () => {
+  await client[Symbol.asyncDispose]();
+  await kong[Symbol.asyncDispose]();
+});
+
+function bodyOf(text: string): ConfigBody {
+  return { contentType: "application/json", bytes: Buffer.from(JSON.stringify({ config: text })) };
+}
+
+async function failureOf(promise: Promise<unknown>): Promise<AdminError> {
+  try {
+    await promise;
+  } catch (error) {
+    assert.ok(error instanceof AdminError, inspect(error));
+    return error;
+  }
+  assert.fail("expected an AdminError");
+}
+
+describe("the hash of the config", () => {
+  it("is what /status reports", async () => {
+    kong.configurationHash = "a".repeat(32);
+    assert.equal(await client.configurationHash(signal), "a".repeat(32));
+  });
+
+  it("is undefined on a Kong with a database", async () => {
+    kong.configurationHash = undefined;
+    assert.equal(await client.configurationHash(signal), undefined);
+  });
+
+  it("is looked for below the path of the URL", async () => {
+    await using behindProxy = new AdminClient({ url: new URL(`${kong.url}/admin/?x=1#y`) });
+    assert.equal(behindProxy.url, `${kong.url}/admin`);
+    const error = await failureOf(behindProxy.configurationHash(signal));
+    assert.equal(error.code, "ADMIN_NOT_FOUND");
+    assert.deepEqual(kong.requests, ["GET /admin/status"]);
+  });
+
+  it("is not taken from a server that is no Admin API", async () => {
+    kong.answerNext("/status", { status: 200, body: "<html>Welcome</html>" });
+    const error = await failureOf(client.configurationHash(signal));
+    assert.equal(error.code, "ADMIN_NOT_FOUND");
+    assert.equal(error.message, `GET ${kong.url}/status did not answer in JSON`);
+    assert.match(error.hint ?? "", /8001/);
+  });
+});
+
+describe("loading a config", () => {
+  it("tells loaded from unchanged, and asks for Kong's hash check and flat errors", async () => {
+    assert.equal(await client.loadConfig(bodyOf(CONFIG), signal), "loaded");
+    await client.configurationHash(signal);
+    assert.equal(await client.loadConfig(bodyOf(CONFIG), signal), "unchanged");
+    assert.equal(kong.config, CONFIG);
+    assert.deepEqual(
+      kong.configs.map(({ query }) => query),
+      Array(2).fill("?check_hash=1&flatten_errors=1"),
+    );
+  });
+
+  it("knows nginx's limit even where nginx does not read the body to its end", async () => {
+    kong.maxBodyBytes = 1024;
+    const error = await failureOf(client.loadConfig(bodyOf("x".repeat(30 * 1024 * 1024)), signal));
+    assert.equal(error.code, "ADMIN_TOO_LARGE");
+    assert.match(error.hint ?? "", /max_body_size = 32m/);
+  });
+
+  it("says what Kong says of a body that is no JSON", async () => {
+    const error = await failureOf(
+      client.loadConfig({ contentType: "application/json", bytes: Buffer.from("{") }, signal),
+    );
+    assert.equal(
+      error.message,
+      `POST ${kong.url}/config was refused (400): Cannot parse JSON body`,
+    );
+  });
+});
+
+describe("the connection", () => {
+  it("that is refused is worth another try", async () => {
+    await kong[Symbol.asyncDispose]();
+    const error = await failureOf(client.configurationHash(signal));
+    assert.equal(error.code, "ADMIN_UNAVAILABLE");
+    assert.equal(error.retryable, true);
+    assert.match(error.message, /^GET http:\/\/127\.0\.0\.1:\d+\/status failed: .*ECONNREFUSED/);
+    assert.match(error.hint ?? "", /admin_listen/);
+  });
+
+  it("that breaks is worth another try", async () => {
+    kong.answerNext("/config", "disconnect");
+    const error = await failureOf(client.loadConfig(bodyOf(CONFIG), signal));
+    assert.equal(error.code, "ADMIN_UNAVAILABLE");
+  });
+
+  it("ends with the reason of an abort", async () => {
+    const controller = new AbortController();
+    const reason = new Error("stop");
+    kong.answerNext("/status", "hang");
+    const pending = client.configurationHash(controller.signal);
+    controller.abort(reason);
+    await assert.rejects(pending, (error) => error === reason);
+    await assert.rejects(client.configurationHash(controller.signal), (error) => error === reason);
+  });
+
+  it("can be closed twice", async () => {
+    await client[Symbol.asyncDispose]();
+    await client[Symbol.asyncDispose]();
+    assert.equal((await failureOf(client.configurationHash(signal))).code, "ADMIN_UNAVAILABLE");
+  });
+
+  it("carries the token, which no error repeats", async () => {
+    kong.token = "rbac-token-of-an-admin";
+    const url = new URL(kong.url);
+    await using right = new AdminClient({ url, token: new Secret(kong.token) });
+    assert.ok(await right.configurationHash(signal));
+    await using wrong = new AdminClient({ url, token: new Secret("wrong-token") });
+    const error = await failureOf(wrong.configurationHash(signal));
+    assert.equal(error.code, "ADMIN_DENIED");
+    assert.ok(!inspect([error, wrong], { depth: 9, showHidden: true }).includes("wrong-token"));
+  });
+
+  it("leaves credentials of the URL out of its name", () => {
+    const named = new AdminClient({ url: new URL("http://admin:hunter2@kong:8001/?key=hunter2") });
+    assert.equal(named.url, "http://kong:8001");
+  });
+
+  it("trusts the given authority, and no other", async () => {
+    const authority = await certificateAuthority();
+    const { cert, key } = await authority.issue("127.0.0.1");
+    await using tls = await FakeKongAdmin.start({ tls: { cert, key: key.reveal() } });
+    const url = new URL(tls.url);
+    await using trusting = new AdminClient({ url, ca: authority.cert });
+    assert.ok(await trusting.configurationHash(signal));
+    await using doubting = new AdminClient({ url });
+    const error = await failureOf(doubting.configurationHash(signal));
+    assert.equal(error.code, "ADMIN_TLS");
+    assert.equal(error.retryable, false);
+    assert.match(error.hint ?? "", /authority/);
+  });
+
+  it("says that a port does not speak TLS", async () => {
+    await using secured = new AdminClient({ url: new URL(kong.url.replace("http:", "https:")) });
+    assert.equal((await failureOf(secured.configurationHash(signal))).code, "ADMIN_TLS");
+  });
+
+  it("says that a port does not speak HTTP", async () => {
+    const server = createServer((socket) => socket.end("SSH-2.0-OpenSSH\r\n")).listen(
+      0,
+      "127.0.0.1",
+    );
+    await new Promise((resolve) => server.once("listening", resolve));
+    const address = server.address();
+    assert.ok(typeof address === "object" && address !== null);
+    await using lost = new AdminClient({ url: new URL(`http://127.0.0.1:${address.port}`) });
+    assert.equal((await failureOf(lost.configurationHash(signal))).code, "ADMIN_UNAVAILABLE");
+    server.close();
+  });
+});
+
+describe("the status of a data plane", () => {
+  const rows = Array.from({ length: 7 }, (_, index) => ({
+    id: `node-${index}`,
+    sync_status: index === 5 ? "plugin_set_incompatible" : "normal",
+    last_seen: 1_795_220_000 + index,
+    version: "3.9.1",
+    hostname: "exporter",
+  }));
+
+  it("is found on whatever page it stands", async () => {
+    kong.dataPlanes = rows;
+    kong.pageSize = 2;
+    assert.deepEqual(await client.dataPlaneStatus("node-5", signal), {
+      syncStatus: "plugin_set_incompatible",
+      lastSeen: new Date(1_795_220_005_000),
+      version: "3.9.1",
+    });
+    assert.deepEqual(kong.requests, [
+      "GET /clustering/data-planes?size=1000",
+      "GET /clustering/data-planes?size=1000&offset=row%202",
+      "GET /clustering/data-planes?size=1000&offset=row%204",
+    ]);
+  });
+
+  it("is undefined for one the control plane does not know", async () => {
+    kong.dataPlanes = rows;
+    kong.pageSize = 2;
+    assert.equal(await client.dataPlaneStatus("node-99", signal), undefined);
+    assert.equal(kong.requests.length, 4);
+  });
+
+  it("makes do with missing columns", async () => {
+    kong.dataPlanes = [{ id: "node-1" }];
+    assert.deepEqual(await client.dataPlaneStatus("node-1", signal), {
+      syncStatus: "unknown",
+      lastSeen: undefined,
+      version: undefined,
+    });
+  });
+
+  it("is refused by a Kong that is no control plane", async () => {
+    kong.answerNext("/clustering/data-planes", {
+      status: 400,
+      body: '{"message":"this endpoint is only available when Kong is configured to run as Control Plane for the cluster"}',
+    });
+    const error = await failureOf(client.dataPlaneStatus("node-1", signal));
+    assert.equal(error.code, "ADMIN_REFUSED");
+    assert.match(error.message, /configured to run as Control Plane/);
+  });
+});
