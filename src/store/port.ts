@@ -11,7 +11,8 @@ export type Key = string;
 
 /**
  * Identity of one stored content, opaque to callers: an ETag, a generation, a digest. Two puts of
- * different content or metadata never have the same version; it serves only for `ifVersion`.
+ * different bodies never have the same version; of one body under other metadata they have another
+ * one where the store can tell (not S3). It serves only for `ifVersion`.
  */
 export type Version = string & { readonly __brand: "Version" };
 

@@ -24,7 +24,7 @@ export type StorageLocation =
   | ({ readonly kind: "gcs" } & BucketLocation)
   | ({ readonly kind: "file" } & DirectoryLocation);
 
-/** The storage URL cannot be used. The message never repeats credentials that stood in it. */
+/** `STORAGE_URL_INVALID`: the storage URL cannot be used. The message never repeats credentials that stood in it. */
 export class StorageUrlError extends ServiceError {
   readonly code = "STORAGE_URL_INVALID";
   readonly exitStatus = 2;

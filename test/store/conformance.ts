@@ -11,9 +11,16 @@ import { describeObjects } from "./conformance/objects.ts";
 /**
  * What a real store may lack:
  * - `ifAbsent`, `ifVersion`: it ignores or refuses that precondition;
- * - `metadataInVersion`: a put of the same body with other metadata keeps the version (an ETag that is an MD5 of the body).
+ * - `metadataInVersion`: a put of the same body with other metadata keeps the version (an ETag that is an MD5 of the body);
+ * - `atomicReplace`: a reader may meet a broken or mixed object while it is overwritten;
+ * - `folderDelete`: it fails to delete a missing key below which others lie (it keeps objects as files in folders).
  */
-export type Promised = "ifAbsent" | "ifVersion" | "metadataInVersion";
+export type Promised =
+  | "ifAbsent"
+  | "ifVersion"
+  | "metadataInVersion"
+  | "atomicReplace"
+  | "folderDelete";
 
 export interface StoreUnderTest {
   /**

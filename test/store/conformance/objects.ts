@@ -11,6 +11,7 @@ import {
   get,
   keys,
   never,
+  promised,
   put,
   sameBytes,
   secondClient,
@@ -96,40 +97,45 @@ export function describeObjects(under: StoreUnderTest): void {
       assert.equal(await text(store, "a"), "mine");
     });
 
-    it("never shows a reader half an object, or one's body with another's metadata, while it is overwritten", async () => {
-      await using store = await under.open();
-      await using other = await secondClient(under, store);
-      const bodies = [randomBytes(300_000), randomBytes(70_000), randomBytes(300_000)];
-      const write = (round: number) => {
-        const body = bodies[round % bodies.length] ?? new Uint8Array();
-        return put(store, "a", body, { sha256: sha256(body), round: String(round) });
-      };
-      await write(0);
-      let writing = true;
-      const reader = async (): Promise<number> => {
-        let reads = 0;
-        for (let newest = 0; writing; reads += 1) {
-          const { body, metadata } = await get(other, "a");
-          assert.equal(metadata["sha256"], sha256(body), "metadata of another body");
-          const round = Number(metadata["round"]);
-          assert.ok(round >= newest, `read round ${round} after round ${newest}`);
-          newest = round;
-        }
-        return reads;
-      };
-      const writer = async (): Promise<void> => {
-        for (let round = 1; round <= 50; round += 1) await write(round);
-      };
-      const [, ...reads] = await Promise.all([
-        writer().finally(() => {
-          writing = false;
-        }),
-        reader(),
-        reader(),
-      ]);
-      assert.ok(Math.min(...reads) > 0, "the readers read nothing");
-      assert.equal((await get(other, "a")).metadata["round"], "50");
-    });
+    promised(
+      under,
+      "atomicReplace",
+      "never shows a reader half an object, or one's body with another's metadata, while it is overwritten",
+      async () => {
+        await using store = await under.open();
+        await using other = await secondClient(under, store);
+        const bodies = [randomBytes(300_000), randomBytes(70_000), randomBytes(300_000)];
+        const write = (round: number) => {
+          const body = bodies[round % bodies.length] ?? new Uint8Array();
+          return put(store, "a", body, { sha256: sha256(body), round: String(round) });
+        };
+        await write(0);
+        let writing = true;
+        const reader = async (): Promise<number> => {
+          let reads = 0;
+          for (let newest = 0; writing; reads += 1) {
+            const { body, metadata } = await get(other, "a");
+            assert.equal(metadata["sha256"], sha256(body), "metadata of another body");
+            const round = Number(metadata["round"]);
+            assert.ok(round >= newest, `read round ${round} after round ${newest}`);
+            newest = round;
+          }
+          return reads;
+        };
+        const writer = async (): Promise<void> => {
+          for (let round = 1; round <= 50; round += 1) await write(round);
+        };
+        const [, ...reads] = await Promise.all([
+          writer().finally(() => {
+            writing = false;
+          }),
+          reader(),
+          reader(),
+        ]);
+        assert.ok(Math.min(...reads) > 0, "the readers read nothing");
+        assert.equal((await get(other, "a")).metadata["round"], "50");
+      },
+    );
 
     it("refuses a body longer than maxBytes, and takes one of just that length", async () => {
       await using store = await under.open();

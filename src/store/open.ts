@@ -1,0 +1,48 @@
+/** Storage location to store. Each driver is loaded only when its kind is asked for: an SDK costs some 0.2 s. */
+
+import type { Clock } from "../core/clock.ts";
+import type { Secret } from "../core/secret.ts";
+import type { Store } from "./port.ts";
+import type { StorageLocation } from "./storage-url.ts";
+
+/** What the drivers need besides the location. Every one takes what concerns it. */
+export interface StoreOptions {
+  readonly clock: Clock;
+  /** s3, gcs: longest silence of the server, milliseconds. */
+  readonly timeoutMs: number;
+  /** s3: region of the bucket. Absent: as the AWS SDK finds it; `us-east-1` where `endpoint` is given. */
+  readonly region?: string | undefined;
+  /** s3: address of an S3-compatible server. Absent: AWS. */
+  readonly endpoint?: string | undefined;
+  /** s3: PEM of certificate authorities to trust besides those built into Node. */
+  readonly caBundle?: string | undefined;
+  /** s3: parameters for every PutObject, as `KONG_CLUSTER_FALLBACK_EXPORT_S3_CONFIG` gives them. */
+  readonly putOptions?: Readonly<Record<string, unknown>> | undefined;
+  /** gcs: JSON text of a service-account key. Absent: Application Default Credentials. */
+  readonly credentials?: Secret<string> | undefined;
+  /** gcs: address of an emulator. Absent: Google. */
+  readonly apiEndpoint?: string | undefined;
+}
+
+/** Opens no connection. Rejects with StoreError where the options alone show that nothing could work. */
+export async function openStore(location: StorageLocation, options: StoreOptions): Promise<Store> {
+  switch (location.kind) {
+    case "s3": {
+      const { openS3Store } = await import("./s3.ts");
+      const { region, endpoint, caBundle, putOptions, timeoutMs, clock } = options;
+      const connection = { region, endpoint, caBundle, timeoutMs, clock };
+      return openS3Store({ ...location, ...connection, putOptions });
+    }
+    case "gcs": {
+      const { openGcsStore } = await import("./gcs.ts");
+      const { credentials, apiEndpoint, timeoutMs } = options;
+      return openGcsStore({ ...location, credentials, apiEndpoint, timeoutMs });
+    }
+    case "file": {
+      const { FileStore } = await import("./file.ts");
+      return new FileStore({ ...location, clock: options.clock });
+    }
+    default:
+      return location satisfies never;
+  }
+}

@@ -1,0 +1,46 @@
+/** Reads the body of a GetObject answer, and believes no length it has not counted. */
+
+import { Readable } from "node:stream";
+import type { GetObjectCommandOutput } from "@aws-sdk/client-s3";
+import type { GetOptions } from "./port.ts";
+import { notS3, s3Fault } from "./s3-errors.ts";
+import type { S3Attempt } from "./s3-verdicts.ts";
+
+/**
+ * All bytes, as many as Content-Length announced: otherwise STORE_UNAVAILABLE. STORE_TOO_LARGE as
+ * soon as it is known that there are more than `maxBytes`. The connection is given up on any failure.
+ */
+export async function readBody(
+  answer: GetObjectCommandOutput,
+  { maxBytes, onProgress }: GetOptions,
+  attempt: S3Attempt,
+): Promise<Uint8Array> {
+  const { Body: stream, ContentLength: announced } = answer;
+  if (!(stream instanceof Readable)) throw notS3(attempt, "an answer without a body");
+  const tooLarge = (bytes: string) =>
+    s3Fault(attempt, {
+      code: "STORE_TOO_LARGE",
+      why: `the object is ${bytes} bytes long, more than the ${maxBytes} allowed`,
+      hint: "Raise the cap only if a config of this size is expected.",
+    });
+  if (announced !== undefined && announced > maxBytes) {
+    stream.destroy();
+    throw tooLarge(String(announced));
+  }
+  const chunks: Uint8Array[] = [];
+  let received = 0;
+  for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+    received += chunk.byteLength;
+    if (received > maxBytes) throw tooLarge(`at least ${received}`);
+    chunks.push(chunk);
+    onProgress?.(received, announced);
+  }
+  if (announced !== undefined && received !== announced) {
+    throw s3Fault(attempt, {
+      code: "STORE_UNAVAILABLE",
+      why: `the answer ended after ${received} of ${announced} bytes`,
+      hint: "Nothing to change here unless it lasts: look at the store, and at proxies on the way.",
+    });
+  }
+  return Buffer.concat(chunks, received);
+}

@@ -1,0 +1,138 @@
+/** The AWS SDK's client as this program wants it: every default that matters here is set on purpose. */
+
+import { X509Certificate } from "node:crypto";
+import { Agent as HttpAgent } from "node:http";
+import { Agent as HttpsAgent } from "node:https";
+import { rootCertificates } from "node:tls";
+import type { S3ClientConfig } from "@aws-sdk/client-s3";
+import { S3Client } from "@aws-sdk/client-s3";
+import type { Clock } from "../core/clock.ts";
+import { StoreError } from "./port.ts";
+
+export interface S3Connection {
+  /** Absent: as the SDK finds it (AWS_REGION, the profile); `us-east-1` where an endpoint is given. */
+  readonly region?: string | undefined;
+  /** `http(s)://host[:port][/path]` of an S3-compatible server. Absent: AWS. */
+  readonly endpoint?: string | undefined;
+  /** `endpoint/bucket/key` in place of `bucket.endpoint/key`. Default: true where an endpoint is given. */
+  readonly forcePathStyle?: boolean | undefined;
+  /** PEM of certificate authorities to trust besides those built into Node. */
+  readonly caBundle?: string | undefined;
+  /** Absent, as always outside tests: the SDK's default chain. */
+  readonly credentials?: S3ClientConfig["credentials"] | undefined;
+  /** Longest silence, milliseconds: while connecting, until the answer begins, between two pieces of it. */
+  readonly timeoutMs: number;
+  /** Requests are signed with its time. */
+  readonly clock: Clock;
+}
+
+export interface ConnectedS3Client {
+  readonly client: S3Client;
+  /** Where it talks to, for messages: `http://minio:9000, region us-east-1` or `AWS, region eu-west-1`. */
+  readonly place: string;
+}
+
+/** Region where an endpoint but no region is given: what S3-compatible servers expect by default. */
+const ENDPOINT_REGION = "us-east-1";
+
+/** Idle connections are closed after this time: routers and load balancers forget them without a word. */
+const IDLE_MS = 15_000;
+
+/** Rejects with STORE_MISCONFIGURED where endpoint, CA or region cannot be used. Opens no connection. */
+export async function connectS3(connection: S3Connection): Promise<ConnectedS3Client> {
+  const endpoint =
+    connection.endpoint === undefined ? undefined : checkEndpoint(connection.endpoint);
+  const region = connection.region ?? (endpoint === undefined ? undefined : ENDPOINT_REGION);
+  const ca = connection.caBundle === undefined ? undefined : checkCa(connection.caBundle);
+  const client = withoutNodeVersionNotice(
+    () =>
+      new S3Client({
+        ...(region === undefined ? {} : { region }),
+        ...(endpoint === undefined ? {} : { endpoint }),
+        ...(connection.credentials === undefined ? {} : { credentials: connection.credentials }),
+        forcePathStyle: connection.forcePathStyle ?? endpoint !== undefined,
+        // No retries here: whoever calls the store retries, with one budget for everything.
+        maxAttempts: 1,
+        retryMode: "standard",
+        // A checksum in a trailer needs a chunked body, which Ceph, R2, B2 and Spaces do not take.
+        requestChecksumCalculation: "WHEN_REQUIRED",
+        responseChecksumValidation: "WHEN_REQUIRED",
+        // For `Expect: 100-continue` the SDK would open a new connection each time, without our CA.
+        expectContinueHeader: false,
+        // The SDK signs with Date.now() plus this.
+        systemClockOffset: connection.clock.now().getTime() - Date.now(),
+        customUserAgent: "kong-fallback",
+        requestHandler: {
+          connectionTimeout: connection.timeoutMs,
+          socketTimeout: connection.timeoutMs,
+          httpAgent: new HttpAgent({ keepAlive: true, timeout: IDLE_MS }),
+          httpsAgent: new HttpsAgent({
+            keepAlive: true,
+            timeout: IDLE_MS,
+            ...(ca === undefined ? {} : { ca }),
+          }),
+        },
+      }),
+  );
+  try {
+    const resolved = await client.config.region();
+    return { client, place: `${endpoint ?? "AWS"}, region ${resolved}` };
+  } catch (cause) {
+    client.destroy();
+    throw new StoreError("STORE_MISCONFIGURED", "The s3:// store has no AWS region.", {
+      cause,
+      hint: "Set AWS_REGION to the bucket's region, e.g. eu-central-1. For an S3-compatible server set AWS_CONFIG_STORAGE_ENDPOINT.",
+    });
+  }
+}
+
+function checkEndpoint(text: string): string {
+  const hint =
+    "AWS_CONFIG_STORAGE_ENDPOINT is the address of the server alone, e.g. https://minio.example:9000. Credentials go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.";
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !/^https?:\/\//i.test(text)) {
+    throw new StoreError("STORE_MISCONFIGURED", "The S3 endpoint is not an http(s):// address.", {
+      hint,
+    });
+  }
+  if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
+    throw new StoreError(
+      "STORE_MISCONFIGURED",
+      `The S3 endpoint at ${url.host} holds credentials, a "?" or a "#".`,
+      { hint },
+    );
+  }
+  return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
+}
+
+/** Node takes text without a certificate in it as "trust nobody else", and says nothing. */
+function checkCa(pem: string): string[] {
+  try {
+    new X509Certificate(pem);
+  } catch (cause) {
+    throw new StoreError("STORE_MISCONFIGURED", "AWS_CA_BUNDLE holds no certificate.", {
+      cause,
+      hint: "It names a PEM file: -----BEGIN CERTIFICATE----- and so on.",
+    });
+  }
+  return [...rootCertificates, pem];
+}
+
+/**
+ * Builds the client without the SDK's notice that a later SDK will want a later Node: which Node
+ * runs this pinned SDK is this program's business, not its user's. All other warnings pass. The
+ * notice comes once per process from @aws-sdk/core (submodules/client, emitWarningIfUnsupportedVersion),
+ * whose own switch is an environment variable.
+ */
+function withoutNodeVersionNotice<T>(build: () => T): T {
+  const { emitWarning } = process;
+  process.emitWarning = (...args: unknown[]) => {
+    if (String(args[0]).startsWith("NodeVersionSupportWarning:")) return;
+    Reflect.apply(emitWarning, process, args);
+  };
+  try {
+    return build();
+  } finally {
+    process.emitWarning = emitWarning;
+  }
+}

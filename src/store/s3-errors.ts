@@ -1,0 +1,121 @@
+/** A failed S3 attempt as a StoreError: what was tried, on what, why it failed, what to do. */
+
+import type { ErrorDetails } from "../core/errors.ts";
+import { describeCause } from "../core/errors.ts";
+import { StoreError } from "./port.ts";
+import { describeAnswer, readAnswer } from "./s3-answer.ts";
+import type { S3Attempt, Verdict } from "./s3-verdicts.ts";
+import { ENDPOINT_HINT, judgeAnswer, misconfigured, outrun, unavailable } from "./s3-verdicts.ts";
+
+/** The error of an attempt whose answer came, but cannot be used. */
+export function s3Fault(
+  attempt: S3Attempt,
+  verdict: Verdict,
+  details: ErrorDetails = {},
+): StoreError {
+  const { code, why, ...advice } = verdict;
+  const { action, target, place } = attempt;
+  return new StoreError(code, `Could not ${action} ${target} at ${place}: ${why}.`, {
+    ...advice,
+    ...details,
+  });
+}
+
+/** The peer answers, but not as S3 does. */
+export function notS3(attempt: S3Attempt, what: string): StoreError {
+  return s3Fault(attempt, misconfigured(`no S3 server answers there (${what})`, ENDPOINT_HINT));
+}
+
+/** A write that somebody else's came before, where the server has no name for that. */
+export function lostRace(attempt: S3Attempt): StoreError {
+  return s3Fault(attempt, outrun(attempt));
+}
+
+/**
+ * The error of an attempt that the SDK gave up; a StoreError is given back as it is. Neither
+ * message nor cause holds what the SDK keeps on its exceptions: signatures, tokens, bodies.
+ */
+export function s3Error(error: unknown, attempt: S3Attempt): StoreError {
+  if (error instanceof StoreError) return error;
+  const answer = readAnswer(error);
+  const verdict = answer === undefined ? judgeFailure(error) : judgeAnswer(answer, attempt);
+  const said = answer === undefined ? describeFailure(error) : describeAnswer(answer);
+  return s3Fault(
+    attempt,
+    { ...verdict, why: `${verdict.why} (${said})` },
+    { cause: answer === undefined && isSystemError(error) ? error : new Error(said) },
+  );
+}
+
+/** Node's codes where the peer's certificate, or that it has one, is the matter. */
+const TLS_CODE = /^(?:CERT_|ERR_TLS_|ERR_SSL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|EPROTO$)/;
+
+/** Of the socket and the resolver, and (`HPE_`) of Node's HTTP parser. */
+const SOCKET_CODE = /^(?:E[A-Z_]+|HPE_[A-Z_]+)$/;
+
+/** What the SDK puts around its sentence about a timeout. */
+const SDK_NOISE = /^@smithy\/node-http-handler - | \(configured by client requestHandler\)\.|\.$/g;
+
+/** No answer came, or not a whole one. */
+function judgeFailure(error: unknown): Verdict {
+  const code = codeOf(error);
+  if (isAboutCredentials(error)) {
+    return {
+      code: "STORE_DENIED",
+      // The role of a pod or machine is often there only some seconds after its start.
+      retryable: true,
+      why: "no usable credentials were found",
+      hint: "Looked at: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile AWS_PROFILE in ~/.aws, a web identity token (EKS), the container role (ECS, EKS Pod Identity), the machine's role (EC2). Set one of them.",
+    };
+  }
+  if (code === "EPROTO" || code.startsWith("ERR_SSL_") || code.startsWith("HPE_")) {
+    return misconfigured("no S3 server answers there", ENDPOINT_HINT);
+  }
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
+    return misconfigured("the server's certificate is for another host", ENDPOINT_HINT);
+  }
+  if (TLS_CODE.test(code)) {
+    return misconfigured(
+      "the server's certificate is not trusted",
+      "If a CA of your own signed it, name that CA's PEM file in AWS_CA_BUNDLE; if it has expired, renew it on the server.",
+    );
+  }
+  // First of the two: the SDK calls these a TimeoutError too.
+  if (code === "ECONNRESET" || code === "EPIPE") return unavailable("the connection broke");
+  if (isTimeout(error)) return unavailable("the server does not answer in time");
+  if (SOCKET_CODE.test(code)) {
+    return unavailable(
+      "the server cannot be reached",
+      `${ENDPOINT_HINT} Then look at DNS, network policy and the server itself.`,
+    );
+  }
+  return unavailable("the request failed unexpectedly", "If it lasts, please report this.");
+}
+
+/** From a provider of the SDK's chain, or from reading a file, which only they do. */
+function isAboutCredentials(error: unknown): boolean {
+  return error instanceof Error && (/ProviderError$/.test(error.name) || "path" in error);
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && error.name === "TimeoutError";
+}
+
+function codeOf(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return typeof code === "string" ? code : "";
+}
+
+/** From the socket, the resolver, a file or TLS: such an error holds names and numbers, and nothing secret. */
+function isSystemError(error: unknown): boolean {
+  const code = codeOf(error);
+  return isTimeout(error) || SOCKET_CODE.test(code) || TLS_CODE.test(code);
+}
+
+/** A credentials provider's message may quote the command that a profile runs, or what it printed. */
+function describeFailure(error: unknown): string {
+  if (isSystemError(error)) return describeCause(error).replace(SDK_NOISE, "");
+  const name = error instanceof Error ? error.name : typeof error;
+  const line = describeCause(error).split("\n", 1)[0] ?? "";
+  return /Command failed|JSON/i.test(line) ? `${name}: its command failed` : `${name}: ${line}`;
+}

@@ -1,0 +1,223 @@
+/** Objects in an S3 bucket, at AWS or any server that speaks its protocol; docs/stores/s3.md tells what it asks of one. */
+
+import type { PutObjectCommandInput, S3Client } from "@aws-sdk/client-s3";
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+} from "@aws-sdk/client-s3";
+import type { Clock } from "../core/clock.ts";
+import { checkKey, checkMetadata, checkPrefix } from "./keys.ts";
+import type {
+  GetOptions,
+  Key,
+  ObjectInfo,
+  Precondition,
+  PutOptions,
+  Store,
+  StoredObject,
+  Version,
+} from "./port.ts";
+import { readAnswer } from "./s3-answer.ts";
+import { readBody } from "./s3-body.ts";
+import type { S3Connection } from "./s3-client.ts";
+import { connectS3 } from "./s3-client.ts";
+import { s3Error, s3Fault } from "./s3-errors.ts";
+import { IfMatch, versionOf } from "./s3-etag.ts";
+import type { Page } from "./s3-listing.ts";
+import { readPage } from "./s3-listing.ts";
+import type { S3PutOptions } from "./s3-put-options.ts";
+import { checkPutOptions } from "./s3-put-options.ts";
+import type { S3Attempt } from "./s3-verdicts.ts";
+
+export interface S3StoreOptions extends S3Connection {
+  /** The storage URL, without credentials. */
+  readonly url: string;
+  readonly bucket: string;
+  /** Without leading or trailing `/`; `""` is the whole bucket. */
+  readonly prefix: string;
+  /** `KONG_CLUSTER_FALLBACK_EXPORT_S3_CONFIG`, parsed: parameters for every PutObject. */
+  readonly putOptions?: Readonly<Record<string, unknown>> | undefined;
+  /** Objects per page of a listing, at most 1000; absent: the server's choice. */
+  readonly pageSize?: number | undefined;
+}
+
+/**
+ * Opens no connection. Rejects with STORE_MISCONFIGURED where the options alone show that nothing
+ * could work: no region, a malformed endpoint, unknown put options.
+ */
+export async function openS3Store(options: S3StoreOptions): Promise<Store> {
+  const putOptions = checkPutOptions(options.putOptions ?? {});
+  const { client, place } = await connectS3(options);
+  return new S3Store(options, client, place, putOptions);
+}
+
+class S3Store implements Store {
+  readonly url: string;
+  readonly #bucket: string;
+  readonly #base: string;
+  readonly #pageSize: number | undefined;
+  readonly #putOptions: S3PutOptions;
+  readonly #client: S3Client;
+  readonly #place: string;
+  readonly #clock: Clock;
+  readonly #ifMatch = new IfMatch();
+  #closed = false;
+
+  constructor(options: S3StoreOptions, client: S3Client, place: string, putOptions: S3PutOptions) {
+    this.url = options.url;
+    this.#bucket = options.bucket;
+    this.#base = options.prefix === "" ? "" : `${options.prefix}/`;
+    this.#pageSize = options.pageSize;
+    this.#putOptions = putOptions;
+    this.#client = client;
+    this.#place = place;
+    this.#clock = options.clock;
+  }
+
+  async get(key: Key, options: GetOptions, signal: AbortSignal): Promise<StoredObject> {
+    checkKey(key);
+    return this.#attempt({ action: "read", key }, signal, async (attempt, own) => {
+      const command = new GetObjectCommand(this.#address(key));
+      const answer = await this.#client.send(command, { abortSignal: own });
+      const version = versionOf(answer.ETag, attempt);
+      const body = await readBody(answer, options, attempt);
+      return { key, version, bytes: body.byteLength, body, metadata: answer.Metadata ?? {} };
+    });
+  }
+
+  async put(
+    key: Key,
+    body: Uint8Array,
+    options: PutOptions,
+    signal: AbortSignal,
+  ): Promise<ObjectInfo> {
+    checkKey(key);
+    checkMetadata(options.metadata);
+    const { when } = options;
+    return this.#attempt({ action: "write", key, when }, signal, async (attempt, own) => {
+      const write = async (condition: Condition): Promise<Version> => {
+        const command = new PutObjectCommand({
+          ...this.#putOptions,
+          ...this.#address(key),
+          ...condition,
+          Body: body,
+          ContentLength: body.byteLength,
+          ContentType: options.contentType,
+          Metadata: { ...options.metadata },
+        });
+        const answer = await this.#client.send(command, { abortSignal: own });
+        return versionOf(answer.ETag, attempt);
+      };
+      const version =
+        when !== undefined && "ifVersion" in when
+          ? await this.#ifMatch.replace(when.ifVersion, write, () => this.#etag(key, own), attempt)
+          : await write(when === undefined ? {} : { IfNoneMatch: "*" });
+      return { key, version, bytes: body.byteLength };
+    });
+  }
+
+  async *list(prefix: Key | "", signal: AbortSignal): AsyncIterable<ObjectInfo> {
+    checkPrefix(prefix);
+    const below = this.#base + (prefix === "" ? "" : `${prefix}/`);
+    let token: string | undefined;
+    do {
+      const what = { action: "list", key: prefix } as const;
+      const page: Page = await this.#attempt(what, signal, async (attempt, own) => {
+        const command = new ListObjectsV2Command({
+          Bucket: this.#bucket,
+          Prefix: below,
+          ContinuationToken: token,
+          MaxKeys: this.#pageSize,
+        });
+        const answer = await this.#client.send(command, { abortSignal: own });
+        return readPage(answer, { base: this.#base, below, token }, attempt);
+      });
+      for (const info of page.objects) {
+        signal.throwIfAborted();
+        yield info;
+      }
+      token = page.next;
+    } while (token !== undefined);
+  }
+
+  async delete(key: Key, signal: AbortSignal): Promise<void> {
+    checkKey(key);
+    await this.#attempt({ action: "delete", key }, signal, async (_, own) => {
+      const command = new DeleteObjectCommand(this.#address(key));
+      await this.#client.send(command, { abortSignal: own }).catch((error: unknown) => {
+        // S3 itself answers 204 for a missing key; some servers say that it is missing.
+        if (readAnswer(error)?.name !== "NoSuchKey") throw error;
+      });
+    });
+  }
+
+  /** Cuts what is in flight: it rejects with STORE_CLOSED. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    this.#client.destroy();
+  }
+
+  #address(key: Key): { readonly Bucket: string; readonly Key: string } {
+    return { Bucket: this.#bucket, Key: this.#base + key };
+  }
+
+  async #etag(key: Key, own: AbortSignal): Promise<string | undefined> {
+    const command = new HeadObjectCommand(this.#address(key));
+    return (await this.#client.send(command, { abortSignal: own })).ETag;
+  }
+
+  /** Runs one operation; whatever goes wrong becomes `signal.reason` or a StoreError. */
+  async #attempt<T>(
+    what: { action: S3Attempt["action"]; key: Key | ""; when?: Precondition | undefined },
+    signal: AbortSignal,
+    run: (attempt: S3Attempt, own: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const attempt: S3Attempt = {
+      action: what.action,
+      target: `s3://${this.#bucket}/${this.#base}${what.key}`,
+      bucket: this.#bucket,
+      place: this.#place,
+      when: what.when,
+      clock: this.#clock,
+    };
+    const closed = () => s3Fault(attempt, { code: "STORE_CLOSED", why: "the store was closed" });
+    if (this.#closed) throw closed();
+    signal.throwIfAborted();
+    try {
+      return await interruptible(signal, (own) => run(attempt, own));
+    } catch (error) {
+      signal.throwIfAborted();
+      throw this.#closed ? closed() : s3Error(error, attempt);
+    }
+  }
+}
+
+type Condition = Pick<PutObjectCommandInput, "IfMatch" | "IfNoneMatch">;
+
+/**
+ * Runs `work` until the caller's signal aborts: then rejects with its reason at once, for the SDK
+ * heeds a signal only when it has found credentials, which may take many seconds. `work` gets a
+ * signal of its own, since the SDK leaves several listeners on it for as long as a request lives.
+ */
+async function interruptible<T>(
+  signal: AbortSignal,
+  work: (own: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const own = new AbortController();
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => {
+      own.abort(signal.reason);
+      reject(signal.reason);
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([work(own.signal), aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

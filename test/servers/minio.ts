@@ -1,0 +1,57 @@
+/** Starts a real MinIO. https://github.com/minio/minio */
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  builtVersion,
+  commandOf,
+  launch,
+  onFreePort,
+  type S3Server,
+  startServer,
+  statusOf,
+} from "./process.ts";
+
+export interface MinioOptions {
+  /** PEM texts; given, the endpoint is https. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+  /** To restart on the port of an earlier run. */
+  readonly port?: number;
+  /** To restart on the data of an earlier run; given, `stop` leaves it in place. */
+  readonly dataDir?: string;
+}
+
+export async function startMinio(options: MinioOptions = {}): Promise<S3Server> {
+  const command = commandOf("minio");
+  const version = await builtVersion(command);
+  const account = { accessKeyId: "kong-fallback", secretAccessKey: "kong-fallback-secret" };
+  return await startServer("minio", async (folder, daemons) => {
+    const certs = join(folder, "certs");
+    await mkdir(certs);
+    if (options.tls !== undefined) {
+      await writeFile(join(certs, "public.crt"), options.tls.cert);
+      await writeFile(join(certs, "private.key"), options.tls.key, { mode: 0o600 });
+    }
+    const data = options.dataDir ?? join(folder, "data");
+    await mkdir(data, { recursive: true });
+
+    const endpoint = await onFreePort(options.port, async (port) => {
+      const address = `127.0.0.1:${port}`;
+      const endpoint = `${options.tls === undefined ? "http" : "https"}://${address}`;
+      const daemon = await launch({
+        command,
+        args: ["server", "--quiet", "--address", address, "--certs-dir", certs, data],
+        env: {
+          MINIO_ROOT_USER: account.accessKeyId,
+          MINIO_ROOT_PASSWORD: account.secretAccessKey,
+          MINIO_BROWSER: "off",
+          MINIO_UPDATE: "off",
+        },
+        logFile: join(folder, "log"),
+        ready: async () => (await statusOf(`${endpoint}/minio/health/cluster`)) === 200,
+      });
+      daemons.push(daemon);
+      return endpoint;
+    });
+    return { name: "MinIO", version, endpoint, ...account, region: "us-east-1" };
+  });
+}

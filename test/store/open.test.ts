@@ -1,0 +1,46 @@
+/** Each kind of location opens its own driver. */
+
+import assert from "node:assert/strict";
+import { afterEach, it, vi } from "vitest";
+import { systemClock } from "../../src/runtime/clock.ts";
+import { FileStore } from "../../src/store/file.ts";
+import { openStore } from "../../src/store/open.ts";
+import { parseStorageUrl } from "../../src/store/storage-url.ts";
+import { FakeS3 } from "../fakes/s3-server.ts";
+import { put } from "./conformance/client.ts";
+
+const OPTIONS = { clock: systemClock, timeoutMs: 5_000 };
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
+
+it("opens s3:// with what concerns it", async () => {
+  vi.stubEnv("AWS_ACCESS_KEY_ID", "fake-key-id");
+  vi.stubEnv("AWS_SECRET_ACCESS_KEY", "secret");
+  await using fake = await FakeS3.start({ region: "eu-west-1" });
+  await using store = await openStore(parseStorageUrl("s3://bucket/team/kong/"), {
+    ...OPTIONS,
+    endpoint: fake.endpoint,
+    region: "eu-west-1",
+    putOptions: { StorageClass: "STANDARD_IA" },
+  });
+  assert.equal(store.url, "s3://bucket/team/kong");
+  await put(store, "a", "1");
+  assert.deepEqual([...(fake.buckets.get("bucket")?.keys() ?? [])], ["team/kong/a"]);
+  assert.equal(fake.requests[0]?.headers["x-amz-storage-class"], "STANDARD_IA");
+});
+
+it("opens gs:// with the emulator it is given", async () => {
+  await using store = await openStore(parseStorageUrl("gs://bucket/prefix"), {
+    ...OPTIONS,
+    apiEndpoint: "http://127.0.0.1:9",
+  });
+  assert.equal(store.url, "gs://bucket/prefix");
+});
+
+it("opens file://", async () => {
+  await using store = await openStore(parseStorageUrl("file:///nowhere"), OPTIONS);
+  assert.ok(store instanceof FileStore);
+  assert.equal(store.url, "file:///nowhere");
+});

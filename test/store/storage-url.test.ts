@@ -1,0 +1,130 @@
+/** Storage URLs: what is understood, and what is said of the rest without repeating a secret. */
+
+import assert from "node:assert/strict";
+import { describe, it } from "vitest";
+import { parseStorageUrl, StorageUrlError } from "../../src/store/storage-url.ts";
+
+const SECRET = "wJalrXUtnFEMI";
+
+describe("parseStorageUrl", () => {
+  it.each([
+    ["s3://bucket/prefix", "s3", "s3://bucket/prefix", "bucket", "prefix"],
+    ["s3://bucket", "s3", "s3://bucket", "bucket", ""],
+    ["s3://bucket/", "s3", "s3://bucket", "bucket", ""],
+    [
+      "S3://my.bucket-1/team a/kong+é/",
+      "s3",
+      "s3://my.bucket-1/team a/kong+é",
+      "my.bucket-1",
+      "team a/kong+é",
+    ],
+    [" s3://bucket/a@b:c%20d\n", "s3", "s3://bucket/a@b:c%20d", "bucket", "a@b:c%20d"],
+    ["gs://bucket_1/prefix", "gcs", "gs://bucket_1/prefix", "bucket_1", "prefix"],
+    [
+      "gcs://my-bucket.example.com/a/b",
+      "gcs",
+      "gcs://my-bucket.example.com/a/b",
+      "my-bucket.example.com",
+      "a/b",
+    ],
+  ])("understands %j", (text, kind, url, bucket, prefix) => {
+    assert.deepEqual(parseStorageUrl(text), { kind, url, bucket, prefix });
+  });
+
+  it.each([
+    ["file:///var/backup", "file:///var/backup", "/var/backup"],
+    ["file:///var/backup/", "file:///var/backup", "/var/backup"],
+    ["file:/var/backup", "file:///var/backup", "/var/backup"],
+    ["file://localhost/var/backup", "file:///var/backup", "/var/backup"],
+    ["file:///a%20b/c%2Cd/@home", "file:///a%20b/c%2Cd/@home", "/a b/c,d/@home"],
+    ["FILE:///", "file:///", "/"],
+  ])("understands %j", (text, url, directory) => {
+    assert.deepEqual(parseStorageUrl(text), { kind: "file", url, directory });
+  });
+
+  it.each([
+    ["", /is empty/, /s3:\/\/bucket\/prefix, gs:\/\//],
+    ["  ", /is empty/, /file:\/\/\/directory/],
+    ["/var/backup", /no scheme/, /file:\/\/\/directory/],
+    ["bucket/prefix", /no scheme/, /s3:\/\/bucket\/prefix/],
+    ["s3:bucket/prefix", /no scheme/, /s3:\/\/bucket\/prefix/],
+    ["s3://", /names no bucket/, /s3:\/\/bucket\/prefix/],
+    ["s3:///prefix", /names no bucket/, /s3:\/\/bucket\/prefix/],
+    ["s3://Bucket/prefix", /cannot exist: "Bucket"/, /lower-case/],
+    ["s3://ab", /cannot exist: "ab"/, /3 to 63/],
+    ["s3://a_b/prefix", /cannot exist: "a_b"/, /hyphens/],
+    ["s3://a..b/prefix", /cannot exist/, /no two dots/],
+    ["s3://-bucket", /cannot exist/, /both ends/],
+    ["s3://127.0.0.1/bucket", /cannot exist/, /IP address/],
+    [`s3://${"b".repeat(64)}`, /cannot exist/, /3 to 63/],
+    ["gs://Bucket", /cannot exist: "Bucket"/, /lower-case/],
+    [`gs://${"b".repeat(64)}/x`, /cannot exist/, /3 to 63/],
+    ["s3://bucket//prefix", /begins with "\/"/, /s3:\/\/bucket\/prefix/],
+    ["s3://bucket/a//b", /empty segment/, /s3:\/\/bucket\/prefix/],
+    ["s3://bucket/a/../b", /segment "\." or "\.\."/, /s3:\/\/bucket\/prefix/],
+    ["s3://bucket/a\u0000b", /control character/, /s3:\/\/bucket\/prefix/],
+    [`s3://bucket/${"p".repeat(513)}`, /513 bytes long/, /s3:\/\/bucket\/prefix/],
+    ["s3://bucket/prefix?region=eu", /"s3:\/\/bucket\/prefix…" goes on with a "\?"/, /AWS_REGION/],
+    ["s3://bucket/prefix#x", /goes on with/, /AWS_REGION/],
+    [
+      "s3://a-bucket/x,gs://b-bucket/y",
+      /begins a list: several stores are not supported yet/,
+      /one store/,
+    ],
+    ["azure://account/container/prefix", /azure:\/\/ storage is not supported yet/, /s3:\/\//],
+    ["https://s3.amazonaws.com/bucket", /is a web address/, /AWS_CONFIG_STORAGE_ENDPOINT/],
+    ["ftp://host/dir", /unknown scheme ftp/, /file:\/\/\/directory/],
+    ["file://backup/kong", /names the host "backup"/, /three slashes/],
+    ["file:backup", /is not a path/, /three slashes/],
+    ["file://", /is not a path/, /three slashes/],
+    ["file:////server/share", /is not a path/, /three slashes/],
+    ["file:///a%2Fb", /is not a path/, /three slashes/],
+    ["file:///a%00b", /is not a path/, /three slashes/],
+    ["file:///a\nb", /is not a path/, /three slashes/],
+  ])("refuses %j", (text, message, hint) => {
+    const error = refusal(text);
+    assert.match(error.message, message);
+    assert.match(error.hint ?? "", hint);
+  });
+
+  it.each([
+    `s3://AKIAIOSFODNN7:${SECRET}@bucket/prefix`,
+    `s3://AKIAIOSFODNN7:${SECRET}/with/slashes@bucket/prefix`,
+    `s3://${SECRET}@bucket`,
+    `s3://minio:9000/${SECRET}`,
+    `gs://${SECRET}:x@bucket/prefix`,
+    `file://user:${SECRET}@host/dir`,
+    `https://user:${SECRET}@minio:9000/bucket`,
+    `ftp://user:${SECRET}@host/dir`,
+    `azure://account/container?sig=${SECRET}`,
+    `s3://bucket/prefix?X-Amz-Signature=${SECRET}`,
+    `s3://bucket/x,s3://user:${SECRET}@bucket/y`,
+    `user:${SECRET}@host`,
+    `minio/${SECRET}`,
+  ])("does not repeat the secret of %j", (text) => {
+    const error = refusal(text);
+    assert.ok(
+      !`${error.stack} ${error.hint} ${String(error.cause)}`.includes(SECRET),
+      error.message,
+    );
+  });
+
+  it("says of credentials in the URL where they belong", () => {
+    const error = refusal(`s3://key:${SECRET}@bucket/prefix`);
+    assert.match(error.message, /"s3:\/\/…" holds credentials, or a host with a port/);
+    assert.match(error.hint ?? "", /AWS_ACCESS_KEY_ID.*AWS_CONFIG_STORAGE_ENDPOINT/);
+  });
+});
+
+function refusal(text: string): StorageUrlError {
+  try {
+    parseStorageUrl(text);
+  } catch (error) {
+    assert.ok(error instanceof StorageUrlError, String(error));
+    assert.equal(error.code, "STORAGE_URL_INVALID");
+    assert.equal(error.exitStatus, 2);
+    assert.equal(error.retryable, false);
+    return error;
+  }
+  throw new assert.AssertionError({ message: `${text} was understood` });
+}
