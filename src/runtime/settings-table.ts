@@ -186,7 +186,7 @@ export const SETTINGS = {
   KONG_FALLBACK_STORE_TIMEOUT: {
     default: "30",
     example: "120",
-    meaning: "Longest one request to the store may take, seconds.",
+    meaning: "Longest silence of the store within one request, seconds.",
   },
   KONG_FALLBACK_SHUTDOWN_TIMEOUT: {
     default: "10",

@@ -1,0 +1,48 @@
+#!/usr/bin/env node
+/** The command line: argv and environment in, a command run, its error printed, its exit status given. */
+
+import { hostname } from "node:os";
+import { parseCommandLine } from "./commands/command-line.ts";
+import { exitStatusOf, printError } from "./commands/failure.ts";
+import { systemClock } from "./runtime/clock.ts";
+import { createLogger } from "./runtime/logger.ts";
+import { readSettings } from "./runtime/settings.ts";
+
+async function main(): Promise<number> {
+  const { env, stdout, stderr } = process;
+  const line = parseCommandLine(process.argv.slice(2), env);
+  if (line.kind === "print") {
+    stdout.write(line.text);
+    return 0;
+  }
+  const settings = readSettings(line.environment);
+  const command = await line.load(settings);
+  return command({
+    settings,
+    log: createLogger({ level: settings.logLevel, stream: stderr }),
+    stdout,
+    stderr,
+    json: line.json,
+    signals: process,
+    hostname: hostname(),
+    clock: systemClock,
+    random: Math.random,
+  });
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  printError(error, process.stderr);
+  process.exitCode = exitStatusOf(error);
+}
+// A socket or timer that somebody forgot must not keep a finished command alive: say which, then go.
+setTimeout(() => {
+  const open = process
+    .getActiveResourcesInfo()
+    .filter((name) => name !== "TTYWrap" && name !== "PipeWrap");
+  process.stderr.write(
+    `kong-fallback: still open 2 s after the end, leaving: ${open.join(", ")}\n`,
+  );
+  process.exit();
+}, 2_000).unref();

@@ -1,0 +1,41 @@
+/** What a command is given: the outside world, so that tests can hand in another one. */
+
+import type { Writable } from "node:stream";
+import type { Logger } from "pino";
+import type { Clock } from "../core/clock.ts";
+import type { Settings } from "../runtime/settings.ts";
+import { SettingsError } from "../runtime/settings-reader.ts";
+import type { SettingName } from "../runtime/settings-table.ts";
+
+export interface CommandContext {
+  readonly settings: Settings;
+  readonly log: Logger;
+  /** Results only: a config, a report. Everything else goes to `stderr`. */
+  readonly stdout: Writable;
+  readonly stderr: Writable & { readonly isTTY?: boolean };
+  /** Print the result as JSON on standard output. */
+  readonly json: boolean;
+  /** Where SIGTERM and SIGINT arrive. */
+  readonly signals: NodeJS.EventEmitter;
+  readonly hostname: string;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+}
+
+/** Runs to its end and gives the exit status; an error is for cli.ts to print. */
+export type Command = (context: CommandContext) => Promise<number>;
+
+type Present<T> = { readonly [Name in keyof T]: NonNullable<T[Name]> };
+
+/** The same values, none missing. Throws SettingsError naming every one that is; an empty list counts as missing. */
+export function requireSettings<T extends { readonly [Name in SettingName]?: unknown }>(
+  command: string,
+  values: T,
+): Present<T> {
+  const missing = Object.entries(values)
+    .filter(([, value]) => value === undefined || (Array.isArray(value) && value.length === 0))
+    .map(([name]) => `${name}: is not set, and ${command} needs it`);
+  if (missing.length > 0) throw new SettingsError(missing);
+  return values as Present<T>;
+}

@@ -1,0 +1,64 @@
+/** Settings to a hybrid source: shared by the commands that talk to a control plane. */
+
+import type { Clock } from "../core/clock.ts";
+import type { HostPort } from "../core/host-port.ts";
+import type { Secret } from "../core/secret.ts";
+import { loadClusterTls } from "../kong/cluster-tls.ts";
+import { declaredPlugins } from "../kong/plugin-names.ts";
+import type { KongVersion } from "../kong/version.ts";
+import type { Settings } from "../runtime/settings.ts";
+import { HybridSource } from "../source/hybrid.ts";
+
+/** What a session needs of the settings, none missing. */
+export interface ClusterSettings {
+  readonly controlPlane: HostPort;
+  readonly cert: string;
+  readonly key: Secret;
+}
+
+export interface HybridSourceRequest {
+  readonly settings: Settings;
+  readonly cluster: ClusterSettings;
+  readonly nodeId: string;
+  /** What operators see in the control plane's list of data planes. */
+  readonly hostname: string;
+  readonly version: KongVersion;
+  readonly clock: Clock;
+  /** Asks an Admin API for the `sync_status` of this node. */
+  readonly syncStatus?: (signal: AbortSignal) => Promise<string | undefined>;
+}
+
+/** Reads the certificates once before it returns, so that a wrong one is told at start. Rejects with ClusterTlsError. */
+export async function openHybridSource(request: HybridSourceRequest): Promise<HybridSource> {
+  const { settings, cluster, syncStatus } = request;
+  const loadTls = () =>
+    loadClusterTls({
+      cert: cluster.cert,
+      key: cluster.key,
+      ca: settings.clusterCaCert,
+      mtls: settings.clusterMtls,
+      serverName: settings.clusterServerName,
+      controlPlaneHost: cluster.controlPlane.host,
+    });
+  await loadTls();
+  return new HybridSource({
+    controlPlane: cluster.controlPlane,
+    proxy: settings.proxy,
+    loadTls,
+    nodeId: request.nodeId,
+    hostname: hostLabel(request.hostname),
+    version: request.version,
+    plugins: declaredPlugins(settings.plugins),
+    labels: settings.labels,
+    maxPayloadBytes: settings.clusterMaxPayloadBytes,
+    maxConfigBytes: settings.maxConfigBytes,
+    savedHash: undefined,
+    clock: request.clock,
+    ...(syncStatus === undefined ? {} : { syncStatus }),
+  });
+}
+
+/** The control plane keeps only a valid host name: Kong/kong@3.9.1 kong/db/schema/entities/clustering_data_planes.lua */
+function hostLabel(text: string): string {
+  return text.replace(/[^A-Za-z0-9.-]/g, "-").slice(0, 253);
+}

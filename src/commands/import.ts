@@ -1,0 +1,117 @@
+/** `kong-fallback import`: one shot, for an init container: a new data plane's config, if the control plane cannot give it. */
+
+import { type ImportOutcome, importConfig } from "../importer/import.ts";
+import { readLocalCache } from "../importer/local-cache.ts";
+import { probeControlPlane } from "../importer/probe.ts";
+import { openTarget } from "../importer/targets/open.ts";
+import type { KongVersion } from "../kong/version.ts";
+import { loadNodeId, nodeIdFor } from "../runtime/node-id.ts";
+import { SettingsError } from "../runtime/settings-reader.ts";
+import { onShutdown } from "../runtime/shutdown.ts";
+import { Archive } from "../snapshots/archive.ts";
+import { type Command, type CommandContext, requireSettings } from "./context.ts";
+import { openHybridSource } from "./hybrid-source.ts";
+import { createProgress } from "./progress.ts";
+import { openConfiguredStore } from "./store.ts";
+import { UsageError } from "./usage-error.ts";
+
+export const importCommand: Command = async (context) => {
+  const { settings, signals, clock, random, stdout, stderr, json } = context;
+  const log = context.log.child({ component: "import" });
+  const required = requireSettings("import", {
+    KONG_FALLBACK_IMPORT_TO: settings.importTo,
+    KONG_VERSION: settings.kongVersions,
+    KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: settings.storage,
+  });
+  if (json && required.KONG_FALLBACK_IMPORT_TO === "-") {
+    throw new UsageError("--json and --to - both want standard output", "Give one of them up.");
+  }
+  const version = onlyVersion(required.KONG_VERSION);
+  using shutdown = onShutdown(signals, settings.shutdownTimeoutMs);
+  await using target = await openTarget(required.KONG_FALLBACK_IMPORT_TO, {
+    fileMode: settings.fileMode,
+    stdout,
+    adminToken: settings.adminToken,
+    adminCa: undefined,
+    timeoutMs: settings.applyTimeoutMs,
+    clock,
+    random,
+    log,
+  });
+  await using probe = await openProbe(context, version);
+  await using store = await openConfiguredStore(
+    required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE,
+    context,
+  );
+  const { maxConfigBytes, readTimeoutMs, prefixDir } = settings;
+  const archive = new Archive({ store, kongVersion: version, maxConfigBytes, log });
+  const progress = createProgress(stderr, clock);
+  const outcome = await importConfig(
+    {
+      reader: { latest: (signal) => archive.latest(signal, progress) },
+      target,
+      probe: probe.ask,
+      localCache:
+        prefixDir === undefined
+          ? undefined
+          : (signal) => readLocalCache(prefixDir, version, signal),
+      readTimeoutMs,
+      clock,
+      random,
+      log,
+    },
+    shutdown.stop,
+  );
+  if (json) stdout.write(`${JSON.stringify(report(outcome, target.name, archive.name))}\n`);
+  return 0;
+};
+
+function onlyVersion(versions: readonly KongVersion[]): KongVersion {
+  const [version, another] = versions;
+  if (version === undefined || another !== undefined) {
+    throw new SettingsError([
+      "KONG_VERSION: import serves one data plane, so it takes one version, not a list",
+    ]);
+  }
+  return version;
+}
+
+type Ask = NonNullable<Parameters<typeof importConfig>[0]["probe"]>;
+
+/** `ask` is undefined where the import is forced. */
+async function openProbe(
+  context: CommandContext,
+  version: KongVersion,
+): Promise<AsyncDisposable & { readonly ask: Ask | undefined }> {
+  const { settings, clock, random, log, hostname } = context;
+  if (settings.force) return { ask: undefined, [Symbol.asyncDispose]: async () => {} };
+  const required = requireSettings("import without --force", {
+    KONG_CLUSTER_CONTROL_PLANE: settings.controlPlane,
+    KONG_CLUSTER_CERT: settings.clusterCert,
+    KONG_CLUSTER_CERT_KEY: settings.clusterCertKey,
+  });
+  const nodeId = await loadNodeId(settings.stateDir, hostname, "import");
+  const source = await openHybridSource({
+    settings,
+    cluster: {
+      controlPlane: required.KONG_CLUSTER_CONTROL_PLANE,
+      cert: required.KONG_CLUSTER_CERT,
+      key: required.KONG_CLUSTER_CERT_KEY,
+    },
+    nodeId: nodeIdFor(nodeId, version),
+    hostname: `kong-fallback-importer.${hostname}`,
+    version,
+    clock,
+  });
+  const { probe: mode, probeTimeoutMs: timeoutMs } = settings;
+  return {
+    ask: (signal) => probeControlPlane(source, { mode, timeoutMs, clock, random, log }, signal),
+    [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
+  };
+}
+
+function report(outcome: ImportOutcome, target: string, from: string): object {
+  if (outcome.kind !== "imported") return { outcome: outcome.kind, withdrawn: outcome.withdrawn };
+  const { result, bytes, metadata } = outcome;
+  return { outcome: outcome.kind, result, target, from, bytes, metadata: metadata ?? null };
+}

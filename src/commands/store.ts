@@ -1,0 +1,61 @@
+/** Settings to a store: shared by the commands that read or write snapshots. */
+
+import { readFile } from "node:fs/promises";
+import { describeCause } from "../core/errors.ts";
+import type { Log } from "../core/log.ts";
+import type { KongVersion } from "../kong/version.ts";
+import { SettingsError } from "../runtime/settings-reader.ts";
+import { preconditionsProbeKey } from "../snapshots/layout.ts";
+import { openStore } from "../store/open.ts";
+import type { Store } from "../store/port.ts";
+import { probePreconditions } from "../store/preconditions.ts";
+import type { StorageLocation } from "../store/storage-url.ts";
+import type { CommandContext } from "./context.ts";
+
+/** Rejects with SettingsError or StoreError for what cannot work; sends nothing yet. */
+export async function openConfiguredStore(
+  location: StorageLocation,
+  { settings, clock }: CommandContext,
+): Promise<Store> {
+  return openStore(location, {
+    region: settings.awsRegion,
+    endpoint: settings.s3Endpoint,
+    caBundle: await readBundle(settings.awsCaBundle),
+    putOptions: settings.s3PutOptions,
+    credentials: settings.gcpServiceAccount,
+    apiEndpoint: settings.gcsEmulator,
+    timeoutMs: settings.storeTimeoutMs,
+    clock,
+  });
+}
+
+/**
+ * Whether `store` honours preconditions, found out by trying and said in the log; asks again until
+ * the store has answered once. A store that does not is written without them.
+ */
+export function askPreconditions(
+  store: Store,
+  version: KongVersion,
+  log: Log,
+): (signal: AbortSignal) => Promise<boolean> {
+  let known: boolean | undefined;
+  return async (signal) => {
+    if (known !== undefined) return known;
+    const support = await probePreconditions(store, preconditionsProbeKey(version), signal);
+    known = support.kind === "honoured" || support.kind === "contended";
+    const fields = { store: store.url, support: support.kind, explanation: support.explanation };
+    if (known) log.info(fields, "store honours conditional writes");
+    else log.warn(fields, "store does not honour conditional writes, run only one exporter");
+    return known;
+  };
+}
+
+async function readBundle(path: string | undefined): Promise<string | undefined> {
+  if (path === undefined) return undefined;
+  const fault = (why: string) => new SettingsError([`AWS_CA_BUNDLE: ${path} ${why}`]);
+  const text = await readFile(path, "utf8").catch((error: unknown) => {
+    throw fault(`cannot be read: ${describeCause(error)}`);
+  });
+  if (!text.includes("-----BEGIN CERTIFICATE-----")) throw fault("holds no PEM certificate");
+  return text;
+}

@@ -1,0 +1,253 @@
+import assert from "node:assert/strict";
+import { mkdir, readFile, stat, truncate, writeFile } from "node:fs/promises";
+import { describe, it } from "vitest";
+import { expiredClusterCertificate } from "../fakes/certificates.ts";
+import { configBytes } from "../fakes/config.ts";
+import { FakeControlPlane } from "../fakes/control-plane.ts";
+import { FakeKongAdmin } from "../fakes/kong-admin.ts";
+import { Run, runOnce } from "./cli.ts";
+import { captured, frameOf, Stage } from "./stage.ts";
+
+/** A stage whose store holds a recorded config, exported by the program itself, and whose control plane is gone. */
+async function exported(): Promise<{ stage: Stage; port: number; configTable: Buffer }> {
+  const stage = await Stage.open();
+  const { frame, configTable } = captured("3.9.1", "rich");
+  await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls, config: frame });
+  const { port } = controlPlane.address;
+  const run = new Run(["export"], stage.environment(port));
+  await run.logged("snapshot saved");
+  run.signal("SIGTERM");
+  await run.ended();
+  return { stage, port, configTable };
+}
+
+describe("kong-fallback import", () => {
+  it("gives a new data plane the config when the control plane is down, readable by its group only", async () => {
+    const { stage, port, configTable } = await exported();
+    await using _ = stage;
+    const { status, log, stdout } = await runOnce(["import"], stage.environment(port));
+    assert.equal(status, 0);
+    assert.deepEqual(await readFile(stage.path("kong.json")), configTable);
+    assert.equal((await stat(stage.path("kong.json"))).mode & 0o777, 0o640);
+    assert.deepEqual(
+      log.map((line) => line["msg"]),
+      ["control plane is unreachable", "snapshot read", "config imported"],
+    );
+    assert.equal(stdout.length, 0);
+    const again = await runOnce(["import", "--json"], stage.environment(port));
+    assert.equal(again.status, 0);
+    const report = JSON.parse(again.stdout.toString());
+    assert.equal(report.outcome, "imported");
+    assert.equal(report.result, "unchanged");
+    assert.equal(report.metadata.kongVersion, "3.9.1");
+  });
+
+  it("imports nothing while the control plane lives, and sets an earlier file aside", async () => {
+    const { stage, configTable } = await exported();
+    await using _ = stage;
+    await writeFile(stage.path("kong.json"), configTable);
+    await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls });
+    const { status, stdout } = await runOnce(
+      ["import", "--json"],
+      stage.environment(controlPlane.address.port),
+    );
+    assert.equal(status, 0);
+    assert.deepEqual(JSON.parse(stdout.toString()), { outcome: "live", withdrawn: true });
+    await assert.rejects(stat(stage.path("kong.json")));
+    assert.deepEqual(await readFile(stage.path("kong.json.superseded")), configTable);
+    assert.deepEqual(controlPlane.sessions[0]?.frames ?? [], [], "a handshake leaves no trace");
+  });
+
+  it("imports with --force though the control plane lives", async () => {
+    const { stage, configTable } = await exported();
+    await using _ = stage;
+    await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls });
+    const { status } = await runOnce(
+      ["import", "--force"],
+      stage.environment(controlPlane.address.port),
+    );
+    assert.equal(status, 0);
+    assert.deepEqual(await readFile(stage.path("kong.json")), configTable);
+    assert.equal(controlPlane.sessions.length, 0);
+  });
+
+  it("takes a control plane that accepts but cannot deliver for dead with --probe config", async () => {
+    const { stage, configTable } = await exported();
+    await using _ = stage;
+    await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls });
+    const environment = stage.environment(controlPlane.address.port);
+    const { status } = await runOnce(["import", "--probe", "config"], environment);
+    assert.equal(status, 0);
+    assert.deepEqual(await readFile(stage.path("kong.json")), configTable);
+    await using delivers = await FakeControlPlane.listen({
+      tls: stage.tls,
+      config: frameOf("a").frame,
+    });
+    const live = await runOnce(
+      ["import", "--probe", "config", "--json"],
+      stage.environment(delivers.address.port),
+    );
+    assert.equal(JSON.parse(live.stdout.toString()).outcome, "live");
+  });
+
+  it("imports though the cluster certificate has expired: the data plane would be refused as well", async () => {
+    const { stage, configTable } = await exported();
+    await using _ = stage;
+    await using expired = await Stage.open(await expiredClusterCertificate());
+    await using controlPlane = await FakeControlPlane.listen({ tls: expired.tls });
+    const environment = stage.environment(controlPlane.address.port, {
+      KONG_CLUSTER_CERT: expired.path("cluster.crt"),
+      KONG_CLUSTER_CERT_KEY: expired.path("cluster.key"),
+    });
+    const { status, log } = await runOnce(["import"], environment);
+    assert.equal(status, 0);
+    assert.equal(log[0]?.["code"], "SOURCE_TLS");
+    assert.deepEqual(await readFile(stage.path("kong.json")), configTable);
+  });
+
+  it("writes the config to standard output for --to -", async () => {
+    const { stage, port, configTable } = await exported();
+    await using _ = stage;
+    const { status, stdout } = await runOnce(["import", "--to", "-"], stage.environment(port));
+    assert.equal(status, 0);
+    assert.deepEqual(stdout, configTable);
+    const both = await runOnce(["import", "--to", "-", "--json"], stage.environment(port));
+    assert.equal(both.status, 2);
+  });
+
+  it("loads the config into a DB-less Kong over its Admin API", async () => {
+    const { stage, port, configTable } = await exported();
+    await using _ = stage;
+    await using admin = await FakeKongAdmin.start();
+    const { status } = await runOnce(["import", "--to", admin.url], stage.environment(port));
+    assert.equal(status, 0);
+    const [received, ...others] = admin.configs;
+    assert.equal(others.length, 0);
+    assert.equal(JSON.parse(received?.body.toString() ?? "").config, configTable.toString());
+  });
+
+  it("takes the role from Kong's own variable, so that its compose files work", async () => {
+    const { stage, port, configTable } = await exported();
+    await using _ = stage;
+    const more = {
+      KONG_CLUSTER_FALLBACK_CONFIG_IMPORT: "on",
+      KONG_DATABASE: "off",
+      KONG_ROLE: "data_plane",
+    };
+    const { status } = await runOnce([], stage.environment(port, more));
+    assert.equal(status, 0);
+    assert.deepEqual(await readFile(stage.path("kong.json")), configTable);
+  });
+});
+
+describe("kong-fallback import without a usable snapshot", () => {
+  const KEPT = Buffer.from("what the target held before");
+
+  async function refused(
+    spoil: (stage: Stage) => Promise<Readonly<Record<string, string>> | undefined>,
+  ): Promise<{ status: number | string | null; stderr: string }> {
+    const { stage, port } = await exported();
+    await using _ = stage;
+    await writeFile(stage.path("kong.json"), KEPT);
+    const more = (await spoil(stage)) ?? {};
+    const { status, stderr } = await runOnce(["import"], stage.environment(port, more));
+    assert.deepEqual(await readFile(stage.path("kong.json")), KEPT, "the target is untouched");
+    assert.ok(!stderr.includes("    at "), stderr);
+    return { status, stderr };
+  }
+
+  const object = (stage: Stage) => stage.path("store", "3.9.1", "config.json");
+
+  it("ends with 3 for a version nothing is saved for, and names those there are", async () => {
+    const { status, stderr } = await refused(async () => ({ KONG_VERSION: "3.8.0" }));
+    assert.equal(status, 3);
+    assert.match(
+      stderr,
+      /no snapshot for Kong 3\.8\.0 .*there are some for 3\.9\.1 \[SNAPSHOT_MISSING\]/,
+    );
+    assert.match(stderr, /Try: {3}Set KONG_VERSION/);
+  });
+
+  it("ends with 3 for an object that is truncated by hand into no config at all", async () => {
+    const { status, stderr } = await refused(async (stage) => {
+      await truncate(object(stage), 1000);
+      return undefined;
+    });
+    assert.equal(status, 3);
+    assert.match(stderr, /is no Kong configuration: .*\[SNAPSHOT_CORRUPT\]/);
+  });
+
+  it("ends with 3 for an object of which a single bit has flipped", async () => {
+    const { status, stderr } = await refused(async (stage) => {
+      const bytes = await readFile(object(stage));
+      // Within a string, so that it is still a config by its form.
+      const at = bytes.indexOf('"id":"') + 8;
+      bytes[at] = (bytes[at] ?? 0) ^ 1;
+      await writeFile(object(stage), bytes);
+      return undefined;
+    });
+    assert.equal(status, 3);
+    assert.match(stderr, /does not have the SHA-256 digest it was saved with \[SNAPSHOT_CORRUPT\]/);
+  });
+
+  it("ends with 3 for an empty object", async () => {
+    const { status, stderr } = await refused(async (stage) => {
+      await truncate(object(stage), 0);
+      return undefined;
+    });
+    assert.equal(status, 3);
+    assert.match(stderr, /is empty \[SNAPSHOT_CORRUPT\]/);
+  });
+
+  it("ends with 4 where the store cannot be used", async () => {
+    const { status, stderr } = await refused(async (stage) => ({
+      KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: `file://${stage.path("cluster.crt")}`,
+    }));
+    assert.equal(status, 4);
+    assert.match(stderr, /\[STORE_MISCONFIGURED\]/);
+  });
+
+  it("ends with 4 where the target is a directory, and 2 where its address is nonsense", async () => {
+    const directory = await refused(async (stage) => {
+      await mkdir(stage.path("folder"));
+      return { KONG_FALLBACK_IMPORT_TO: `file:${stage.path("folder")}` };
+    });
+    assert.equal(directory.status, 4);
+    assert.match(directory.stderr, /\[TARGET_UNWRITABLE\]/);
+    const nonsense = await refused(async () => ({ KONG_FALLBACK_IMPORT_TO: "/kong.json" }));
+    assert.equal(nonsense.status, 2);
+    assert.match(nonsense.stderr, /KONG_FALLBACK_IMPORT_TO: .*file:/);
+  });
+
+  it("ends with 2 where export and import are both on", async () => {
+    const { status, stderr } = await runOnce([], {
+      KONG_CLUSTER_FALLBACK_CONFIG_EXPORT: "on",
+      KONG_CLUSTER_FALLBACK_CONFIG_IMPORT: "on",
+    });
+    assert.equal(status, 2);
+    assert.match(stderr, /both on/);
+  });
+
+  it("stops at once when it is told to, with the signal's status", async () => {
+    const { stage, port } = await exported();
+    await using _ = stage;
+    const more = { KONG_FALLBACK_PROBE_TIMEOUT: "60" };
+    const run = new Run(["import"], { ...stage.environment(port, more), KONG_LOG_LEVEL: "debug" });
+    await run.logged(() => true);
+    run.signal("SIGTERM");
+    assert.equal(await run.ended(), 143);
+    await assert.rejects(stat(stage.path("kong.json")));
+  });
+
+  it("warns, and imports, where the metadata is lost", async () => {
+    const { stage, port } = await exported();
+    await using _ = stage;
+    await writeFile(object(stage), configBytes("by hand"));
+    const { status, log } = await runOnce(["import"], stage.environment(port));
+    assert.equal(status, 0);
+    assert.ok(
+      log.some((line) => line["level"] === "warn" && /no metadata/.test(String(line["msg"]))),
+    );
+    assert.deepEqual(await readFile(stage.path("kong.json")), configBytes("by hand"));
+  });
+});

@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { describe, it } from "vitest";
+import { parse } from "yaml";
+import { readSettings } from "../src/runtime/settings.ts";
+import { SETTINGS } from "../src/runtime/settings-table.ts";
+
+const run = promisify(execFile);
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+interface Packed {
+  readonly filename: string;
+  readonly files: readonly { readonly path: string; readonly mode: number }[];
+}
+
+describe("the npm package", () => {
+  it("holds what a user needs and nothing else, and runs", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "kong-fallback-pack-"));
+    try {
+      const pack = ["pack", "--json", "--ignore-scripts", "--pack-destination", directory];
+      const { stdout } = await run("npm", pack, { cwd: ROOT });
+      const [packed] = JSON.parse(stdout) as readonly Packed[];
+      assert.ok(packed);
+      const allowed =
+        /^(dist\/.+\.js|assets\/.+|docs\/.+\.md|deploy\/.+|docker-compose\.yml|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/;
+      assert.deepEqual(
+        packed.files.map(({ path }) => path).filter((path) => !allowed.test(path)),
+        [],
+      );
+      const executable = (path: string) =>
+        ((packed.files.find((file) => file.path === path)?.mode ?? 0) & 0o111) !== 0;
+      assert.ok(executable("dist/cli.js"));
+      assert.ok(executable("deploy/start-wrapper/kong-start.sh"));
+
+      await run("tar", ["-xf", packed.filename], { cwd: directory });
+      await symlink(join(ROOT, "node_modules"), join(directory, "package", "node_modules"));
+      const cli = join(directory, "package", "dist", "cli.js");
+      const demo = await run(process.execPath, [cli, "demo", "--json"], {
+        env: { PATH: process.env["PATH"] ?? "", TMPDIR: directory },
+      });
+      assert.equal(JSON.parse(demo.stdout).ok, true);
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
+});
+
+describe("docker-compose.yml", () => {
+  it("gives every service of ours settings that are known and accepted", async () => {
+    const text = await readFile(join(ROOT, "docker-compose.yml"), "utf8");
+    // As compose does it: ${NAME:-default}.
+    const filled = text.replace(/\$\{\w+:-([^}]*)\}/g, "$1");
+    const { services } = parse(filled, { merge: true }) as {
+      services: Record<string, { image: string; environment: Record<string, string> }>;
+    };
+    const ours = Object.entries(services).filter(([, { image }]) => image === "kong-fallback");
+    assert.deepEqual(
+      ours.map(([name]) => name),
+      ["exporter", "importer"],
+    );
+    const credentials = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    for (const [, { environment }] of ours) {
+      for (const name of Object.keys(environment)) {
+        assert.ok(name in SETTINGS || credentials.includes(name), name);
+      }
+      const settings = readSettings(environment);
+      assert.equal(settings.storage?.kind, "s3");
+    }
+    for (const { image } of Object.values(services)) {
+      assert.match(image, /^(kong-fallback|quay\.io\/minio\/minio:RELEASE\.2025-09-07T16-13-09Z)$/);
+    }
+  });
+});
