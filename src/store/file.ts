@@ -4,13 +4,13 @@ import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Clock } from "../core/clock.ts";
-import { fileError, isErrno } from "./file-errors.ts";
-import type { Place } from "./file-layout.ts";
-import { companionOf, encodeCompanion, locate, refuseHidden, versionOf } from "./file-layout.ts";
-import { walk } from "./file-list.ts";
-import { look } from "./file-look.ts";
-import { Turn } from "./file-turn.ts";
-import { makeFolder, removeUnlocked, sweep, syncFolder, writeDurably } from "./file-write.ts";
+import { fileError, isErrno } from "./file/errors.ts";
+import type { Place } from "./file/layout.ts";
+import { companionOf, encodeCompanion, locate, refuseHidden, versionOf } from "./file/layout.ts";
+import { walk } from "./file/list.ts";
+import { look } from "./file/look.ts";
+import { Turn } from "./file/turn.ts";
+import { makeFolder, removeUnlocked, sweep, syncFolder, writeDurably } from "./file/write.ts";
 import { checkKey, checkMetadata, checkPrefix } from "./keys.ts";
 import type {
   GetOptions,
@@ -143,7 +143,7 @@ export class FileStore implements Store {
   #attempt(operation: string, key: string, signal: AbortSignal): string {
     const attempt = `${operation} ${JSON.stringify(key)} in ${this.#directory}`;
     if (this.#closed) {
-      throw new StoreError("STORE_CLOSED", `Could not ${attempt}: the store was closed before.`);
+      throw new StoreError("STORE_CLOSED", `could not ${attempt}: the store was closed before`);
     }
     signal.throwIfAborted();
     return attempt;
@@ -171,8 +171,8 @@ export class FileStore implements Store {
   /** The error for an object that is not there. */
   async #missing(attempt: string): Promise<StoreError> {
     return (await this.#rootExists(attempt))
-      ? new StoreError("STORE_NOT_FOUND", `Could not ${attempt}: there is no such file.`)
-      : new StoreError("STORE_NOT_FOUND", `Could not ${attempt}: the directory does not exist.`, {
+      ? new StoreError("STORE_NOT_FOUND", `could not ${attempt}: there is no such file`)
+      : new StoreError("STORE_NOT_FOUND", `could not ${attempt}: the directory does not exist`, {
           hint: "The first export makes it. If there was one, look whether the volume is mounted.",
         });
   }
@@ -187,7 +187,7 @@ export class FileStore implements Store {
     }
     throw new StoreError(
       "STORE_MISCONFIGURED",
-      `Could not ${attempt}: ${this.#directory} is a file, not a directory.`,
+      `could not ${attempt}: ${this.#directory} is a file, not a directory`,
       { hint: "Name a directory in the storage URL." },
     );
   }
@@ -208,7 +208,7 @@ async function checkPrecondition(
         ? "it is not there any more"
         : current.version !== when.ifVersion && "another writer replaced it since it was read";
   if (!fault) return;
-  throw new StoreError("STORE_PRECONDITION_FAILED", `Could not ${attempt}: ${fault}.`, {
+  throw new StoreError("STORE_PRECONDITION_FAILED", `could not ${attempt}: ${fault}`, {
     hint: "Read the object again before writing it.",
   });
 }
@@ -225,7 +225,7 @@ async function isFile(path: string): Promise<boolean> {
 function tooLarge(attempt: string, bytes: number, maxBytes: number): StoreError {
   return new StoreError(
     "STORE_TOO_LARGE",
-    `Could not ${attempt}: it has ${bytes} bytes, more than the ${maxBytes} allowed here.`,
+    `could not ${attempt}: it has ${bytes} bytes, more than the ${maxBytes} allowed here`,
     { hint: "Raise the limit only if a config of that size is expected." },
   );
 }

@@ -1,18 +1,18 @@
 /** Objects in a Google Cloud Storage bucket, over its JSON API. https://cloud.google.com/storage/docs/json_api */
 
-import type { GcsAnswer, GcsClientOptions, GcsRequest } from "./gcs-client.ts";
-import { GcsClient } from "./gcs-client.ts";
-import type { Attempt, Refusal } from "./gcs-errors.ts";
-import { bucketMissing, fault, notGcs, refused, saysBucketMissing } from "./gcs-errors.ts";
-import type { GcsObject } from "./gcs-resources.ts";
+import type { GcsAnswer, GcsClientOptions, GcsRequest } from "./gcs/client.ts";
+import { GcsClient } from "./gcs/client.ts";
+import type { Attempt, Refusal } from "./gcs/errors.ts";
+import { bucketMissing, fault, notGcs, refused, saysBucketMissing } from "./gcs/errors.ts";
+import type { GcsObject } from "./gcs/resources.ts";
 import {
   isEmptyAnswer,
   LISTED_FIELDS,
   OBJECT_FIELDS,
   parseObject,
   parsePage,
-} from "./gcs-resources.ts";
-import { crc32c, download, multipart, readText } from "./gcs-transfer.ts";
+} from "./gcs/resources.ts";
+import { crc32c, download, multipart, readText } from "./gcs/transfer.ts";
 import { checkKey, checkMetadata, checkPrefix } from "./keys.ts";
 import type {
   GetOptions,

@@ -68,7 +68,7 @@ function keyFault(key: string): string | undefined {
 }
 
 function badKey(fault: string): StoreError {
-  return new StoreError("STORE_BAD_KEY", `Not usable in a store: ${fault}.`, {
+  return new StoreError("STORE_BAD_KEY", `not usable in a store: ${fault}`, {
     hint: "Keys are segments joined by single slashes, e.g. 3.9.1/config.json. If the settings hold no unusual prefix or version, this is a bug in kong-fallback: please report it.",
   });
 }

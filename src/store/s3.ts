@@ -20,17 +20,17 @@ import type {
   StoredObject,
   Version,
 } from "./port.ts";
-import { readAnswer } from "./s3-answer.ts";
-import { readBody } from "./s3-body.ts";
-import type { S3Connection } from "./s3-client.ts";
-import { connectS3 } from "./s3-client.ts";
-import { s3Error, s3Fault } from "./s3-errors.ts";
-import { IfMatch, versionOf } from "./s3-etag.ts";
-import type { Page } from "./s3-listing.ts";
-import { readPage } from "./s3-listing.ts";
-import type { S3PutOptions } from "./s3-put-options.ts";
-import { checkPutOptions } from "./s3-put-options.ts";
-import type { S3Attempt } from "./s3-verdicts.ts";
+import { readAnswer } from "./s3/answer.ts";
+import { readBody } from "./s3/body.ts";
+import type { S3Connection } from "./s3/client.ts";
+import { connectS3 } from "./s3/client.ts";
+import { s3Error, s3Fault } from "./s3/errors.ts";
+import { IfMatch, versionOf } from "./s3/etag.ts";
+import type { Page } from "./s3/listing.ts";
+import { readPage } from "./s3/listing.ts";
+import type { S3PutOptions } from "./s3/put-options.ts";
+import { checkPutOptions } from "./s3/put-options.ts";
+import type { S3Attempt } from "./s3/verdicts.ts";
 
 export interface S3StoreOptions extends S3Connection {
   /** The storage URL, without credentials. */

@@ -134,5 +134,5 @@ function fault(
   key: string,
   why: string,
 ): StoreError {
-  return new StoreError(code, `Could not ${operation} ${JSON.stringify(key)} in memory: ${why}.`);
+  return new StoreError(code, `could not ${operation} ${JSON.stringify(key)} in memory: ${why}`);
 }

@@ -5,9 +5,9 @@ import { appendFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describeCause } from "../../src/core/errors.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
+import { locate } from "../../src/store/file/layout.ts";
+import { Turn } from "../../src/store/file/turn.ts";
 import { FileStore } from "../../src/store/file.ts";
-import { locate } from "../../src/store/file-layout.ts";
-import { Turn } from "../../src/store/file-turn.ts";
 import type { Store } from "../../src/store/port.ts";
 import { StoreError } from "../../src/store/port.ts";
 

@@ -18,10 +18,10 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, it } from "vitest";
 import type { Clock } from "../../src/core/clock.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
+import type { Place } from "../../src/store/file/layout.ts";
+import { locate } from "../../src/store/file/layout.ts";
+import { STALE_MS, Turn } from "../../src/store/file/turn.ts";
 import { FileStore } from "../../src/store/file.ts";
-import type { Place } from "../../src/store/file-layout.ts";
-import { locate } from "../../src/store/file-layout.ts";
-import { STALE_MS, Turn } from "../../src/store/file-turn.ts";
 import {
   bytes,
   failsWith,

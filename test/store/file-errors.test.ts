@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { fileError } from "../../src/store/file-errors.ts";
+import { fileError } from "../../src/store/file/errors.ts";
 import { StoreError } from "../../src/store/port.ts";
 
 describe("fileError", () => {
@@ -25,7 +25,7 @@ describe("fileError", () => {
       const error = fileError('put "a" in /d', cause);
       assert.ok(error instanceof StoreError);
       assert.equal(error.code, code);
-      assert.match(error.message, /^Could not put "a" in \/d: /);
+      assert.match(error.message, /^could not put "a" in \/d: /);
       assert.match(error.message, pattern);
       assert.equal(error.cause, cause);
       assert.ok(error.hint);

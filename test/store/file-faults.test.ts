@@ -75,7 +75,7 @@ describe("a directory without room", () => {
       assert.equal(value(first), 200_000);
       const full = failure(tooMuch);
       assert.equal(full.code, "STORE_FULL");
-      assert.match(full.message, /Could not put "a" in .*: no space is left .*\(ENOSPC at write/);
+      assert.match(full.message, /could not put "a" in .*: no space is left .*\(ENOSPC at write/);
       assert.match(full.hint, /Free space/);
       assert.equal(value(old), "200000");
       assert.deepEqual(files(left), ["a"]);
@@ -127,7 +127,7 @@ describe("a directory that may not be written", () => {
       assert.equal(code, "STORE_DENIED");
       assert.match(
         message,
-        /Could not put "3\.9\.1\/a" in .*: its file system is read-only \(EROFS/,
+        /could not put "3\.9\.1\/a" in .*: its file system is read-only \(EROFS/,
       );
       assert.match(hint, /Mount it writable/);
       assert.equal(value(old), "3");

@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { connect, createServer } from "node:net";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, it, vi } from "vitest";
-import { broken, noToken } from "../../src/store/gcs-errors.ts";
+import { broken, noToken } from "../../src/store/gcs/errors.ts";
 import type { Store, StoreError } from "../../src/store/port.ts";
 import { FakeGcsServer } from "../fakes/gcs-server.ts";
 import { get, put } from "./conformance/client.ts";

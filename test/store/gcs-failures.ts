@@ -39,7 +39,7 @@ export async function allFail(
 ): Promise<void> {
   for (const [what, operation] of Object.entries(OPERATIONS)) {
     const error = await failsWith(code, operation(store));
-    const beginning = `Could not ${what.replace("B", bucket)}: `;
+    const beginning = `could not ${what.replace("B", bucket)}: `;
     assert.ok(error.message.startsWith(beginning), error.message);
     assertSays(error, message, hint);
   }

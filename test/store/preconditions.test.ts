@@ -76,10 +76,10 @@ function refusing(which: (options: PutOptions) => boolean, error: StoreError): O
   );
 }
 
-const refused = new StoreError("STORE_PRECONDITION_FAILED", "Could not put: 412.");
-const notImplemented = new StoreError("STORE_MISCONFIGURED", "Could not put: 501 NotImplemented.");
-const denied = new StoreError("STORE_DENIED", "Could not put: 403.");
-const down = new StoreError("STORE_UNAVAILABLE", "Could not put: 503.");
+const refused = new StoreError("STORE_PRECONDITION_FAILED", "could not put: 412.");
+const notImplemented = new StoreError("STORE_MISCONFIGURED", "could not put: 501 NotImplemented.");
+const denied = new StoreError("STORE_DENIED", "could not put: 403.");
+const down = new StoreError("STORE_UNAVAILABLE", "could not put: 503.");
 
 describe("probePreconditions", () => {
   it("finds that an honest store honours them, the first time and again, and leaves one object", async () => {

@@ -200,7 +200,7 @@ for (const [code, rows] of Object.entries(ROWS)) {
         const expected = { code: code as StoreErrorCode, message, hint, ...rule };
         const error = await refused(meet(fault, call), expected);
         const place = `${server.endpoint}, region us-east-1`;
-        const begin = `Could not ${CALLS[call]} s3://bucket/some/prefix/a at ${place}: `;
+        const begin = `could not ${CALLS[call]} s3://bucket/some/prefix/a at ${place}: `;
         assert.equal(error.message.slice(0, begin.length), begin);
       });
     }

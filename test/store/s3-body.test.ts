@@ -5,7 +5,7 @@ import { Readable } from "node:stream";
 import type { GetObjectCommandOutput } from "@aws-sdk/client-s3";
 import { describe, it } from "vitest";
 import { systemClock } from "../../src/runtime/clock.ts";
-import { readBody } from "../../src/store/s3-body.ts";
+import { readBody } from "../../src/store/s3/body.ts";
 import { refused } from "./s3-support.ts";
 
 const ATTEMPT = {
@@ -47,7 +47,7 @@ describe("readBody", () => {
     await refused(readBody(output, { maxBytes: 7 }, ATTEMPT), {
       code: "STORE_TOO_LARGE",
       message:
-        /^Could not read s3:\/\/bucket\/a at AWS, .* is 8 bytes long, more than the 7 allowed\.$/,
+        /^could not read s3:\/\/bucket\/a at AWS, .* is 8 bytes long, more than the 7 allowed$/,
       hint: /Raise the cap only if/,
     });
     assert.ok(stream.destroyed);

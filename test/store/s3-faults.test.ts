@@ -30,7 +30,7 @@ describe("S3 store whose connection breaks", () => {
     fake.fault = () => ({ kind: "body", bytes: 1000, after: "reset" });
     await refused(get(store, "a"), {
       code: "STORE_UNAVAILABLE",
-      message: /^Could not read s3:.* the connection broke \(.*ECONNRESET/,
+      message: /^could not read s3:.* the connection broke \(.*ECONNRESET/,
     });
   });
 
@@ -40,7 +40,7 @@ describe("S3 store whose connection breaks", () => {
     fake.fault = () => ({ kind: "body", bytes: 1000, after: "end" });
     await refused(get(store, "a"), {
       code: "STORE_UNAVAILABLE",
-      message: /^Could not read s3:.* the connection broke \(.*ECONNRESET/,
+      message: /^could not read s3:.* the connection broke \(.*ECONNRESET/,
     });
   });
 
@@ -50,7 +50,7 @@ describe("S3 store whose connection breaks", () => {
     fake.fault = () => ({ kind: "drop" });
     await refused(put(store, "kept", LARGE), {
       code: "STORE_UNAVAILABLE",
-      message: /^Could not write s3:.* the connection broke \(/,
+      message: /^could not write s3:.* the connection broke \(/,
     });
     fake.fault = () => undefined;
     assert.equal(await text(store, "kept"), "old");

@@ -236,7 +236,7 @@ describe("S3 listing", () => {
     fake.fault = () => fault;
     await refused(keys(store, ""), {
       code: "STORE_UNAVAILABLE",
-      message: /^Could not list s3:\/\/bucket\/some\/prefix\/ at http.* does not go on/,
+      message: /^could not list s3:\/\/bucket\/some\/prefix\/ at http.* does not go on/,
     });
   });
 });

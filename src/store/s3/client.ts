@@ -6,8 +6,8 @@ import { Agent as HttpsAgent } from "node:https";
 import { rootCertificates } from "node:tls";
 import type { S3ClientConfig } from "@aws-sdk/client-s3";
 import { S3Client } from "@aws-sdk/client-s3";
-import type { Clock } from "../core/clock.ts";
-import { StoreError } from "./port.ts";
+import type { Clock } from "../../core/clock.ts";
+import { StoreError } from "../port.ts";
 
 export interface S3Connection {
   /** Absent: as the SDK finds it (AWS_REGION, the profile); `us-east-1` where an endpoint is given. */

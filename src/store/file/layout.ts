@@ -2,9 +2,9 @@
 
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { checkMetadata } from "./keys.ts";
-import type { Key, Metadata, Version } from "./port.ts";
-import { StoreError } from "./port.ts";
+import { checkMetadata } from "../keys.ts";
+import type { Key, Metadata, Version } from "../port.ts";
+import { StoreError } from "../port.ts";
 
 /** Folder of companions, locks and unfinished writes; one in each folder that holds objects. */
 export const HIDDEN = ".kong-fallback";
@@ -45,7 +45,7 @@ export function refuseHidden(key: Key | ""): void {
   if (!key.split("/").includes(HIDDEN)) return;
   throw new StoreError(
     "STORE_BAD_KEY",
-    `Not usable in a directory: key ${JSON.stringify(key)} has a segment ${HIDDEN}, the name of the store's own folders.`,
+    `not usable in a directory: key ${JSON.stringify(key)} has a segment ${HIDDEN}, the name of the store's own folders`,
   );
 }
 

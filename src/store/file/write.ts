@@ -3,10 +3,10 @@
 import type { FileHandle } from "node:fs/promises";
 import { mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { isErrno } from "./file-errors.ts";
-import type { Place } from "./file-layout.ts";
-import { isCompanion } from "./file-layout.ts";
-import type { Turn } from "./file-turn.ts";
+import { isErrno } from "./errors.ts";
+import type { Place } from "./layout.ts";
+import { isCompanion } from "./layout.ts";
+import type { Turn } from "./turn.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
 

@@ -1,8 +1,8 @@
 /** What the answer of an S3-like server means for the attempt that got it. */
 
-import type { Clock } from "../core/clock.ts";
-import type { Precondition, StoreErrorCode } from "./port.ts";
-import type { S3Answer } from "./s3-answer.ts";
+import type { Clock } from "../../core/clock.ts";
+import type { Precondition, StoreErrorCode } from "../port.ts";
+import type { S3Answer } from "./answer.ts";
 
 /** What was tried. */
 export interface S3Attempt {

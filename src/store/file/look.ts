@@ -4,17 +4,11 @@ import { createHash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 import { open, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { isErrno } from "./file-errors.ts";
-import type { Place } from "./file-layout.ts";
-import {
-  companionBytes,
-  companionOf,
-  decodeCompanion,
-  isCompanion,
-  versionOf,
-} from "./file-layout.ts";
-import type { Metadata, ObjectInfo } from "./port.ts";
-import { StoreError } from "./port.ts";
+import type { Metadata, ObjectInfo } from "../port.ts";
+import { StoreError } from "../port.ts";
+import { isErrno } from "./errors.ts";
+import type { Place } from "./layout.ts";
+import { companionBytes, companionOf, decodeCompanion, isCompanion, versionOf } from "./layout.ts";
 
 /** How often an object that is replaced while it is read is read again. */
 const ATTEMPTS = 100;
@@ -67,7 +61,7 @@ export async function look(
   }
   throw new StoreError(
     "STORE_UNAVAILABLE",
-    `Could not read ${place.body}: it was replaced while it was read, or written in place, ${ATTEMPTS} times in a row.`,
+    `could not read ${place.body}: it was replaced while it was read, or written in place, ${ATTEMPTS} times in a row`,
     { hint: "Look who writes it so often." },
   );
 }

@@ -3,12 +3,12 @@
 import { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { EnvHttpProxyAgent, request as httpRequest } from "undici";
-import type { Secret } from "../core/secret.ts";
-import type { Authorize } from "./gcs-credentials.ts";
-import { googleCredentials } from "./gcs-credentials.ts";
-import type { Attempt } from "./gcs-errors.ts";
-import { broken, fault, noToken } from "./gcs-errors.ts";
-import { StoreError } from "./port.ts";
+import type { Secret } from "../../core/secret.ts";
+import { StoreError } from "../port.ts";
+import type { Authorize } from "./credentials.ts";
+import { googleCredentials } from "./credentials.ts";
+import type { Attempt } from "./errors.ts";
+import { broken, fault, noToken } from "./errors.ts";
 
 export interface GcsClientOptions {
   /** JSON text of a service-account key. Absent: Application Default Credentials. */
@@ -163,7 +163,7 @@ function openDispatcher(): Dispatcher {
     // The error repeats the proxy's URL, with its password.
     throw new StoreError(
       "STORE_MISCONFIGURED",
-      "Could not use the proxy for Cloud Storage: HTTPS_PROXY or HTTP_PROXY is not an http or https URL.",
+      "could not use the proxy for Cloud Storage: HTTPS_PROXY or HTTP_PROXY is not an http or https URL",
       { hint: "Write it as http://proxy.example:3128, or unset it." },
     );
   }
@@ -188,7 +188,7 @@ function aborted(signal: AbortSignal): Promise<never> {
 }
 
 function closed(): StoreError {
-  return new StoreError("STORE_CLOSED", "Could not use Cloud Storage: the store was disposed.");
+  return new StoreError("STORE_CLOSED", "could not use Cloud Storage: the store was disposed");
 }
 
 function timedOut(attempt: Attempt, awaited: string, timeoutMs: number): StoreError {
@@ -203,7 +203,7 @@ function parseEndpoint(text: string): string {
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
     throw new StoreError(
       "STORE_MISCONFIGURED",
-      `Could not use the Cloud Storage endpoint: "${text}" is not an http or https URL.`,
+      `could not use the Cloud Storage endpoint: "${text}" is not an http or https URL`,
       { hint: "STORAGE_EMULATOR_HOST looks like http://127.0.0.1:4443; unset it to use Google's." },
     );
   }

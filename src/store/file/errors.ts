@@ -1,7 +1,7 @@
 /** What the operating system's errors mean for a directory used as a store, in words for its operator. */
 
-import type { StoreErrorCode } from "./port.ts";
-import { StoreError } from "./port.ts";
+import type { StoreErrorCode } from "../port.ts";
+import { StoreError } from "../port.ts";
 
 interface Meaning {
   readonly code: StoreErrorCode;
@@ -76,7 +76,7 @@ export function fileError(attempt: string, error: unknown): unknown {
   const where = typeof error.path === "string" ? ` of ${error.path}` : "";
   return new StoreError(
     code,
-    `Could not ${attempt}: ${why} (${error.code} at ${error.syscall}${where}).`,
+    `could not ${attempt}: ${why} (${error.code} at ${error.syscall}${where})`,
     { cause: error, ...(hint === undefined ? {} : { hint }) },
   );
 }

@@ -4,10 +4,10 @@ import { randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import type { Clock } from "../core/clock.ts";
-import { isErrno } from "./file-errors.ts";
-import type { Place } from "./file-layout.ts";
-import { StoreError } from "./port.ts";
+import type { Clock } from "../../core/clock.ts";
+import { StoreError } from "../port.ts";
+import { isErrno } from "./errors.ts";
+import type { Place } from "./layout.ts";
 
 /** How often a holder shows that it lives. */
 const BEAT_MS = 1_000;
@@ -171,7 +171,7 @@ export class Turn implements AsyncDisposable {
     const by = holder?.beat.replace(/^\d+ /, "").trim() || "other writers";
     return new StoreError(
       "STORE_UNAVAILABLE",
-      `Could not write ${this.#place.body}: its lock was held by ${by} for more than ${PATIENCE_MS / 1000} s.`,
+      `could not write ${this.#place.body}: its lock was held by ${by} for more than ${PATIENCE_MS / 1000} s`,
       { hint: `Look whether that process hangs; its lock is ${this.#place.lock}.` },
     );
   }
@@ -179,7 +179,7 @@ export class Turn implements AsyncDisposable {
   #lost(): StoreError {
     return new StoreError(
       "STORE_UNAVAILABLE",
-      `Could not finish writing ${this.#place.body}: this writer stood still for more than ${STALE_MS / 1000} s and another one took over, or somebody removed files in ${this.#place.hidden}. The file was not replaced.`,
+      `could not finish writing ${this.#place.body}: this writer stood still for more than ${STALE_MS / 1000} s and another one took over, or somebody removed files in ${this.#place.hidden}. The file was not replaced`,
       {
         hint: "It may be tried again. If it comes back, the disk or the network behind it is too slow.",
       },

@@ -1,9 +1,9 @@
 /** ETags as versions, and how a server wants to be asked for one. */
 
-import type { Version } from "./port.ts";
-import { readAnswer } from "./s3-answer.ts";
-import { lostRace, notS3 } from "./s3-errors.ts";
-import type { S3Attempt } from "./s3-verdicts.ts";
+import type { Version } from "../port.ts";
+import { readAnswer } from "./answer.ts";
+import { lostRace, notS3 } from "./errors.ts";
+import type { S3Attempt } from "./verdicts.ts";
 
 /**
  * A version is the ETag without its quotes. For plain uploads that is the MD5 of the body: two puts

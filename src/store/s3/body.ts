@@ -2,9 +2,9 @@
 
 import { Readable } from "node:stream";
 import type { GetObjectCommandOutput } from "@aws-sdk/client-s3";
-import type { GetOptions } from "./port.ts";
-import { notS3, s3Fault } from "./s3-errors.ts";
-import type { S3Attempt } from "./s3-verdicts.ts";
+import type { GetOptions } from "../port.ts";
+import { notS3, s3Fault } from "./errors.ts";
+import type { S3Attempt } from "./verdicts.ts";
 
 /**
  * All bytes, as many as Content-Length announced: otherwise STORE_UNAVAILABLE. STORE_TOO_LARGE as

@@ -1,7 +1,7 @@
 /** What `KONG_CLUSTER_FALLBACK_EXPORT_S3_CONFIG` may add to every PutObject. */
 
 import type { PutObjectCommandInput } from "@aws-sdk/client-s3";
-import { StoreError } from "./port.ts";
+import { StoreError } from "../port.ts";
 
 /**
  * Parameters that describe how an object is kept. Left out are those this driver sets itself, the

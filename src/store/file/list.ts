@@ -3,10 +3,10 @@
 import type { Dirent } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { isErrno } from "./file-errors.ts";
-import { HIDDEN } from "./file-layout.ts";
-import { isKey } from "./keys.ts";
-import type { Key } from "./port.ts";
+import { isKey } from "../keys.ts";
+import type { Key } from "../port.ts";
+import { isErrno } from "./errors.ts";
+import { HIDDEN } from "./layout.ts";
 
 /**
  * Keys of the plain files below `prefix`, ascending by their bytes, without the store's own. Links

@@ -1,11 +1,11 @@
 /** Reads one page of a ListObjectsV2 answer. */
 
 import type { ListObjectsV2CommandOutput } from "@aws-sdk/client-s3";
-import { checkKey } from "./keys.ts";
-import type { ObjectInfo } from "./port.ts";
-import { notS3, s3Fault } from "./s3-errors.ts";
-import { versionOf } from "./s3-etag.ts";
-import type { S3Attempt } from "./s3-verdicts.ts";
+import { checkKey } from "../keys.ts";
+import type { ObjectInfo } from "../port.ts";
+import { notS3, s3Fault } from "./errors.ts";
+import { versionOf } from "./etag.ts";
+import type { S3Attempt } from "./verdicts.ts";
 
 export interface Page {
   /** In the order of the server. */

@@ -1,6 +1,6 @@
 /** The resources of the JSON API, parsed. https://cloud.google.com/storage/docs/json_api/v1/objects */
 
-import type { Metadata, Version } from "./port.ts";
+import type { Metadata, Version } from "../port.ts";
 
 export interface GcsObject {
   readonly name: string;

@@ -2,10 +2,10 @@
 
 import { randomUUID } from "node:crypto";
 import { CRC32C } from "@google-cloud/storage";
-import type { Attempt } from "./gcs-errors.ts";
-import { fault } from "./gcs-errors.ts";
-import type { GcsObject } from "./gcs-resources.ts";
-import type { GetOptions } from "./port.ts";
+import type { GetOptions } from "../port.ts";
+import type { Attempt } from "./errors.ts";
+import { fault } from "./errors.ts";
+import type { GcsObject } from "./resources.ts";
 
 /** A page of 1000 objects with the longest names (1024 bytes) has about 1.2 MB. */
 const MAX_JSON_BYTES = 8 * 1024 * 1024;

@@ -1,11 +1,11 @@
 /** A failed S3 attempt as a StoreError: what was tried, on what, why it failed, what to do. */
 
-import type { ErrorDetails } from "../core/errors.ts";
-import { describeCause } from "../core/errors.ts";
-import { StoreError } from "./port.ts";
-import { describeAnswer, readAnswer } from "./s3-answer.ts";
-import type { S3Attempt, Verdict } from "./s3-verdicts.ts";
-import { ENDPOINT_HINT, judgeAnswer, misconfigured, outrun, unavailable } from "./s3-verdicts.ts";
+import type { ErrorDetails } from "../../core/errors.ts";
+import { describeCause } from "../../core/errors.ts";
+import { StoreError } from "../port.ts";
+import { describeAnswer, readAnswer } from "./answer.ts";
+import type { S3Attempt, Verdict } from "./verdicts.ts";
+import { ENDPOINT_HINT, judgeAnswer, misconfigured, outrun, unavailable } from "./verdicts.ts";
 
 /** The error of an attempt whose answer came, but cannot be used. */
 export function s3Fault(
@@ -15,7 +15,7 @@ export function s3Fault(
 ): StoreError {
   const { code, why, ...advice } = verdict;
   const { action, target, place } = attempt;
-  return new StoreError(code, `Could not ${action} ${target} at ${place}: ${why}.`, {
+  return new StoreError(code, `could not ${action} ${target} at ${place}: ${why}`, {
     ...advice,
     ...details,
   });

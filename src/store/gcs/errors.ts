@@ -1,9 +1,9 @@
 /** What Cloud Storage and the way to it can answer, as StoreErrors. https://cloud.google.com/storage/docs/json_api/v1/status-codes */
 
-import type { ErrorDetails } from "../core/errors.ts";
-import { parseApiError } from "./gcs-resources.ts";
-import type { StoreErrorCode } from "./port.ts";
-import { StoreError } from "./port.ts";
+import type { ErrorDetails } from "../../core/errors.ts";
+import type { StoreErrorCode } from "../port.ts";
+import { StoreError } from "../port.ts";
+import { parseApiError } from "./resources.ts";
 
 /** What was being done, for messages. */
 export interface Attempt {
@@ -30,7 +30,7 @@ export function fault(
   why: string,
   details: ErrorDetails = {},
 ): StoreError {
-  return new StoreError(code, `Could not ${attempt.action} ${attempt.target}: ${why}.`, details);
+  return new StoreError(code, `could not ${attempt.action} ${attempt.target}: ${why}`, details);
 }
 
 /** True if a 404 says that the bucket is missing, false if it says that the object is, undefined if it does not say. */
