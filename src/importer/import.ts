@@ -2,7 +2,6 @@
 
 import type { BackoffPolicy } from "../core/backoff.ts";
 import type { Clock } from "../core/clock.ts";
-import type { ServiceError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { Snapshot, SnapshotMetadata } from "../snapshots/snapshot.ts";
 import { StoreError } from "../store/port.ts";
@@ -104,7 +103,7 @@ async function isLive({ probe, log }: ImportJob, signal: AbortSignal): Promise<b
       log.info({ attempts }, "control plane is reachable, nothing to import");
       return true;
     case "unreachable":
-      log.warn({ attempts, ...inFields(answer.error) }, "control plane is unreachable");
+      log.warn({ err: answer.error, attempts }, "control plane is unreachable");
       return false;
     default:
       return answer satisfies never;
@@ -121,7 +120,7 @@ async function read(job: ImportJob, signal: AbortSignal): Promise<Snapshot> {
       random,
       timedOut: () => noAnswer(readTimeoutMs),
       onRetry: (error, attempt, delayMs) =>
-        log.warn({ attempt, delayMs, ...inFields(error) }, "snapshot not read, trying again"),
+        log.warn({ err: error, attempt, delayMs }, "snapshot not read, trying again"),
     },
     signal,
     (attemptSignal) => reader.latest(attemptSignal),
@@ -152,15 +151,11 @@ async function withdraw({ target, log }: ImportJob, signal: AbortSignal): Promis
   } catch (error) {
     if (!(error instanceof TargetError)) throw error;
     log.warn(
-      { target: target.name, ...inFields(error) },
+      { err: error, target: target.name },
       "file of an earlier import could not be set aside; Kong starts from it until the control plane delivers",
     );
     return false;
   }
-}
-
-function inFields(error: ServiceError): object {
-  return { code: error.code, reason: error.message, hint: error.hint };
 }
 
 function noAnswer(readTimeoutMs: number): StoreError {

@@ -54,13 +54,7 @@ export async function probeControlPlane(
         timedOut: () => silence(source, mode, timeoutMs),
         onRetry: (error, attempt, delayMs) =>
           log.debug(
-            {
-              controlPlane: source.name,
-              attempt,
-              code: error.code,
-              reason: error.message,
-              delayMs,
-            },
+            { err: error, controlPlane: source.name, attempt, delayMs },
             "control plane did not answer, trying again",
           ),
       },

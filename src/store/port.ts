@@ -77,9 +77,9 @@ export interface Store extends AsyncDisposable {
  * - `STORE_MISCONFIGURED`: bucket or directory missing, endpoint is not such a store, wrong region, clock skewed. Fix the settings.
  * - `STORE_UNAVAILABLE`: network, timeout, throttling, 5xx, truncated transfer. Retried; look at the store.
  * - `STORE_FULL`: no space or quota left. Retried; free space.
- * - `STORE_TOO_LARGE`: the object is longer than the caller's cap. Raise the cap only if the size is expected.
- * - `STORE_BAD_KEY`: key or metadata outside the rules above; a bug of the caller, or a strange prefix.
- * - `STORE_CLOSED`: used after dispose; a bug of the caller.
+ * - `STORE_TOO_LARGE`: the object is longer than KONG_FALLBACK_MAX_CONFIG_BYTES. Raise that only if the size is expected.
+ * - `STORE_BAD_KEY`: a key or metadata that not every store can take; a strange prefix, or a bug of ours.
+ * - `STORE_CLOSED`: used after it was closed; a bug of ours.
  */
 export type StoreErrorCode =
   | "STORE_NOT_FOUND"

@@ -1,6 +1,7 @@
 /** The job of restoring: who is asked in which order, what is left alone, and what is said. */
 
 import assert from "node:assert/strict";
+import { inspect } from "node:util";
 import { describe, it } from "vitest";
 import { type ImportJob, importConfig } from "../../src/importer/import.ts";
 import type { LocalCache } from "../../src/importer/local-cache.ts";
@@ -160,7 +161,7 @@ describe("importing a config", () => {
     const { run, target, log } = scene({ probe: REACHABLE });
     target.withdrawError = new TargetError("TARGET_UNWRITABLE", "read-only");
     assert.deepEqual(await run(), { kind: "live", withdrawn: false });
-    assert.equal(log.find("warn")[0]?.fields["code"], "TARGET_UNWRITABLE");
+    assert.match(inspect(log.find("warn")[0]?.fields["err"]), /TARGET_UNWRITABLE/);
   });
 });
 
@@ -231,12 +232,8 @@ describe("what the importer says", () => {
       ],
     );
     const [, down, read] = log.lines;
-    assert.deepEqual(down?.fields, {
-      attempts: 4,
-      code: "SOURCE_UNREACHABLE",
-      reason: "connect ECONNREFUSED",
-      hint: "Look at it.",
-    });
+    assert.equal(down?.fields["attempts"], 4);
+    assert.match(inspect(down?.fields["err"]), /connect ECONNREFUSED.*Look at it\./s);
     assert.equal(read?.fields["ageSeconds"], 60);
     assert.equal(read?.fields["kongVersion"], "3.9.1");
   });

@@ -65,9 +65,9 @@ export class AdminTarget implements Target {
           clock,
           random,
           timedOut: () => this.#timedOut(snapshot.config.length),
-          onRetry: ({ code, message }, attempt, delayMs) =>
+          onRetry: (error, attempt, delayMs) =>
             log.info(
-              { target: this.name, attempt, code, reason: message, delayMs },
+              { err: error, target: this.name, attempt, delayMs },
               "target is not ready, trying again",
             ),
         },
