@@ -2,11 +2,11 @@
 # Starts Kong from the file the importer left, if it left one, and as usual otherwise.
 # With a KONG_DECLARATIVE_CONFIG that is always set, a restarting data plane would go back to it.
 #
-# KONG_FALLBACK_FILE        that file; by default /kong-fallback/config.json
+# KONG_FALLBACK_FILE        that file; by default /kong-fallback/kong.json
 # KONG_FALLBACK_ENTRYPOINT  what starts Kong; by default the entrypoint of Kong's images
 # KONG_PREFIX               Kong's own; where its cache lies
 
-file="${KONG_FALLBACK_FILE:-/kong-fallback/config.json}"
+file="${KONG_FALLBACK_FILE:-/kong-fallback/kong.json}"
 cache="${KONG_PREFIX:-/usr/local/kong}/dbless.lmdb/data.mdb"
 
 # A container that crashed is restarted without a new import. If Kong has applied a config since,
