@@ -85,13 +85,14 @@ export class Exporter {
 
   /** Learns what is saved already. A store that is down does not keep the exporter from following the control plane. */
   async #recall(signal: AbortSignal): Promise<void> {
-    const { archive, conditional, source, log } = this.#options;
+    const { archive, conditional, source, log, metrics } = this.#options;
     try {
       await conditional(signal);
       const saved = await archive.recall(signal);
       if (saved === undefined) return;
       this.#hasSaved = true;
       const { configHash, exportedAt, bytes } = saved;
+      metrics.saved(exportedAt);
       log.info({ key: archive.name, configHash, exportedAt, bytes }, "snapshot found");
       if (configHash !== undefined) source.acknowledge(configHash);
     } catch (error) {
@@ -149,10 +150,11 @@ export class Exporter {
       }
     }
     this.#hasSaved = true;
-    const bytes = update.configTable.length;
-    const durationMs = Math.round(clock.monotonicMs() - startedAt);
-    metrics.saved({ bytes, durationMs, at: clock.now() });
+    metrics.saved(clock.now());
     if (result === "saved") {
+      const bytes = update.configTable.length;
+      const durationMs = Math.round(clock.monotonicMs() - startedAt);
+      metrics.wrote(durationMs);
       log.info(
         { key: archive.name, configHash: update.configHash, bytes, durationMs },
         "snapshot saved",

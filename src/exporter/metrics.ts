@@ -7,8 +7,10 @@ export interface ExporterMetrics {
   received(bytes: number): void;
   /** A frame was refused. */
   rejected(code: string): void;
-  /** A config is durably saved: newly written, or found to lie there already. */
-  saved(save: { readonly bytes: number; readonly durationMs: number; readonly at: Date }): void;
+  /** The newest config is durably saved: newly written, or found to lie there already. */
+  saved(at: Date): void;
+  /** A config was written. */
+  wrote(durationMs: number): void;
   /** One attempt to save failed. */
   saveFailed(code: string): void;
 }

@@ -39,6 +39,7 @@ function setUp(options: { store?: MemoryStore; hashCheckMaxBytes?: number } = {}
       received: () => seen.push("received"),
       rejected: (code) => seen.push(code),
       saved: () => seen.push("saved"),
+      wrote: () => seen.push("wrote"),
       saveFailed: (code) => seen.push(code),
     },
   });
@@ -80,7 +81,7 @@ describe("the exporter", () => {
     assert.equal(metadata?.["control-plane-timestamp"], "1795220000.000");
     assert.equal(metadata?.["exported-at"], "2026-11-21T12:00:00.000Z");
     assert.deepEqual(source.acknowledged, [update.configHash]);
-    assert.deepEqual(seen, ["up", "received", "saved"]);
+    assert.deepEqual(seen, ["up", "received", "saved", "wrote"]);
     stop.abort();
     assert.equal(await running, true);
   });
@@ -159,6 +160,7 @@ describe("the exporter", () => {
     second.stop.abort();
     await second.running;
     assert.equal(puts, 0);
+    assert.ok(second.seen.includes("saved") && !second.seen.includes("wrote"));
     assert.deepEqual(new Set(second.source.acknowledged), new Set([update.configHash]));
   });
 

@@ -26,7 +26,8 @@ describe("the status server", () => {
     exporter.connected(true);
     exporter.received(10);
     exporter.rejected("FRAME_NOT_JSON");
-    exporter.saved({ bytes: 10, durationMs: 20, at: new Date(1_795_220_000_000) });
+    exporter.saved(new Date(1_795_220_000_000));
+    exporter.wrote(20);
     exporter.saveFailed("STORE_DENIED");
     const { body } = await get("/metrics");
     for (const line of [
