@@ -158,7 +158,7 @@ class Probe {
     return {
       kind: "refused",
       what,
-      explanation: `${this.#store.url} takes writes, but not with the condition "${condition}", although it held: ${cause.message} Run one exporter only, or use a store that honours conditional writes.`,
+      explanation: `${this.#store.url} takes writes, but not with the condition "${condition}", although it held: ${cause.message}. Run one exporter only, or use a store that honours conditional writes.`,
       cause,
     };
   }
