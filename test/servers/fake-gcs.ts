@@ -1,14 +1,7 @@
 /** Starts a real fake-gcs-server, in memory. https://github.com/fsouza/fake-gcs-server */
 import { join } from "node:path";
-import {
-  builtVersion,
-  commandOf,
-  launch,
-  onFreePort,
-  type RealServer,
-  startServer,
-  statusOf,
-} from "./process.ts";
+import { builtVersion, commandOf } from "./locate.ts";
+import { launch, onFreePort, type RealServer, startServer, statusOf } from "./process.ts";
 
 /** Any credentials do; `endpoint` is what `STORAGE_EMULATOR_HOST` takes. */
 export async function startFakeGcs(options: { readonly port?: number } = {}): Promise<RealServer> {

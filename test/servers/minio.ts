@@ -1,9 +1,9 @@
 /** Starts a real MinIO. https://github.com/minio/minio */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { builtVersion, commandOf } from "./locate.ts";
 import {
-  builtVersion,
-  commandOf,
+  type FolderServerOptions,
   launch,
   onFreePort,
   type S3Server,
@@ -11,16 +11,7 @@ import {
   statusOf,
 } from "./process.ts";
 
-export interface MinioOptions {
-  /** PEM texts; given, the endpoint is https. */
-  readonly tls?: { readonly cert: string; readonly key: string };
-  /** To restart on the port of an earlier run. */
-  readonly port?: number;
-  /** To restart on the data of an earlier run; given, `stop` leaves it in place. */
-  readonly dataDir?: string;
-}
-
-export async function startMinio(options: MinioOptions = {}): Promise<S3Server> {
+export async function startMinio(options: FolderServerOptions = {}): Promise<S3Server> {
   const command = commandOf("minio");
   const version = await builtVersion(command);
   const account = { accessKeyId: "kong-fallback", secretAccessKey: "kong-fallback-secret" };

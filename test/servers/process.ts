@@ -1,13 +1,13 @@
-/** Runs the real object stores that the store tests talk to: find, start, wait until ready, stop. */
+/** Runs the real object stores that the store tests talk to: start, wait until ready, stop. */
 import { type ChildProcess, execFile, type SpawnOptions, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants, existsSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { createServer } from "node:net";
-import { homedir, tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 
@@ -35,11 +35,14 @@ export type RealServer = ServerFacts & Running;
 /** A running S3-compatible server with one account and no bucket. */
 export type S3Server = S3Facts & Running;
 
-/** The part of `process.env` that says where the binaries are. */
-export interface LocateEnvironment {
-  readonly PATH?: string | undefined;
-  readonly KONG_FALLBACK_TEST_SERVERS?: string | undefined;
-  readonly KONG_FALLBACK_TEST_REQUIRE_SERVERS?: string | undefined;
+/** How to start a server that keeps its objects in one folder. */
+export interface FolderServerOptions {
+  /** PEM texts; given, the endpoint is https. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+  /** To restart on the port of an earlier run. */
+  readonly port?: number;
+  /** To restart on the data of an earlier run; given, `stop` leaves it in place. */
+  readonly dataDir?: string;
 }
 
 export interface Launch {
@@ -67,36 +70,6 @@ const pollMs = 25;
 const endDeadlineMs = 5_000;
 const startAttempts = 3;
 const setpriv = "/usr/bin/setpriv";
-
-/**
- * Path of a server's binary: in `KONG_FALLBACK_TEST_SERVERS`, else in the cache that `.ci/servers`
- * fills, else on PATH (and the sbin folders). Undefined when absent, so that the test can skip;
- * throws instead when `KONG_FALLBACK_TEST_REQUIRE_SERVERS` is 1.
- */
-export function locate(name: string, env: LocateEnvironment = process.env): string | undefined {
-  const installed =
-    env.KONG_FALLBACK_TEST_SERVERS ?? join(homedir(), ".cache/kong-fallback-test-servers");
-  const path = (env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
-  const folders = [installed, ...path, "/usr/sbin", "/usr/local/sbin"];
-  const found = folders.map((folder) => join(folder, name)).find(isExecutable);
-  if (found === undefined && env.KONG_FALLBACK_TEST_REQUIRE_SERVERS === "1") {
-    throw new Error(`${name} is not installed in ${installed} nor on PATH; run .ci/servers`);
-  }
-  return found;
-}
-
-/** Like `locate`, for what cannot go on without: absence is always an error. */
-export function commandOf(name: string): string {
-  const found = locate(name);
-  if (found === undefined) throw new Error(`${name} is not installed; run .ci/servers`);
-  return found;
-}
-
-/** What `.ci/servers` noted beside the binary when it built it. */
-export async function builtVersion(command: string): Promise<string> {
-  const note = `${command}.version`;
-  return existsSync(note) ? (await readFile(note, "utf8")).trim() : "unknown version";
-}
 
 /**
  * Calls `start` with a new temp folder and a list for the processes it launches, the one that
@@ -221,14 +194,4 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
 
 function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    // Absent or not ours to run: either way the next folder is tried.
-    return false;
-  }
 }

@@ -6,8 +6,8 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { commandOf } from "./locate.ts";
 import {
-  commandOf,
   type Daemon,
   launch,
   onFreePort,

@@ -1,15 +1,8 @@
 /** Starts a real `rclone serve s3` over a local folder. https://rclone.org/commands/rclone_serve_s3/ */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import {
-  builtVersion,
-  commandOf,
-  launch,
-  onFreePort,
-  type S3Server,
-  startServer,
-  statusOf,
-} from "./process.ts";
+import { builtVersion, commandOf } from "./locate.ts";
+import { launch, onFreePort, type S3Server, startServer, statusOf } from "./process.ts";
 
 export async function startRclone(options: { readonly port?: number } = {}): Promise<S3Server> {
   const command = commandOf("rclone-serve-s3");

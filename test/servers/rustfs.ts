@@ -5,18 +5,16 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { builtVersion, commandOf } from "./locate.ts";
-import { launch, onFreePort, type S3Server, startServer, statusOf } from "./process.ts";
+import {
+  type FolderServerOptions,
+  launch,
+  onFreePort,
+  type S3Server,
+  startServer,
+  statusOf,
+} from "./process.ts";
 
-export interface RustfsOptions {
-  /** PEM texts; given, the endpoint is https. */
-  readonly tls?: { readonly cert: string; readonly key: string };
-  /** To restart on the port of an earlier run. */
-  readonly port?: number;
-  /** To restart on the data of an earlier run; given, `stop` leaves it in place. */
-  readonly dataDir?: string;
-}
-
-export async function startRustfs(options: RustfsOptions = {}): Promise<S3Server> {
+export async function startRustfs(options: FolderServerOptions = {}): Promise<S3Server> {
   const command = commandOf("rustfs");
   const version = await builtVersion(command);
   const account = { accessKeyId: "kong-fallback", secretAccessKey: "kong-fallback-secret" };

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, it } from "vitest";
 import { openGcsStore } from "../../src/store/gcs.ts";
 import type { Store } from "../../src/store/port.ts";
 import { startFakeGcs } from "../servers/fake-gcs.ts";
+import { locate } from "../servers/locate.ts";
 import type { RealServer } from "../servers/process.ts";
-import { locate } from "../servers/process.ts";
 import { failsWith, get, keys, list, never, put } from "./conformance/client.ts";
 import { storeConformance } from "./conformance.ts";
 

@@ -14,6 +14,7 @@ import { startMinio } from "../servers/minio.ts";
 import type { S3Server } from "../servers/process.ts";
 import { radosgwCommands, startRadosgw } from "../servers/radosgw.ts";
 import { startRclone } from "../servers/rclone.ts";
+import { startRustfs } from "../servers/rustfs.ts";
 import { get, keys, never, put, text } from "./conformance/client.ts";
 import type { StoreUnderTest } from "./conformance.ts";
 import { storeConformance } from "./conformance.ts";
@@ -36,6 +37,13 @@ const SERVERS: readonly Server[] = [
     name: "MinIO",
     commands: ["minio"],
     start: startMinio,
+    support: "honoured",
+    without: { metadataInVersion: MD5 },
+  },
+  {
+    name: "RustFS",
+    commands: ["rustfs"],
+    start: startRustfs,
     support: "honoured",
     without: { metadataInVersion: MD5 },
   },

@@ -6,10 +6,11 @@ import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import { systemClock } from "../../src/runtime/clock.ts";
 import type { Store } from "../../src/store/port.ts";
 import { StoreError } from "../../src/store/port.ts";
+import { withoutNodeVersionNotice } from "../../src/store/s3/client.ts";
 import type { S3StoreOptions } from "../../src/store/s3.ts";
 import { openS3Store } from "../../src/store/s3.ts";
+import { locate, whyUnavailable } from "../servers/locate.ts";
 import type { S3Facts } from "../servers/process.ts";
-import { locate } from "../servers/process.ts";
 
 /** Of every server in these tests; no message may hold it. */
 export const SECRET_KEY = "kong-fallback-secret";
@@ -68,13 +69,16 @@ export async function refused(promise: Promise<unknown>, expected: Expected): Pr
 /** Makes `bucket` on a real server; `ca` is PEM, for one that speaks https. */
 export async function createBucket(server: S3Facts, bucket: string, ca?: string): Promise<void> {
   const { endpoint, region, accessKeyId, secretAccessKey } = server;
-  const client = new S3Client({
-    endpoint,
-    region,
-    credentials: { accessKeyId, secretAccessKey },
-    forcePathStyle: true,
-    requestHandler: { httpsAgent: ca === undefined ? {} : { ca } },
-  });
+  const client = withoutNodeVersionNotice(
+    () =>
+      new S3Client({
+        endpoint,
+        region,
+        credentials: { accessKeyId, secretAccessKey },
+        forcePathStyle: true,
+        requestHandler: { httpsAgent: ca === undefined ? {} : { ca } },
+      }),
+  );
   await client.send(new CreateBucketCommand({ Bucket: bucket }));
   client.destroy();
 }
@@ -83,8 +87,9 @@ export async function createBucket(server: S3Facts, bucket: string, ca?: string)
 export function isInstalled(server: string, commands: readonly string[]): boolean {
   const missing = commands.filter((command) => locate(command) === undefined);
   if (missing.length === 0) return true;
-  process.stderr.write(
-    `SKIPPED: S3 store against ${server}: not installed: ${missing.join(", ")}; run .ci/servers, or see CONTRIBUTING.md\n`,
-  );
+  const why = missing.map((command) => {
+    return whyUnavailable(command) ?? `${command} is not installed; run .ci/servers`;
+  });
+  process.stderr.write(`SKIPPED: S3 store against ${server}: ${why.join("; ")}\n`);
   return false;
 }

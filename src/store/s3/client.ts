@@ -124,7 +124,7 @@ function checkCa(pem: string): string[] {
  * notice comes once per process from @aws-sdk/core (submodules/client, emitWarningIfUnsupportedVersion),
  * whose own switch is an environment variable.
  */
-function withoutNodeVersionNotice<T>(build: () => T): T {
+export function withoutNodeVersionNotice<T>(build: () => T): T {
   const { emitWarning } = process;
   process.emitWarning = (...args: unknown[]) => {
     if (String(args[0]).startsWith("NodeVersionSupportWarning:")) return;
