@@ -39,6 +39,9 @@ export async function startRustfs(options: FolderServerOptions = {}): Promise<S3
           RUSTFS_SECRET_KEY: account.secretAccessKey,
           RUSTFS_CONSOLE_ENABLE: "false",
           RUSTFS_CHECK_UPDATE: "false",
+          // `.ci/servers` builds it unoptimised: such code overflows the 1 MiB of a release build,
+          // so it gets the 8 MiB that RustFS gives its own debug builds.
+          RUSTFS_RUNTIME_THREAD_STACK_SIZE: `${8 * 1024 * 1024}`,
           ...(options.tls === undefined ? {} : { RUSTFS_TLS_PATH: certs }),
         },
         logFile: join(folder, "log"),
