@@ -17,11 +17,10 @@ export const LOG_LEVELS = {
 } as const;
 export type KongLogLevel = keyof typeof LOG_LEVELS;
 
-/** Nothing is logged that needs these; they catch a future mistake. */
-const REDACTED = ["key", "password", "token", "authorization", "credentials"].flatMap((name) => [
-  `settings.${name}`,
-  `headers.${name}`,
-  `*.secret.${name}`,
+/** Nothing is logged that needs these; they catch a future mistake. `key` is left out: it is an object's name in the store. */
+const REDACTED = ["authorization", "credentials", "password", "secret", "token"].flatMap((name) => [
+  name,
+  `*.${name}`,
 ]);
 
 export interface LoggerOptions {

@@ -52,6 +52,14 @@ describe("the logger", () => {
     assert.equal(hint?.trim(), "Grant s3:PutObject.");
   });
 
+  it("writes no value under a name that says it is secret", () => {
+    const text = written(false, (log) =>
+      log.info({ password: "canary", headers: { authorization: "canary" }, key: "a/b" }, "mistake"),
+    );
+    assert.ok(!text.includes("canary"), text);
+    assert.ok(text.includes("a/b"), "the name of an object is no secret");
+  });
+
   it("leaves out what is below its level", () => {
     assert.equal(
       written(false, (log) => log.debug({}, "detail")),

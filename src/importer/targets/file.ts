@@ -17,7 +17,7 @@ import type { Snapshot } from "../../snapshots/snapshot.ts";
 import { type Target, TargetError } from "./port.ts";
 
 /** For Kong's user through a shared group, and for nobody else: the config holds keys and passwords. */
-export const DEFAULT_FILE_MODE = 0o640;
+const DEFAULT_FILE_MODE = 0o640;
 
 /** Only a run that was killed leaves its temporary file this long. */
 const ORPHAN_AGE_MS = 60 * 60 * 1000;

@@ -11,7 +11,7 @@ import type { Turn } from "./turn.ts";
 const CHUNK_BYTES = 1024 * 1024;
 
 /** An unfinished write this much older than ours was left by a writer that died. */
-export const LEFTOVER_MS = 60 * 60 * 1000;
+const LEFTOVER_MS = 60 * 60 * 1000;
 
 /**
  * Makes a folder and those above it where they are missing, mode 0700. Not by `recursive` of Node,
