@@ -1,10 +1,10 @@
 /** Starts a real MinIO. https://github.com/minio/minio */
-import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { builtVersion, commandOf } from "./locate.ts";
 import {
   type FolderServerOptions,
   launch,
+  layOut,
   onFreePort,
   type S3Server,
   startServer,
@@ -16,15 +16,8 @@ export async function startMinio(options: FolderServerOptions = {}): Promise<S3S
   const version = await builtVersion(command);
   const account = { accessKeyId: "kong-fallback", secretAccessKey: "kong-fallback-secret" };
   return await startServer("minio", async (folder, daemons) => {
-    const certs = join(folder, "certs");
-    await mkdir(certs);
-    if (options.tls !== undefined) {
-      await writeFile(join(certs, "public.crt"), options.tls.cert);
-      await writeFile(join(certs, "private.key"), options.tls.key, { mode: 0o600 });
-    }
-    const data = options.dataDir ?? join(folder, "data");
-    await mkdir(data, { recursive: true });
-
+    const names = { cert: "public.crt", key: "private.key" };
+    const { certs, data } = await layOut(folder, options, names);
     const endpoint = await onFreePort(options.port, async (port) => {
       const address = `127.0.0.1:${port}`;
       const endpoint = `${options.tls === undefined ? "http" : "https"}://${address}`;

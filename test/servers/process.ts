@@ -2,7 +2,7 @@
 import { type ChildProcess, execFile, type SpawnOptions, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdtemp, open, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { createServer } from "node:net";
@@ -43,6 +43,23 @@ export interface FolderServerOptions {
   readonly port?: number;
   /** To restart on the data of an earlier run; given, `stop` leaves it in place. */
   readonly dataDir?: string;
+}
+
+/** Makes what such a server starts from, below `folder`: its data, and its certificate under the names it looks for. */
+export async function layOut(
+  folder: string,
+  options: FolderServerOptions,
+  names: { readonly cert: string; readonly key: string },
+): Promise<{ readonly certs: string; readonly data: string }> {
+  const certs = join(folder, "certs");
+  await mkdir(certs);
+  if (options.tls !== undefined) {
+    await writeFile(join(certs, names.cert), options.tls.cert);
+    await writeFile(join(certs, names.key), options.tls.key, { mode: 0o600 });
+  }
+  const data = options.dataDir ?? join(folder, "data");
+  await mkdir(data, { recursive: true });
+  return { certs, data };
 }
 
 export interface Launch {

@@ -1,13 +1,13 @@
 /**
- * Starts a real RustFS on one folder: the living server that MinIO's users move to, and one that
- * honours conditional writes. https://docs.rustfs.com/
+ * Starts a real RustFS on one folder: a living S3 server that honours conditional writes.
+ * https://docs.rustfs.com/
  */
-import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { builtVersion, commandOf } from "./locate.ts";
 import {
   type FolderServerOptions,
   launch,
+  layOut,
   onFreePort,
   type S3Server,
   startServer,
@@ -19,15 +19,8 @@ export async function startRustfs(options: FolderServerOptions = {}): Promise<S3
   const version = await builtVersion(command);
   const account = { accessKeyId: "kong-fallback", secretAccessKey: "kong-fallback-secret" };
   return await startServer("rustfs", async (folder, daemons) => {
-    const certs = join(folder, "certs");
-    await mkdir(certs);
-    if (options.tls !== undefined) {
-      await writeFile(join(certs, "rustfs_cert.pem"), options.tls.cert);
-      await writeFile(join(certs, "rustfs_key.pem"), options.tls.key, { mode: 0o600 });
-    }
-    const data = options.dataDir ?? join(folder, "data");
-    await mkdir(data, { recursive: true });
-
+    const names = { cert: "rustfs_cert.pem", key: "rustfs_key.pem" };
+    const { certs, data } = await layOut(folder, options, names);
     const endpoint = await onFreePort(options.port, async (port) => {
       const address = `127.0.0.1:${port}`;
       const endpoint = `${options.tls === undefined ? "http" : "https"}://${address}`;
