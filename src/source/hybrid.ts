@@ -1,7 +1,6 @@
 /** A source that is to its control plane one more data plane: Kong's hybrid mode, version 1 of the protocol. */
 
 import type { Clock } from "../core/clock.ts";
-import { ServiceError } from "../core/errors.ts";
 import { formatHostPort, type HostPort } from "../core/host-port.ts";
 import { encodeBasicInfo } from "../kong/basic-info.ts";
 import type { ClusterTls } from "../kong/cluster-tls.ts";
@@ -10,8 +9,10 @@ import type { ForwardProxy } from "../kong/forward-proxy.ts";
 import { decodeReconfigure } from "../kong/reconfigure.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { shakeHands } from "./handshake.ts";
+import { loadTlsForSession } from "./load-tls.ts";
 import { type ConfigSource, SourceError, type SourceEvent } from "./port.ts";
 import { Session } from "./session.ts";
+import { outletTarget } from "./upgrade.ts";
 
 export interface HybridSourceOptions {
   readonly controlPlane: HostPort;
@@ -89,8 +90,9 @@ export class HybridSource implements ConfigSource {
 
   async #connect(signal: AbortSignal): Promise<Session> {
     const { clock, maxConfigBytes, maxPayloadBytes, syncStatus, version } = this.#options;
-    const tls = await this.#loadTls();
-    const connection = await shakeHands({ ...this.#options, tls }, signal);
+    const tls = await loadTlsForSession(this.#options.loadTls);
+    const target = outletTarget(this.#options);
+    const connection = await shakeHands({ ...this.#options, target, tls }, signal);
     return new Session(
       connection,
       {
@@ -104,19 +106,6 @@ export class HybridSource implements ConfigSource {
       this.#savedHash,
       signal,
     );
-  }
-
-  /** A certificate rotated by halves is mended by the other half: it must not end a long-running job. */
-  async #loadTls(): Promise<ClusterTls> {
-    try {
-      return await this.#options.loadTls();
-    } catch (cause) {
-      if (!(cause instanceof ServiceError)) throw cause;
-      throw new SourceError("SOURCE_TLS", cause.message, {
-        cause,
-        ...(cause.hint !== undefined && { hint: cause.hint }),
-      });
-    }
   }
 }
 

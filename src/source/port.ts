@@ -1,5 +1,7 @@
-/** Where configs come from. */
+/** Where configs come from: a source of our own, or a connection made for a data plane. */
 
+import type { Duplex } from "node:stream";
+import type { WebSocket } from "ws";
 import type { ErrorDetails } from "../core/errors.ts";
 import { ServiceError } from "../core/errors.ts";
 import type { ConfigUpdate } from "../kong/reconfigure.ts";
@@ -25,6 +27,44 @@ export interface ConfigSource extends AsyncDisposable {
   watch(signal: AbortSignal): AsyncIterable<SourceEvent>;
   /** Tells the source which config is durably saved (Kong's hash), so that it can report it upstream. */
   acknowledge(configHash: string): void;
+}
+
+/** Opens connections to a control plane in the name of data planes. */
+export interface Dialer {
+  /** The control plane's `host:port`, for logs. */
+  readonly name: string;
+  /** No retry inside. Rejects with SourceError, or with `signal.reason`; then nothing is left open. */
+  dial(request: DialRequest, signal: AbortSignal): Promise<DialedConnection>;
+}
+
+export interface DialRequest {
+  /** Path and query of the upgrade, as the data plane sent them. */
+  readonly target: string;
+  /** `Sec-WebSocket-Protocol`, as the data plane sent it. */
+  readonly protocol?: string | undefined;
+}
+
+export interface DialedConnection {
+  /** Paused: nothing has been sent on it, and nothing is read before `resume()`. It never pongs. */
+  readonly webSocket: WebSocket;
+  /** What it runs on: any byte is a sign of life, even within a long message. */
+  readonly socket: Duplex;
+  /** Why it ended, and what to do. */
+  explain(ending: ConnectionEnding): SourceError;
+}
+
+export interface ConnectionEnding {
+  /** 1005: a close frame without a code; 1006: no close frame. RFC 6455 7.4.1 */
+  readonly closeCode: number;
+  readonly closeReason: string;
+  /** Error of the connection or of the protocol, if there was one. */
+  readonly error: unknown;
+  /** Milliseconds since `basic_info` was sent. */
+  readonly afterMs: number;
+  /** Whether any frame had come before. */
+  readonly heard: boolean;
+  /** Kong version declared. */
+  readonly version: string;
 }
 
 /**

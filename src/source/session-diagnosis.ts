@@ -3,7 +3,7 @@
 import { describeCause } from "../core/errors.ts";
 import { SILENCE_LIMIT_MS } from "../kong/wire.ts";
 import { namePeer, type Peer, quote } from "./peer.ts";
-import { SourceError } from "./port.ts";
+import { type ConnectionEnding, SourceError } from "./port.ts";
 import { codeOf } from "./tls-diagnosis.ts";
 
 /** A control plane that refuses does so within 20 ms of `basic_info`; one that goes away later means something else. */
@@ -13,18 +13,8 @@ const REFUSAL_WINDOW_MS = 2_000;
 const NO_CODE = 1005;
 const NO_CLOSE_FRAME = 1006;
 
-export interface Ending {
-  readonly closeCode: number;
-  readonly closeReason: string;
-  /** Error of the connection or of the protocol, if there was one. */
-  readonly error: unknown;
-  /** Milliseconds since `basic_info` was sent. */
-  readonly afterMs: number;
-  /** Whether any frame had come before. */
-  readonly heard: boolean;
+export interface Ending extends ConnectionEnding {
   readonly maxPayloadBytes: number;
-  /** Kong version declared. */
-  readonly version: string;
 }
 
 export function diagnoseEnd(ending: Ending, peer: Peer): SourceError {

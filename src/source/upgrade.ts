@@ -1,4 +1,4 @@
-/** Turns a secured socket into a session's WebSocket: `GET /v1/outlet`. */
+/** Turns a secured socket into a session's WebSocket. */
 
 import type { IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
@@ -8,13 +8,27 @@ import { CLUSTER_PATH } from "../kong/wire.ts";
 export interface UpgradeRequest {
   /** The control plane's `host:port`, for the `Host` header. */
   readonly address: string;
+  /** Path and query to ask for. */
+  readonly target: string;
+  /** `Sec-WebSocket-Protocol` to offer; undefined: none, as on version 1. */
+  readonly protocol?: string | undefined;
+  /** Longest message taken, bytes as they travel. */
+  readonly maxPayloadBytes: number;
+}
+
+/** What version 1 is asked for by a data plane. */
+export function outletTarget(node: {
   /** A UUID. */
   readonly nodeId: string;
   readonly hostname: string;
   /** Kong version to declare, e.g. `3.9.1`. */
   readonly version: string;
-  /** Longest message taken, bytes as they travel. */
-  readonly maxPayloadBytes: number;
+}): string {
+  const { nodeId, hostname, version } = node;
+  const query = Object.entries({ node_id: nodeId, node_hostname: hostname, node_version: version })
+    .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
+    .join("&");
+  return `${CLUSTER_PATH}?${query}`;
 }
 
 /** The other side answered the upgrade with an HTTP status other than 101. */
@@ -47,14 +61,12 @@ export function upgrade(
   request: UpgradeRequest,
   signal: AbortSignal,
 ): Promise<WebSocket> {
-  const { nodeId, hostname, version } = request;
-  const query = Object.entries({ node_id: nodeId, node_hostname: hostname, node_version: version })
-    .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
-    .join("&");
+  const { address, target, protocol } = request;
+  const protocols = protocol?.split(",").map((name) => name.trim()) ?? [];
   // Kong's control plane takes no pong, no extension, and wants the port in Host.
-  const webSocket = new WebSocket(`wss://${request.address}${CLUSTER_PATH}?${query}`, {
+  const webSocket = new WebSocket(`wss://${address}${target}`, protocols, {
     createConnection: () => socket,
-    headers: { Host: request.address },
+    headers: { Host: address },
     perMessageDeflate: false,
     followRedirects: false,
     autoPong: false,
