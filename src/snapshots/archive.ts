@@ -72,17 +72,30 @@ export class Archive {
     onProgress?: (receivedBytes: number, totalBytes: number | undefined) => void,
   ): Promise<Snapshot> {
     const { store, kongVersion, maxConfigBytes } = this.#options;
-    let object: StoredObject;
-    try {
-      const options = onProgress
-        ? { maxBytes: maxConfigBytes, onProgress }
-        : { maxBytes: maxConfigBytes };
-      object = await store.get(this.#key, options, signal);
-    } catch (error) {
-      if (!(error instanceof StoreError) || error.code !== "STORE_NOT_FOUND") throw error;
-      throw await this.#missing(error, signal);
-    }
+    const options = { maxBytes: maxConfigBytes, ...(onProgress ? { onProgress } : {}) };
+    const object = await this.#present(store.get(this.#key, options, signal), signal);
     return verifySnapshot(object, kongVersion, this.name);
+  }
+
+  /**
+   * The current snapshot, verified, and the version of its object, to be given as `seen` next time;
+   * undefined if the object still has version `seen`, which spares moving it. Errors as `latest`:
+   * an object that cannot be trusted is read, and refused, each time.
+   */
+  async refresh(
+    seen: Version | undefined,
+    signal: AbortSignal,
+  ): Promise<{ readonly snapshot: Snapshot; readonly version: Version } | undefined> {
+    const { store, kongVersion, maxConfigBytes } = this.#options;
+    const options = { maxBytes: maxConfigBytes };
+    const reading =
+      seen === undefined
+        ? store.get(this.#key, options, signal)
+        : store.getIfChanged(this.#key, seen, options, signal);
+    const object = await this.#present(reading, signal);
+    if (object === undefined) return undefined;
+    const snapshot = verifySnapshot(object, kongVersion, this.name);
+    return { snapshot, version: object.version };
   }
 
   /**
@@ -188,6 +201,16 @@ export class Archive {
       if (error.code === "SNAPSHOT_UNKNOWN_FORMAT") throw error;
       this.#options.log.error({ err: error }, "saved snapshot is unusable and will be replaced");
       return undefined;
+    }
+  }
+
+  /** What `reading` gives; SNAPSHOT_MISSING where it finds no object. */
+  async #present<T>(reading: Promise<T>, signal: AbortSignal): Promise<T> {
+    try {
+      return await reading;
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.code !== "STORE_NOT_FOUND") throw error;
+      throw await this.#missing(error, signal);
     }
   }
 

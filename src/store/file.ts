@@ -20,6 +20,7 @@ import type {
   PutOptions,
   Store,
   StoredObject,
+  Version,
 } from "./port.ts";
 import { StoreError } from "./port.ts";
 
@@ -33,7 +34,7 @@ export interface FileStoreOptions {
 
 /**
  * Promises what the port does, for all processes and machines that share the directory through
- * this class. `list` and a conditional put read whole bodies, for the version is a digest.
+ * this class. `list` and whatever asks for a version read whole bodies, for it is a digest.
  * An abort is noticed between system calls: one that hangs (a lost NFS server) holds it up.
  */
 export class FileStore implements Store {
@@ -70,6 +71,24 @@ export class FileStore implements Store {
     } catch (error) {
       throw fileError(attempt, error);
     }
+  }
+
+  async getIfChanged(
+    key: Key,
+    than: Version,
+    options: GetOptions,
+    signal: AbortSignal,
+  ): Promise<StoredObject | undefined> {
+    checkKey(key);
+    const attempt = this.#attempt("get", key, signal);
+    const place = locate(this.#directory, key);
+    // Without a visitor: an unchanged body takes no memory.
+    const seen = await look(place, undefined, signal).catch((error: unknown) => {
+      throw fileError(attempt, error);
+    });
+    if (seen?.version === than) return undefined;
+    const object = await this.get(key, options, signal);
+    return object.version === than ? undefined : object;
   }
 
   async put(

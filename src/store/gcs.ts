@@ -1,9 +1,10 @@
 /** Objects in a Google Cloud Storage bucket, over its JSON API. https://cloud.google.com/storage/docs/json_api */
 
-import type { GcsAnswer, GcsClientOptions, GcsRequest } from "./gcs/client.ts";
+import { parsed, refusal, succeeded } from "./gcs/answer.ts";
+import type { GcsClientOptions, GcsRequest } from "./gcs/client.ts";
 import { GcsClient } from "./gcs/client.ts";
 import type { Attempt, Refusal } from "./gcs/errors.ts";
-import { bucketMissing, fault, notGcs, refused, saysBucketMissing } from "./gcs/errors.ts";
+import { bucketMissing, fault, refused, saysBucketMissing, tooLarge } from "./gcs/errors.ts";
 import type { GcsObject } from "./gcs/resources.ts";
 import {
   isEmptyAnswer,
@@ -12,7 +13,7 @@ import {
   parseObject,
   parsePage,
 } from "./gcs/resources.ts";
-import { crc32c, download, multipart, readText } from "./gcs/transfer.ts";
+import { crc32c, download, multipart } from "./gcs/transfer.ts";
 import { checkKey, checkMetadata, checkPrefix } from "./keys.ts";
 import type {
   GetOptions,
@@ -22,6 +23,7 @@ import type {
   PutOptions,
   Store,
   StoredObject,
+  Version,
 } from "./port.ts";
 
 export interface GcsStoreOptions extends GcsClientOptions {
@@ -71,27 +73,24 @@ class GcsStore implements Store {
   async get(key: Key, options: GetOptions, signal: AbortSignal): Promise<StoredObject> {
     checkKey(key);
     const attempt = this.#attempt("read", key);
-    for (let tries = 0; tries < GET_ATTEMPTS; tries += 1) {
-      const object = await this.#describe(attempt, key, signal);
-      if (object.bytes > options.maxBytes) {
-        throw fault(
-          attempt,
-          "STORE_TOO_LARGE",
-          `it is ${object.bytes} bytes long, more than the ${options.maxBytes} allowed`,
-          { hint: "Raise the limit only if this size is expected." },
-        );
-      }
-      const body = await this.#download(attempt, key, object, options, signal);
-      if (body === undefined) continue;
-      const { generation: version, bytes, metadata } = object;
-      return { key, version, bytes, metadata, body };
-    }
-    throw fault(
-      attempt,
-      "STORE_UNAVAILABLE",
-      `it was replaced ${GET_ATTEMPTS} times while being read`,
-      { hint: "Look for a second writer that never stops." },
-    );
+    return this.#read(attempt, key, await this.#describe(attempt, key, signal), options, signal);
+  }
+
+  /**
+   * The description tells, and is hardly longer than a 304. `ifGenerationNotMatch` is not used: where
+   * there is no object, too, "the precondition fails" (its documentation), which is no STORE_NOT_FOUND.
+   */
+  async getIfChanged(
+    key: Key,
+    than: Version,
+    options: GetOptions,
+    signal: AbortSignal,
+  ): Promise<StoredObject | undefined> {
+    checkKey(key);
+    const attempt = this.#attempt("read", key);
+    const object = await this.#describe(attempt, key, signal);
+    if (object.generation === than) return undefined;
+    return this.#read(attempt, key, object, options, signal);
   }
 
   async put(
@@ -155,6 +154,29 @@ class GcsStore implements Store {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#client[Symbol.asyncDispose]();
+  }
+
+  /** The object described by `first`, or what has replaced it since. */
+  async #read(
+    attempt: Attempt,
+    key: Key,
+    first: GcsObject,
+    options: GetOptions,
+    signal: AbortSignal,
+  ): Promise<StoredObject> {
+    let object = first;
+    for (let tries = 0; tries < GET_ATTEMPTS; tries += 1) {
+      if (object.bytes > options.maxBytes) throw tooLarge(attempt, object.bytes, options.maxBytes);
+      const body = await this.#download(attempt, key, object, options, signal);
+      if (body !== undefined) {
+        const { generation: version, bytes, metadata } = object;
+        return { key, version, bytes, metadata, body };
+      }
+      object = await this.#describe(attempt, key, signal);
+    }
+    const why = `it was replaced ${GET_ATTEMPTS} times while being read`;
+    const hint = "Look for a second writer that never stops.";
+    throw fault(attempt, "STORE_UNAVAILABLE", why, { hint });
   }
 
   /** The live generation. STORE_NOT_FOUND if there is none. */
@@ -224,25 +246,4 @@ function condition(when: Precondition | undefined): Readonly<Record<string, stri
   if (when === undefined) return {};
   // Generation 0 stands for "no live object".
   return { ifGenerationMatch: "ifAbsent" in when ? "0" : when.ifVersion };
-}
-
-function succeeded({ status }: GcsAnswer): boolean {
-  return status >= 200 && status < 300;
-}
-
-async function refusal({ status, body }: GcsAnswer): Promise<Refusal> {
-  return { status, text: await readText(body) };
-}
-
-/** What `parse` makes of a 2xx answer; `undefined` from it means the endpoint is not Cloud Storage. */
-async function parsed<T>(
-  attempt: Attempt,
-  answer: GcsAnswer,
-  parse: (text: string) => T | undefined,
-): Promise<T> {
-  const answered = await refusal(answer);
-  if (!succeeded(answer)) throw refused(attempt, answered);
-  const value = parse(answered.text);
-  if (value === undefined) throw notGcs(attempt, `HTTP ${answer.status} with another body`);
-  return value;
 }

@@ -12,7 +12,7 @@ export type Key = string;
 /**
  * Identity of one stored content, opaque to callers: an ETag, a generation, a digest. Two puts of
  * different bodies never have the same version; of one body under other metadata they have another
- * one where the store can tell (not S3). It serves only for `ifVersion`.
+ * one where the store can tell (not S3). It serves only for `ifVersion` and `getIfChanged`.
  */
 export type Version = string & { readonly __brand: "Version" };
 
@@ -62,6 +62,17 @@ export interface Store extends AsyncDisposable {
   readonly url: string;
   /** The whole object, its length checked against what the store announced. STORE_NOT_FOUND if there is none. */
   get(key: Key, options: GetOptions, signal: AbortSignal): Promise<StoredObject>;
+  /**
+   * As `get`, but undefined where the object still has the version `than`: then no body is sent, where
+   * the store can tell beforehand, and neither `maxBytes` nor `onProgress` has a part in it. Any other
+   * `than`, even one that another store gave, counts as changed.
+   */
+  getIfChanged(
+    key: Key,
+    than: Version,
+    options: GetOptions,
+    signal: AbortSignal,
+  ): Promise<StoredObject | undefined>;
   /** Body and metadata in one atomic write: a reader sees the old object or the new one. */
   put(key: Key, body: Uint8Array, options: PutOptions, signal: AbortSignal): Promise<ObjectInfo>;
   /** Every object whose key starts with `prefix` + `/` (all, if `""`), recursively, ascending by UTF-8 bytes of the key, over all pages. */

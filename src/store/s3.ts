@@ -21,7 +21,7 @@ import type {
   Version,
 } from "./port.ts";
 import { readAnswer } from "./s3/answer.ts";
-import { readBody } from "./s3/body.ts";
+import { dropBody, readObject } from "./s3/body.ts";
 import type { S3Connection } from "./s3/client.ts";
 import { connectS3 } from "./s3/client.ts";
 import { s3Error, s3Fault } from "./s3/errors.ts";
@@ -82,9 +82,31 @@ class S3Store implements Store {
     return this.#attempt({ action: "read", key }, signal, async (attempt, own) => {
       const command = new GetObjectCommand(this.#address(key));
       const answer = await this.#client.send(command, { abortSignal: own });
-      const version = versionOf(answer.ETag, attempt);
-      const body = await readBody(answer, options, attempt);
-      return { key, version, bytes: body.byteLength, body, metadata: answer.Metadata ?? {} };
+      return readObject(key, answer, options, attempt);
+    });
+  }
+
+  async getIfChanged(
+    key: Key,
+    than: Version,
+    options: GetOptions,
+    signal: AbortSignal,
+  ): Promise<StoredObject | undefined> {
+    checkKey(key);
+    return this.#attempt({ action: "read", key }, signal, async (attempt, own) => {
+      const command = new GetObjectCommand({ ...this.#address(key), IfNoneMatch: `"${than}"` });
+      try {
+        const answer = await this.#client.send(command, { abortSignal: own });
+        if (versionOf(answer.ETag, attempt) !== than) {
+          return await readObject(key, answer, options, attempt);
+        }
+        // The server took no notice of the condition.
+        dropBody(answer);
+      } catch (error) {
+        // 304 Not Modified is an exception to the SDK.
+        if (readAnswer(error)?.status !== 304) throw error;
+      }
+      return undefined;
     });
   }
 

@@ -6,6 +6,7 @@ import { StoreError } from "../../src/store/port.ts";
 import {
   failsWith,
   get,
+  getIfChanged,
   keys,
   never,
   put,
@@ -24,6 +25,19 @@ storeConformance("MemoryStore", {
     return new MemoryStore({ objects: latest });
   },
   reopen: async () => new MemoryStore({ objects: latest }),
+});
+
+describe("MemoryStore", () => {
+  it("counts the bytes of the bodies it gives out, of which an unchanged object has none", async () => {
+    const store = new MemoryStore();
+    const { version } = await put(store, "a", "12345");
+    await getIfChanged(store, "a", version);
+    assert.equal(store.bytesRead, 0);
+    await get(store, "a");
+    await put(store, "a", "123");
+    await getIfChanged(store, "a", version);
+    assert.equal(store.bytesRead, 8);
+  });
 });
 
 describe("MemoryStore told to fail", () => {

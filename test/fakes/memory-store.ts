@@ -13,10 +13,13 @@ import type {
 } from "../../src/store/port.ts";
 import { StoreError } from "../../src/store/port.ts";
 
+/** A conditional get is a `get`. */
 export type Operation = "get" | "put" | "list" | "delete";
 
 /** What lies in the store. Two stores made over one `Objects` are two clients of it. */
-export type Objects = Map<Key, StoredObject & { readonly contentType: string }>;
+export type Objects = Map<Key, Stored>;
+
+type Stored = StoredObject & { readonly contentType: string };
 
 export class MemoryStore implements Store {
   readonly url: string;
@@ -28,6 +31,8 @@ export class MemoryStore implements Store {
    * aborts meanwhile rejects at once.
    */
   intercept: (operation: Operation, key: string) => Promise<void> = async () => {};
+  /** Of all bodies given out, together. */
+  bytesRead = 0;
   #closed = false;
 
   constructor(options: { readonly url?: string; readonly objects?: Objects } = {}) {
@@ -47,17 +52,17 @@ export class MemoryStore implements Store {
   }
 
   async get(key: Key, options: GetOptions, signal: AbortSignal): Promise<StoredObject> {
-    checkKey(key);
-    await this.#enter("get", key, signal);
-    const object = this.objects.get(key);
-    if (object === undefined) throw fault("STORE_NOT_FOUND", "get", key, "there is no such object");
-    if (object.bytes > options.maxBytes) {
-      throw fault("STORE_TOO_LARGE", "get", key, `${object.bytes} bytes, over ${options.maxBytes}`);
-    }
-    options.onProgress?.(object.bytes, object.bytes);
-    signal.throwIfAborted();
-    const { contentType: _, ...stored } = object;
-    return { ...stored, body: stored.body.slice() };
+    return this.#give(await this.#find(key, signal), options, signal);
+  }
+
+  async getIfChanged(
+    key: Key,
+    than: Version,
+    options: GetOptions,
+    signal: AbortSignal,
+  ): Promise<StoredObject | undefined> {
+    const object = await this.#find(key, signal);
+    return object.version === than ? undefined : this.#give(object, options, signal);
   }
 
   async put(
@@ -103,6 +108,26 @@ export class MemoryStore implements Store {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
+  }
+
+  async #find(key: Key, signal: AbortSignal): Promise<Stored> {
+    checkKey(key);
+    await this.#enter("get", key, signal);
+    const object = this.objects.get(key);
+    if (object === undefined) throw fault("STORE_NOT_FOUND", "get", key, "there is no such object");
+    return object;
+  }
+
+  #give(object: Stored, options: GetOptions, signal: AbortSignal): StoredObject {
+    if (object.bytes > options.maxBytes) {
+      const why = `${object.bytes} bytes, over ${options.maxBytes}`;
+      throw fault("STORE_TOO_LARGE", "get", object.key, why);
+    }
+    this.bytesRead += object.bytes;
+    options.onProgress?.(object.bytes, object.bytes);
+    signal.throwIfAborted();
+    const { contentType: _, ...stored } = object;
+    return { ...stored, body: stored.body.slice() };
   }
 
   async #enter(operation: Operation, key: string, signal: AbortSignal): Promise<void> {

@@ -51,11 +51,15 @@ export class FakeS3 implements AsyncDisposable {
   /** By bucket, then by key. Only buckets that are there exist. */
   readonly buckets = new Map<string, Map<string, Stored>>([["bucket", new Map()]]);
   readonly requests: SeenRequest[] = [];
+  /** Statuses of the answers, in their order. */
+  readonly statuses: number[] = [];
+  /** Length of all their bodies together. */
+  sentBytes = 0;
   /** Asked for every request, body not read yet; undefined: the right answer. */
   fault: (request: SeenRequest) => Fault | undefined = () => undefined;
   /** Called when a client goes away before it has its answer. */
   onCut: () => void = () => {};
-  /** Ways in which real servers differ: conditions not looked at, not implemented, or Ceph's 412 to a quoted If-Match. */
+  /** Ways in which real servers differ: conditions not looked at, those of a put not implemented, or Ceph's 412 to a quoted If-Match. */
   conditions: "honoured" | "ignored" | "not implemented" | "only bare If-Match" = "honoured";
   readonly #options: Required<Omit<FakeS3Options, "tls">>;
   readonly #close: () => Promise<void>;
@@ -96,15 +100,22 @@ export class FakeS3 implements AsyncDisposable {
     if (fault?.kind === "drop") return void response.socket?.resetAndDestroy();
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
+    const reply = this.#replyOf(seen, Buffer.concat(chunks), fault);
+    this.statuses.push(reply.status);
+    if (method !== "HEAD") this.sentBytes += reply.body.byteLength;
+    send(method, response, reply, fault);
+  }
+
+  #replyOf(seen: SeenRequest, body: Buffer, fault?: Fault): Reply {
     switch (fault?.kind) {
       case "raw":
-        return send(method, response, { ...fault, body: Buffer.from(fault.body) });
+        return { ...fault, body: Buffer.from(fault.body) };
       case "error": {
-        const { status, code, message = code, elements, headers: extra } = fault;
-        return send(method, response, error(status, code, message, elements, extra));
+        const { status, code, message = code, elements, headers } = fault;
+        return error(status, code, message, elements, headers);
       }
       default:
-        return send(method, response, this.#reply(seen, Buffer.concat(chunks)), fault);
+        return this.#reply(seen, body);
     }
   }
 
@@ -134,10 +145,16 @@ export class FakeS3 implements AsyncDisposable {
         return { status: 200, headers: { etag }, body: NOTHING };
       }
       case "GET":
-      case "HEAD":
-        return object === undefined
-          ? error(404, "NoSuchKey", "The specified key does not exist.", { Key: key })
-          : { status: 200, headers: { ...object.headers, etag: object.etag }, body: object.body };
+      case "HEAD": {
+        if (object === undefined) {
+          return error(404, "NoSuchKey", "The specified key does not exist.", { Key: key });
+        }
+        const { etag, body: kept } = object;
+        if (this.conditions !== "ignored" && headers["if-none-match"] === etag) {
+          return { status: 304, headers: { etag }, body: NOTHING };
+        }
+        return { status: 200, headers: { ...object.headers, etag }, body: kept };
+      }
       case "DELETE":
         objects.delete(key);
         return { status: 204, headers: {}, body: NOTHING };

@@ -2,6 +2,7 @@
 
 import { describe } from "vitest";
 import type { Store } from "../../src/store/port.ts";
+import { describeChanges } from "./conformance/changes.ts";
 import { describeConditions } from "./conformance/conditions.ts";
 import { describeKeys } from "./conformance/keys.ts";
 import { describeLifecycle } from "./conformance/lifecycle.ts";
@@ -43,6 +44,7 @@ export function storeConformance(name: string, store: StoreUnderTest): void {
   describe(name, { timeout: store.timeoutMs ?? 20_000 }, () => {
     describeObjects(store);
     describeKeys(store);
+    describeChanges(store);
     describeConditions(store);
     describeListing(store);
     describeLifecycle(store);

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "vitest";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { FileStore } from "../../src/store/file.ts";
-import { failsWith, get, never, put, text } from "./conformance/client.ts";
+import { failsWith, get, getIfChanged, never, put, text } from "./conformance/client.ts";
 
 let directory: string;
 let store: FileStore;
@@ -36,6 +36,15 @@ describe("a directory edited by hand", () => {
     );
     await put(store, "a", "2", { n: "2" }, { ifVersion: object.version });
     assert.deepEqual({ ...(await get(store, "a")).metadata }, { n: "2" });
+  });
+
+  it("counts as changed when it has another body, and not when the same one is copied over it", async () => {
+    const { version } = await get(store, "a");
+    await writeFile(join(directory, "a"), '{"n": 1}');
+    assert.equal(await getIfChanged(store, "a", version), undefined);
+    await writeFile(join(directory, "a"), '{"n": 2}');
+    const object = await getIfChanged(store, "a", version);
+    assert.equal(new TextDecoder().decode(object?.body), '{"n": 2}');
   });
 
   it("finds the metadata again when an object is copied away and back, and gives a copy none", async () => {

@@ -8,7 +8,16 @@ import { openGcsStore } from "../../src/store/gcs.ts";
 import type { Store } from "../../src/store/port.ts";
 import type { SeenRequest } from "../fakes/gcs-server.ts";
 import { FakeGcsServer } from "../fakes/gcs-server.ts";
-import { failsWith, get, keys, never, put, rejectsWith, text } from "./conformance/client.ts";
+import {
+  failsWith,
+  get,
+  getIfChanged,
+  keys,
+  never,
+  put,
+  rejectsWith,
+  text,
+} from "./conformance/client.ts";
 import { storeConformance } from "./conformance.ts";
 
 let fake: FakeGcsServer;
@@ -153,6 +162,19 @@ describe("gcs get", () => {
     assert.deepEqual(Buffer.from(object.body), packed);
     assert.deepEqual(object.metadata, {});
     assert.equal(fake.requests.find(isDownload)?.headers["accept-encoding"], "gzip");
+  });
+});
+
+describe("gcs conditional get", () => {
+  it("asks once for the description, and for no body, while nothing has changed", async () => {
+    await using store = openAnew();
+    const { version } = await put(store, "a", "old");
+    fake.requests.length = 0;
+    assert.equal(await getIfChanged(store, "a", version), undefined);
+    assert.deepEqual(
+      fake.requests.map(({ method, params }) => `${method} ${[...params.keys()]}`),
+      ["GET fields"],
+    );
   });
 });
 

@@ -39,6 +39,10 @@ class OddStore implements Store {
     return this.memory.get(key, options, signal);
   }
 
+  getIfChanged(...args: Parameters<Store["getIfChanged"]>): Promise<StoredObject | undefined> {
+    return this.memory.getIfChanged(...args);
+  }
+
   put(key: Key, body: Uint8Array, options: PutOptions, signal: AbortSignal): Promise<ObjectInfo> {
     return this.#put(this.memory, key, body, options, signal);
   }

@@ -33,6 +33,12 @@ export function fault(
   return new StoreError(code, `could not ${attempt.action} ${attempt.target}: ${why}`, details);
 }
 
+export function tooLarge(attempt: Attempt, bytes: number, maxBytes: number): StoreError {
+  const why = `it is ${bytes} bytes long, more than the ${maxBytes} allowed`;
+  const hint = "Raise the limit only if this size is expected.";
+  return fault(attempt, "STORE_TOO_LARGE", why, { hint });
+}
+
 /** True if a 404 says that the bucket is missing, false if it says that the object is, undefined if it does not say. */
 export function saysBucketMissing({ text }: Refusal): boolean | undefined {
   const message = parseApiError(text)?.message ?? "";

@@ -1,10 +1,23 @@
-/** Reads the body of a GetObject answer, and believes no length it has not counted. */
+/** Makes an object of a GetObject answer, and believes no length it has not counted. */
 
 import { Readable } from "node:stream";
 import type { GetObjectCommandOutput } from "@aws-sdk/client-s3";
-import type { GetOptions } from "../port.ts";
+import type { GetOptions, Key, StoredObject } from "../port.ts";
 import { notS3, s3Fault } from "./errors.ts";
+import { versionOf } from "./etag.ts";
 import type { S3Attempt } from "./verdicts.ts";
+
+/** Rejects as `readBody` does. */
+export async function readObject(
+  key: Key,
+  answer: GetObjectCommandOutput,
+  options: GetOptions,
+  attempt: S3Attempt,
+): Promise<StoredObject> {
+  const version = versionOf(answer.ETag, attempt);
+  const body = await readBody(answer, options, attempt);
+  return { key, version, bytes: body.byteLength, body, metadata: answer.Metadata ?? {} };
+}
 
 /**
  * All bytes, as many as Content-Length announced: otherwise STORE_UNAVAILABLE. STORE_TOO_LARGE as
@@ -43,4 +56,9 @@ export async function readBody(
     });
   }
   return Buffer.concat(chunks, received);
+}
+
+/** Gives the connection up, so that the rest of the body is not sent. */
+export function dropBody({ Body: stream }: GetObjectCommandOutput): void {
+  if (stream instanceof Readable) stream.destroy();
 }

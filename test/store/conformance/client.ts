@@ -11,6 +11,7 @@ import type {
   Store,
   StoredObject,
   StoreErrorCode,
+  Version,
 } from "../../../src/store/port.ts";
 import { StoreError } from "../../../src/store/port.ts";
 import type { Promised, StoreUnderTest } from "../conformance.ts";
@@ -18,7 +19,7 @@ import type { Promised, StoreUnderTest } from "../conformance.ts";
 export const never: AbortSignal = new AbortController().signal;
 
 /** Larger than every body of the suite. */
-const MAX_BYTES = 16 * 1024 * 1024;
+export const MAX_BYTES = 16 * 1024 * 1024;
 
 export function bytes(text: string): Uint8Array {
   return new TextEncoder().encode(text);
@@ -46,6 +47,14 @@ export function put(
 
 export function get(store: Store, key: Key): Promise<StoredObject> {
   return store.get(key, { maxBytes: MAX_BYTES }, never);
+}
+
+export function getIfChanged(
+  store: Store,
+  key: Key,
+  than: Version,
+): Promise<StoredObject | undefined> {
+  return store.getIfChanged(key, than, { maxBytes: MAX_BYTES }, never);
 }
 
 export async function text(store: Store, key: Key): Promise<string> {
