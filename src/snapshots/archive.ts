@@ -13,6 +13,7 @@ import {
 import { SnapshotError } from "./errors.ts";
 import { currentKey, versionOfCurrentKey } from "./layout.ts";
 import { encodeMetadata } from "./metadata.ts";
+import { isSameConfig } from "./newest.ts";
 import type { Snapshot, SnapshotMetadata } from "./snapshot.ts";
 import { supersedes } from "./succession.ts";
 import { verifySnapshot } from "./verify.ts";
@@ -240,10 +241,4 @@ export class Archive {
       },
     );
   }
-}
-
-function isSameConfig(stored: SnapshotMetadata, fresh: SnapshotMetadata): boolean {
-  return stored.configHash !== undefined && stored.configHash === fresh.configHash
-    ? true
-    : stored.sha256 === fresh.sha256;
 }

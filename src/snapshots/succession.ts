@@ -7,7 +7,7 @@ import type { SnapshotMetadata } from "./snapshot.ts";
  * still be believed: beyond that the clock that made it was wrong, and obeying it would block every
  * export until the world has caught up.
  */
-const MAX_CREDIBLE_LEAD_MS = 5 * 60_000;
+export const MAX_CREDIBLE_LEAD_MS = 5 * 60_000;
 
 /**
  * Whether `fresh` may replace `stored`. A lower fencing token never replaces a higher one, a higher
