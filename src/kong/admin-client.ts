@@ -64,11 +64,18 @@ export class AdminClient implements AsyncDisposable {
     });
   }
 
-  /** Kong's hash of the config it serves, from `GET /status`: 32 zeros if empty, undefined on a Kong with a database. */
+  /** Kong's hash of the config it serves, from `GET /status`: 32 zeros if empty, undefined on a Kong with a database or before 2.8. */
   async configurationHash(signal: AbortSignal): Promise<string | undefined> {
     const status = await this.#getJson("/status", signal);
     const hash = memberOf(status, "configuration_hash");
     return typeof hash === "string" ? printableLine(hash) : undefined;
+  }
+
+  /** What Kong keeps its config in, from `GET /`: `off` is DB-less; undefined if it does not say. Kong/kong@3.9.1 kong/api/routes/kong.lua */
+  async database(signal: AbortSignal): Promise<string | undefined> {
+    const node = await this.#getJson("/", signal);
+    const database = memberOf(memberOf(node, "configuration"), "database");
+    return typeof database === "string" ? printableLine(database) : undefined;
   }
 
   /** Replaces the whole config of a DB-less Kong. `unchanged`: Kong has this very text already. */

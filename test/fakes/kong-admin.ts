@@ -1,4 +1,4 @@
-/** Kong's Admin API as far as kong-fallback uses it, with the answers of Kong 3.9.1: /status, /config of a DB-less node, /clustering/data-planes of a control plane. */
+/** Kong's Admin API as far as kong-fallback uses it, with the answers of Kong 3.9.1: /, /status, /config of a DB-less node, /clustering/data-planes of a control plane. */
 
 import { createHash } from "node:crypto";
 import { EventEmitter, once } from "node:events";
@@ -60,6 +60,8 @@ export const ANSWERS = {
 export class FakeKongAdmin implements AsyncDisposable {
   /** What `/status` reports; undefined: not at all, as on a Kong with a database. */
   configurationHash: string | undefined = EMPTY_HASH;
+  /** What `/` says it keeps its config in. */
+  database = "off";
   /** The text that is served; what was POSTed last and accepted. */
   config: string | undefined;
   /** Answers for the next requests to these paths, instead of the usual ones. */
@@ -144,6 +146,8 @@ export class FakeKongAdmin implements AsyncDisposable {
     const body = await readBody(request);
     if (scripted !== undefined) return send(response, scripted);
     switch (`${request.method} ${pathname}`) {
+      case "GET /":
+        return send(response, nodeOf(this.database));
       case "GET /status":
         return send(response, this.#status());
       case "POST /config":
@@ -221,6 +225,10 @@ export function schemaRefusal(options: {
     ...(flattened === undefined ? {} : { flattened_errors: flattened }),
   };
   return { status: 400, body: JSON.stringify(body) };
+}
+
+function nodeOf(database: string): Reply {
+  return { status: 200, body: JSON.stringify({ version: "3.9.1", configuration: { database } }) };
 }
 
 function send(response: ServerResponse, answer: Reply): void {

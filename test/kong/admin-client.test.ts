@@ -66,6 +66,18 @@ describe("the hash of the config", () => {
   });
 });
 
+describe("where Kong keeps its config", () => {
+  it.each(["off", "postgres"])("is what it says: %s", async (database) => {
+    kong.database = database;
+    assert.equal(await client.database(signal), database);
+  });
+
+  it("is undefined where it does not say", async () => {
+    kong.answerNext("/", { status: 200, body: '{"version":"3.9.1","configuration":[]}' });
+    assert.equal(await client.database(signal), undefined);
+  });
+});
+
 describe("loading a config", () => {
   it("tells loaded from unchanged, and asks for Kong's hash check and flat errors", async () => {
     assert.equal(await client.loadConfig(bodyOf(CONFIG), signal), "loaded");

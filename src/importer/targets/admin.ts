@@ -1,11 +1,11 @@
 /** Target `http(s)://…`: the Admin API of a DB-less Kong, which takes the config at once and keeps it. */
 
-import { createHash } from "node:crypto";
 import type { BackoffPolicy } from "../../core/backoff.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
-import type { AdminClient, ConfigBody } from "../../kong/admin-client.ts";
+import type { AdminClient } from "../../kong/admin-client.ts";
 import { AdminError } from "../../kong/admin-error.ts";
+import { type ConfigLoad, isEmptyHash, prepareConfigLoad } from "../../kong/config-load.ts";
 import type { Snapshot } from "../../snapshots/snapshot.ts";
 import { retryWithin } from "../retry.ts";
 import { type Target, TargetError } from "./port.ts";
@@ -18,12 +18,6 @@ export interface AdminTargetOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
-}
-
-/** A config ready to be sent, and the hash Kong will give it; undefined where only Kong can tell. */
-interface Load {
-  readonly body: ConfigBody;
-  readonly expectedHash: string | undefined;
 }
 
 const BACKOFF: BackoffPolicy = { minMs: 250, maxMs: 5_000 };
@@ -49,7 +43,7 @@ export class AdminTarget implements Target {
 
   async apply(snapshot: Snapshot, signal: AbortSignal): Promise<"applied" | "unchanged"> {
     const { timeoutMs, clock, random, log } = this.#options;
-    const load = prepare(snapshot.config);
+    const load = prepareConfigLoad(snapshot.config);
     if (load.expectedHash === undefined) {
       log.warn(
         { target: this.name },
@@ -101,10 +95,10 @@ export class AdminTarget implements Target {
     return this.#options.client[Symbol.asyncDispose]();
   }
 
-  async #holds(load: Load, isLoaded: boolean, signal: AbortSignal): Promise<boolean> {
+  async #holds(load: ConfigLoad, isLoaded: boolean, signal: AbortSignal): Promise<boolean> {
     const hash = await this.#options.client.configurationHash(signal);
     if (load.expectedHash !== undefined) return hash === load.expectedHash;
-    return isLoaded && hash !== undefined && !/^0*$/.test(hash);
+    return isLoaded && hash !== undefined && !isEmptyHash(hash);
   }
 
   #explain(error: AdminError): TargetError {
@@ -115,7 +109,7 @@ export class AdminTarget implements Target {
     );
   }
 
-  #unconfirmed(load: Load): TargetError {
+  #unconfirmed(load: ConfigLoad): TargetError {
     const expected = load.expectedHash === undefined ? "a config" : `the hash ${load.expectedHash}`;
     return new TargetError(
       "TARGET_NOT_CONFIRMED",
@@ -136,26 +130,5 @@ export class AdminTarget implements Target {
         hint: "It may still be loading: look at its /status and its error log. If it only needs longer, raise KONG_FALLBACK_APPLY_TIMEOUT.",
       },
     );
-  }
-}
-
-function prepare(config: Uint8Array): Load {
-  const text = decodeUtf8(config);
-  if (text === undefined) {
-    return { body: { contentType: "application/json", bytes: config }, expectedHash: undefined };
-  }
-  return {
-    body: { contentType: "application/json", bytes: Buffer.from(JSON.stringify({ config: text })) },
-    expectedHash: createHash("md5").update(config).digest("hex"),
-  };
-}
-
-/** Undefined unless encoding the text again gives the same bytes. */
-function decodeUtf8(bytes: Uint8Array): string | undefined {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    // Not UTF-8, or longer than a string can be (512 MiB).
-    return undefined;
   }
 }
