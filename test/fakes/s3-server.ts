@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Reply, Stored } from "./s3-replies.ts";
 import { error, list, NOTHING } from "./s3-replies.ts";
 
@@ -61,6 +61,13 @@ export class FakeS3 implements AsyncDisposable {
   onCut: () => void = () => {};
   /** Ways in which real servers differ: conditions not looked at, those of a put not implemented, or Ceph's 412 to a quoted If-Match. */
   conditions: "honoured" | "ignored" | "not implemented" | "only bare If-Match" = "honoured";
+  /**
+   * Connections on which a put met 412. MinIO closes these right after its answer without having
+   * said so: minio/minio@RELEASE.2025-09-07T16-13-09Z cmd/object-handlers.go:PutObjectHandler writes
+   * the error a second time, and Go's net/http gives the connection up for it. The fake leaves a
+   * connection open until it is used again: the case in which the client is the faster of the two.
+   */
+  readonly #finished = new WeakSet<Socket>();
   readonly #options: Required<Omit<FakeS3Options, "tls">>;
   readonly #close: () => Promise<void>;
 
@@ -91,7 +98,8 @@ export class FakeS3 implements AsyncDisposable {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { method = "", url = "", headers } = request;
+    const { method = "", url = "", headers, socket } = request;
+    if (this.#finished.has(socket)) return void socket.destroy();
     const seen = { method, url, headers };
     response.on("close", () => response.writableFinished || this.onCut());
     this.requests.push(seen);
@@ -102,6 +110,7 @@ export class FakeS3 implements AsyncDisposable {
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const reply = this.#replyOf(seen, Buffer.concat(chunks), fault);
     this.statuses.push(reply.status);
+    if (method === "PUT" && reply.status === 412) this.#finished.add(socket);
     if (method !== "HEAD") this.sentBytes += reply.body.byteLength;
     send(method, response, reply, fault);
   }

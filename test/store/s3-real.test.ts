@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { systemClock } from "../../src/runtime/clock.ts";
-import type { Store } from "../../src/store/port.ts";
+import type { Store, Version } from "../../src/store/port.ts";
 import type { PreconditionSupport } from "../../src/store/preconditions.ts";
 import { probePreconditions } from "../../src/store/preconditions.ts";
 import type { S3StoreOptions } from "../../src/store/s3.ts";
@@ -15,7 +15,7 @@ import type { S3Server } from "../servers/process.ts";
 import { radosgwCommands, startRadosgw } from "../servers/radosgw.ts";
 import { startRclone } from "../servers/rclone.ts";
 import { startRustfs } from "../servers/rustfs.ts";
-import { get, keys, never, put, text } from "./conformance/client.ts";
+import { failsWith, get, keys, never, put, text } from "./conformance/client.ts";
 import type { StoreUnderTest } from "./conformance.ts";
 import { storeConformance } from "./conformance.ts";
 import { createBucket, isInstalled, openS3, refused, SECRET_KEY } from "./s3-support.ts";
@@ -98,6 +98,19 @@ for (const { name, commands, start, support, without } of SERVERS) {
       const found = await probePreconditions(store, "probe.json", never);
       assert.equal(found.kind, support, found.explanation);
     });
+
+    if (support === "honoured") {
+      it("refuses a large body as it refuses a small one, though it may answer in the middle of it", async () => {
+        await using store = await open("large");
+        const { version } = await put(store, "a", "1");
+        const large = "x".repeat(5_000_000);
+        const stale = "0".repeat(version.length) as Version;
+        for (const when of [{ ifAbsent: true }, { ifVersion: stale }] as const) {
+          await failsWith("STORE_PRECONDITION_FAILED", put(store, "a", large, {}, when));
+          assert.equal(await text(store, "a"), "1");
+        }
+      });
+    }
 
     it("is told apart from a missing object: a missing bucket", async () => {
       await using store = await open("x", { bucket: "no-such-bucket" });

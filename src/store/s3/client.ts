@@ -74,6 +74,7 @@ export async function connectS3(connection: S3Connection): Promise<ConnectedS3Cl
         },
       }),
   );
+  endConnectionAfterPut(client);
   try {
     const resolved = await client.config.region();
     return { client, place: `${endpoint ?? "AWS"}, region ${resolved}` };
@@ -84,6 +85,34 @@ export async function connectS3(connection: S3Connection): Promise<ConnectedS3Cl
       hint: "Set AWS_REGION to the bucket's region, e.g. eu-central-1. For an S3-compatible server set AWS_CONFIG_STORAGE_ENDPOINT.",
     });
   }
+}
+
+/**
+ * Sends every PUT with `Connection: close`, so that no other request follows it. MinIO closes the
+ * connection after its 412 without having said so: minio/minio@RELEASE.2025-09-07T16-13-09Z
+ * cmd/object-handlers.go:PutObjectHandler writes the error a second time, and Go's net/http gives
+ * the connection up for it. What is sent on it meanwhile is lost; of a conditional write nobody
+ * then knows whether it took effect. Puts are rare, so that the new connections do not matter.
+ */
+function endConnectionAfterPut(client: S3Client): void {
+  client.middlewareStack.add(
+    (next) => (args) => {
+      if (isPut(args.request)) args.request.headers["connection"] = "close";
+      return next(args);
+    },
+    // Before the signature, which leaves this header out.
+    { step: "build", name: "endConnectionAfterPut" },
+  );
+}
+
+function isPut(request: unknown): request is { readonly headers: Record<string, string> } {
+  return (
+    typeof request === "object" &&
+    request !== null &&
+    "headers" in request &&
+    "method" in request &&
+    request.method === "PUT"
+  );
 }
 
 function checkEndpoint(text: string): string {
