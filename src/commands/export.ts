@@ -6,11 +6,11 @@ import type { KongVersion } from "../kong/version.ts";
 import { createMetrics } from "../runtime/metrics.ts";
 import { loadNodeId, nodeIdFor } from "../runtime/node-id.ts";
 import { Interrupted, onShutdown } from "../runtime/shutdown.ts";
-import { startStatusServer } from "../runtime/status-server.ts";
 import { Archive } from "../snapshots/archive.ts";
 import type { Store } from "../store/port.ts";
 import { type Command, type CommandContext, requireSettings } from "./context.ts";
 import { type ClusterSettings, openHybridSource } from "./hybrid-source.ts";
+import { openStatusServer } from "./status.ts";
 import { askPreconditions, openConfiguredStore } from "./store.ts";
 
 /** While the store does not take a config, milliseconds. */
@@ -43,7 +43,10 @@ export const exportCommand: Command = async (context) => {
     const parts = { version, nodeId: nodeIdFor(nodeId, version), cluster, store };
     exporters.push(await buildExporter(context, parts, metrics.exporter(version)));
   }
-  await using _status = await openStatus(context, metrics.registry, exporters);
+  await using _status = await openStatusServer(context, {
+    registry: metrics.registry,
+    notReady: () => notReady(exporters),
+  });
   log.info({ nodeId, store: store.url, versions: required.KONG_VERSION }, "exporter started");
   const results = await Promise.all(
     exporters.map(({ exporter }) => exporter.run(shutdown.stop, shutdown.deadline)),
@@ -118,23 +121,9 @@ function adminStatus(
 }
 
 /** Ready: every version has a good snapshot in the store. */
-async function openStatus(
-  { settings, log }: CommandContext,
-  registry: Parameters<typeof startStatusServer>[0]["registry"],
-  exporters: readonly VersionExporter[],
-): Promise<AsyncDisposable> {
-  const listen = settings.statusListen;
-  if (listen === undefined) return { [Symbol.asyncDispose]: async () => {} };
-  const server = await startStatusServer({
-    listen,
-    registry,
-    notReady: () => {
-      const missing = exporters.filter(({ exporter }) => !exporter.hasSaved);
-      return missing.length === 0
-        ? undefined
-        : `nothing is saved yet for Kong ${missing.map(({ version }) => version).join(", ")}`;
-    },
-  });
-  log.info({ host: listen.host, port: server.port }, "status server listens");
-  return server;
+function notReady(exporters: readonly VersionExporter[]): string | undefined {
+  const missing = exporters.filter(({ exporter }) => !exporter.hasSaved);
+  return missing.length === 0
+    ? undefined
+    : `nothing is saved yet for Kong ${missing.map(({ version }) => version).join(", ")}`;
 }

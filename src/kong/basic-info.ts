@@ -4,6 +4,8 @@ export interface BasicInfo {
   readonly plugins: readonly { readonly name: string; readonly version?: string }[];
   /** From Kong's `cluster_dp_labels`; 3.3 and later. */
   readonly labels: Readonly<Record<string, string>>;
+  /** Longest frame it takes, bytes, from `process_conf.cluster_max_payload`; undefined before 3.4, which do not say. */
+  readonly maxPayloadBytes: number | undefined;
 }
 
 /**
@@ -32,12 +34,15 @@ export function parseBasicInfo(frame: Uint8Array): BasicInfo | undefined {
   if (!isRecord(value) || value["type"] !== "basic_info" || !isRecord(value["plugins"])) {
     return undefined;
   }
+  const conf = isRecord(value["process_conf"]) ? value["process_conf"] : {};
+  const maxPayload = conf["cluster_max_payload"];
   const labels = isRecord(value["labels"]) ? Object.entries(value["labels"]) : [];
   return {
     plugins: Object.values(value["plugins"]).filter(isPlugin),
     labels: Object.fromEntries(
       labels.filter((entry): entry is [string, string] => typeof entry[1] === "string"),
     ),
+    maxPayloadBytes: typeof maxPayload === "number" ? maxPayload : undefined,
   };
 }
 

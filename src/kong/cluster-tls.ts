@@ -3,6 +3,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
+import { createSecureContext } from "node:tls";
 import { describeCause, ServiceError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
 import { SHARED_SERVER_NAME } from "./wire.ts";
@@ -20,6 +21,12 @@ export interface ClusterTlsSettings {
   readonly serverName: string | undefined;
   /** Host part of KONG_CLUSTER_CONTROL_PLANE. */
   readonly controlPlaneHost: string;
+}
+
+/** PEM, or in a setting also a path or base64 of PEM. */
+export interface CertificatePair {
+  readonly cert: string;
+  readonly key: Secret;
 }
 
 export interface ClusterTls {
@@ -48,7 +55,12 @@ export class ClusterTlsError extends ServiceError {
   }
 }
 
-type Setting = "KONG_CLUSTER_CERT" | "KONG_CLUSTER_CERT_KEY" | "KONG_CLUSTER_CA_CERT";
+type Setting =
+  | "KONG_CLUSTER_CERT"
+  | "KONG_CLUSTER_CERT_KEY"
+  | "KONG_CLUSTER_CA_CERT"
+  | "KONG_FALLBACK_SERVER_CERT"
+  | "KONG_FALLBACK_SERVER_CERT_KEY";
 
 interface Pem {
   readonly text: string;
@@ -64,24 +76,52 @@ const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
  */
 export async function loadClusterTls(settings: ClusterTlsSettings): Promise<ClusterTls> {
   const { mtls, serverName, controlPlaneHost } = settings;
-  const cert = await readPem("KONG_CLUSTER_CERT", settings.cert);
+  const { cert, key, own } = await readPair(settings, "KONG_CLUSTER_CERT", "KONG_CLUSTER_CERT_KEY");
+  const pki = mtls === "pki";
+  return {
+    mtls,
+    cert,
+    key,
+    ca: pki ? await readAuthorities(settings.ca) : [cert],
+    servername: pki ? nameFor(serverName ?? controlPlaneHost) : SHARED_SERVER_NAME,
+    expiresAt: new Date(own.validTo),
+    fingerprint256: own.fingerprint256,
+  };
+}
+
+/** What `serve` shows to data planes in mode `pki`, read and checked in the same way. */
+export async function loadServerCertificate(settings: CertificatePair): Promise<CertificatePair> {
+  const { cert, key } = await readPair(
+    settings,
+    "KONG_FALLBACK_SERVER_CERT",
+    "KONG_FALLBACK_SERVER_CERT_KEY",
+  );
+  return { cert, key };
+}
+
+async function readPair(
+  settings: CertificatePair,
+  certName: Setting,
+  keyName: Setting,
+): Promise<CertificatePair & { readonly own: X509Certificate }> {
+  const cert = await readPem(certName, settings.cert);
   const [own] = certificatesIn(cert);
-  const key = await readPem("KONG_CLUSTER_CERT_KEY", settings.key.reveal());
+  const key = await readPem(keyName, settings.key.reveal());
   if (!own.checkPrivateKey(privateKeyIn(key))) {
     throw new ClusterTlsError(`${key.name}: the key does not belong to ${cert.name}`, {
       hint: "Give both halves of one pair; after a rotation, replace both.",
     });
   }
-  const pki = mtls === "pki";
-  return {
-    mtls,
-    cert: cert.text,
-    key: new Secret(key.text),
-    ca: pki ? await readAuthorities(settings.ca) : [cert.text],
-    servername: pki ? nameFor(serverName ?? controlPlaneHost) : SHARED_SERVER_NAME,
-    expiresAt: new Date(own.validTo),
-    fingerprint256: own.fingerprint256,
-  };
+  try {
+    // The rest of the chain, and what this machine's OpenSSL finds too weak.
+    createSecureContext({ cert: cert.text, key: key.text });
+  } catch (cause) {
+    throw new ClusterTlsError(`${cert.name}: cannot be used for TLS: ${describeCause(cause)}`, {
+      cause,
+      hint: "Kong's own command makes one that can: `kong hybrid gen_cert`.",
+    });
+  }
+  return { cert: cert.text, key: new Secret(key.text), own };
 }
 
 async function readAuthorities(value: string | undefined): Promise<readonly string[] | undefined> {
@@ -138,7 +178,7 @@ function certificatesIn(pem: Pem): readonly [X509Certificate, ...X509Certificate
     const key = pem.text.includes("PRIVATE KEY-----");
     throw new ClusterTlsError(
       `${pem.name}: holds ${key ? "a private key" : "no certificate"}, where a certificate is needed`,
-      key ? { hint: "KONG_CLUSTER_CERT and KONG_CLUSTER_CERT_KEY look swapped." } : {},
+      key ? { hint: "Certificate and key look swapped." } : {},
     );
   }
   const parse = (text: string): X509Certificate => {
@@ -162,7 +202,7 @@ function privateKeyIn(pem: Pem): KeyObject {
     const certificate = pem.text.includes("-----BEGIN CERTIFICATE-----");
     throw new ClusterTlsError(
       `${pem.name}: holds ${certificate ? "a certificate" : "no private key"}, where a private key is needed`,
-      certificate ? { hint: "KONG_CLUSTER_CERT and KONG_CLUSTER_CERT_KEY look swapped." } : {},
+      certificate ? { hint: "Certificate and key look swapped." } : {},
     );
   }
   if (/ENCRYPTED/.test(pem.text)) {

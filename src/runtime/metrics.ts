@@ -2,11 +2,15 @@
 
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { ExporterMetrics } from "../exporter/metrics.ts";
+import type { SidecarMetrics } from "../sidecar/metrics.ts";
+import { createSidecarMetrics, type SidecarGauges } from "./sidecar-metrics.ts";
 
 export interface Metrics {
   readonly registry: Registry;
   /** The exporter's series for one Kong version. */
   exporter(kongVersion: string): ExporterMetrics;
+  /** The sidecar's series; `gauges` is asked at each scrape. */
+  sidecar(gauges: SidecarGauges): SidecarMetrics;
 }
 
 export function createMetrics(): Metrics {
@@ -58,6 +62,7 @@ export function createMetrics(): Metrics {
   });
   return {
     registry,
+    sidecar: (gauges) => createSidecarMetrics(registry, gauges),
     exporter(kongVersion) {
       const labels = { kong_version: kongVersion };
       connected.set(labels, 0);

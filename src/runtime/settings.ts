@@ -46,6 +46,21 @@ export interface Settings {
   readonly applyTimeoutMs: number;
   readonly adminUrl: string | undefined;
   readonly adminToken: Secret | undefined;
+  readonly listen: HostPort;
+  readonly serverCert: string | undefined;
+  readonly serverCertKey: Secret | undefined;
+  readonly remember: boolean;
+  readonly reconnectMs: number;
+  readonly configWaitMs: number;
+  readonly retryMs: number;
+  readonly recoveryMs: number;
+  readonly releaseMs: number;
+  readonly refreshMs: number;
+  readonly maxConnections: number;
+  readonly maxHandshakesPerSecond: number;
+  /** URL of an Admin API; undefined: data planes. */
+  readonly serveTarget: string | undefined;
+  readonly serveGraceMs: number;
   readonly stateDir: string | undefined;
   readonly statusListen: HostPort | undefined;
   readonly maxConfigBytes: number;
@@ -100,6 +115,20 @@ export function readSettings(source: Environment): Settings {
     applyTimeoutMs: read.seconds("KONG_FALLBACK_APPLY_TIMEOUT", 0.1, 3_600),
     adminUrl: read.parsed("KONG_FALLBACK_ADMIN_URL", HTTP_URL, parseHttpUrl),
     adminToken: read.secret("KONG_FALLBACK_ADMIN_TOKEN"),
+    listen: read.parsed("KONG_FALLBACK_LISTEN", "host:port", parseHostPort) ?? ANYWHERE,
+    serverCert: read.text("KONG_FALLBACK_SERVER_CERT"),
+    serverCertKey: read.secret("KONG_FALLBACK_SERVER_CERT_KEY"),
+    remember: read.onOff("KONG_FALLBACK_REMEMBER"),
+    reconnectMs: read.seconds("KONG_FALLBACK_RECONNECT_TIME", 0, 3_600),
+    configWaitMs: read.seconds("KONG_FALLBACK_CONFIG_WAIT", 0.1, 3_600),
+    retryMs: read.seconds("KONG_FALLBACK_RETRY_TIME", 0.1, 3_600),
+    recoveryMs: read.seconds("KONG_FALLBACK_RECOVERY_TIME", 0, 3_600),
+    releaseMs: read.seconds("KONG_FALLBACK_RELEASE_TIME", 0, 3_600),
+    refreshMs: read.seconds("KONG_FALLBACK_REFRESH_INTERVAL", 1, 86_400),
+    maxConnections: read.integer("KONG_FALLBACK_MAX_CONNECTIONS", 1, 1_000_000),
+    maxHandshakesPerSecond: read.integer("KONG_FALLBACK_MAX_HANDSHAKES", 1, 1_000_000),
+    serveTarget: readServeTarget(read),
+    serveGraceMs: read.seconds("KONG_FALLBACK_SERVE_GRACE", 0, 3_600),
     stateDir: read.text("KONG_FALLBACK_STATE_DIR"),
     statusListen: readListen(read, "KONG_FALLBACK_STATUS_LISTEN"),
     maxConfigBytes: read.integer("KONG_FALLBACK_MAX_CONFIG_BYTES", 1_048_576, 2 * GIBIBYTE - 1),
@@ -112,6 +141,9 @@ export function readSettings(source: Environment): Settings {
   return Object.freeze(settings);
 }
 
+/** Stands in for one at fault. */
+const ANYWHERE: HostPort = { host: "127.0.0.1", port: 0 };
+const LOCAL_ADMIN_API = "http://127.0.0.1:8001";
 const HTTP_URL = "a URL like http://host:port, without credentials";
 
 /** A port to connect to: 0 is none. */
@@ -174,6 +206,15 @@ function parseObject(text: string): Readonly<Record<string, unknown>> | undefine
 
 function parseMode(text: string): number | undefined {
   return /^0?[0-7]{3}$/.test(text) ? Number.parseInt(text, 8) : undefined;
+}
+
+function readServeTarget(read: SettingsReader): string | undefined {
+  const value = read.parsed(
+    "KONG_FALLBACK_SERVE_TARGET",
+    `planes, admin, or ${HTTP_URL}`,
+    (text) => (text === "planes" ? text : parseHttpUrl(text === "admin" ? LOCAL_ADMIN_API : text)),
+  );
+  return value === "planes" ? undefined : value;
 }
 
 /** `off`, or where to listen. */

@@ -1,6 +1,6 @@
-/** What a probe and a scraper ask for: `/livez`, `/readyz`, `/metrics`. */
+/** What a probe, a scraper and a curious operator ask for: `/livez`, `/readyz`, `/metrics`, `/status.json`. */
 
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Registry } from "prom-client";
 import type { HostPort } from "../core/host-port.ts";
@@ -11,6 +11,8 @@ export interface StatusServerOptions {
   readonly registry: Registry;
   /** Undefined: ready. Otherwise why not, one sentence. */
   readonly notReady: () => string | undefined;
+  /** What `/status.json` tells; absent: there is none. Holds no secret. */
+  readonly report?: () => object;
 }
 
 export interface StatusServer extends AsyncDisposable {
@@ -19,27 +21,21 @@ export interface StatusServer extends AsyncDisposable {
 
 /** Rejects with ListenError. */
 export async function startStatusServer(options: StatusServerOptions): Promise<StatusServer> {
-  const server = createServer(async (request, response) => {
-    const answer = (status: number, body: string, type = "text/plain; charset=utf-8") =>
-      response.writeHead(status, { "content-type": type }).end(body);
-    switch (request.url?.split("?")[0]) {
-      case "/livez":
-        return answer(200, "ok\n");
-      case "/readyz": {
-        const reason = options.notReady();
-        return reason === undefined ? answer(200, "ready\n") : answer(503, `${reason}\n`);
-      }
-      case "/metrics":
-        return answer(200, await options.registry.metrics(), options.registry.contentType);
-      default:
-        return answer(404, "there are /livez, /readyz and /metrics\n");
-    }
+  const server = createServer((request, response) => {
+    respond(options, request, response).catch(() => {
+      // What cannot be told must not end the process it tells of. The error may quote anything.
+      send(response, 500, "unexpected error, please report it\n");
+    });
   });
   const { host, port } = options.listen;
   await new Promise<void>((resolve, reject) => {
     const fail = (cause: Error) =>
       reject(new ListenError("probes and scrapes", options.listen, cause));
-    server.once("error", fail).listen(port, host, resolve);
+    server.once("error", fail).listen(port, host, () => {
+      // A connection that could not be taken, for want of descriptors say, must not end it either.
+      server.off("error", fail).on("error", () => {});
+      resolve();
+    });
   });
   return {
     port: (server.address() as AddressInfo).port,
@@ -48,4 +44,37 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+async function respond(
+  { registry, notReady, report }: StatusServerOptions,
+  { url }: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  switch (url?.split("?")[0]) {
+    case "/livez":
+      return send(response, 200, "ok\n");
+    case "/readyz": {
+      const reason = notReady();
+      return send(response, reason === undefined ? 200 : 503, `${reason ?? "ready"}\n`);
+    }
+    case "/metrics":
+      return send(response, 200, await registry.metrics(), registry.contentType);
+    case "/status.json":
+      if (report === undefined) break;
+      return send(response, 200, `${JSON.stringify(report(), null, 2)}\n`, "application/json");
+    default:
+      break;
+  }
+  const paths = ["/livez", "/readyz", "/metrics", ...(report ? ["/status.json"] : [])];
+  send(response, 404, `there are ${paths.join(", ")}\n`);
+}
+
+function send(
+  response: ServerResponse,
+  status: number,
+  body: string,
+  type = "text/plain; charset=utf-8",
+): void {
+  response.writeHead(status, { "content-type": type }).end(body);
 }

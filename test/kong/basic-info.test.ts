@@ -29,12 +29,13 @@ describe("basic_info", () => {
       assert.equal(info?.plugins.length, plugins);
       assert.equal(info?.plugins[0]?.name, "acl");
       assert.deepEqual(info?.labels, version === "3.9.1" ? { env: "test", team: "alpha" } : {});
+      assert.equal(info?.maxPayloadBytes, version === "2.8.5" ? undefined : 16_777_216);
     });
   }
 
   it("takes Lua's empty object for an empty list", () => {
     const info = parseBasicInfo(Buffer.from('{"type":"basic_info","plugins":{}}'));
-    assert.deepEqual(info, { plugins: [], labels: {} });
+    assert.deepEqual(info, { plugins: [], labels: {}, maxPayloadBytes: undefined });
   });
 
   for (const text of [

@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
-import { generateKeyPairSync, X509Certificate } from "node:crypto";
+import { generateKeyPairSync, KeyObject, webcrypto, X509Certificate } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { X509CertificateGenerator } from "@peculiar/x509";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { Secret } from "../../src/core/secret.ts";
 import {
   ClusterTlsError,
   type ClusterTlsSettings,
   loadClusterTls,
+  loadServerCertificate,
 } from "../../src/kong/cluster-tls.ts";
 import {
   certificateAuthority,
@@ -203,5 +205,39 @@ describe("loading the cluster's certificates", () => {
       assert.match(error.message, /^KONG_CLUSTER_CERT_KEY: cannot be read: neither PEM/);
       assertSilentAbout(error, value);
     }
+  });
+
+  it("says that a certificate is too weak for this machine", async () => {
+    const algorithm = {
+      name: "RSASSA-PKCS1-v1_5",
+      hash: "SHA-256",
+      modulusLength: 512,
+      publicExponent: new Uint8Array([1, 0, 1]),
+    };
+    const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+    const weak = await X509CertificateGenerator.createSelfSigned(
+      { name: "CN=weak", keys, signingAlgorithm: algorithm },
+      webcrypto,
+    );
+    const key = KeyObject.from(keys.privateKey).export({ type: "pkcs8", format: "pem" }).toString();
+    const error = await refusal({ cert: weak.toString("pem"), key: new Secret(key) });
+    assert.match(error.message, /^KONG_CLUSTER_CERT: cannot be used for TLS: .*key too small/);
+    assert.match(error.hint ?? "", /gen_cert/);
+    assertSilentAbout(error, key);
+  });
+
+  it("reads a server's certificate in the same way, under its own names", async () => {
+    const own = await loadServerCertificate({
+      cert: join(folder, "cluster.crt"),
+      key: new Secret(join(folder, "cluster.key")),
+    });
+    assert.equal(own.cert, pair.cert);
+    assert.equal(own.key.reveal(), pair.key.reveal());
+    const wrong = loadServerCertificate({ cert: pair.cert, key: other.key });
+    await assert.rejects(wrong, {
+      name: "ClusterTlsError",
+      message:
+        "KONG_FALLBACK_SERVER_CERT_KEY: the key does not belong to KONG_FALLBACK_SERVER_CERT",
+    });
   });
 });

@@ -52,6 +52,18 @@ const NONSENSE: { readonly [Name in SettingName]?: readonly string[] } = {
   KONG_FALLBACK_READ_TIMEOUT: ["0"],
   KONG_FALLBACK_APPLY_TIMEOUT: ["0"],
   KONG_FALLBACK_ADMIN_URL: ["admin:8001", "http://a:secret@b"],
+  KONG_FALLBACK_LISTEN: ["8005", "off", "0.0.0.0:99999"],
+  KONG_FALLBACK_REMEMBER: ["yes"],
+  KONG_FALLBACK_RECONNECT_TIME: ["-1", "3601", "soon"],
+  KONG_FALLBACK_CONFIG_WAIT: ["0"],
+  KONG_FALLBACK_RETRY_TIME: ["0", "3601"],
+  KONG_FALLBACK_RECOVERY_TIME: ["-1"],
+  KONG_FALLBACK_RELEASE_TIME: ["3601"],
+  KONG_FALLBACK_REFRESH_INTERVAL: ["0.5", "1e9"],
+  KONG_FALLBACK_MAX_CONNECTIONS: ["0", "1.5", "many"],
+  KONG_FALLBACK_MAX_HANDSHAKES: ["0"],
+  KONG_FALLBACK_SERVE_TARGET: ["kong:8001", "plane", "http://a:secret@b"],
+  KONG_FALLBACK_SERVE_GRACE: ["-1"],
   KONG_FALLBACK_STATUS_LISTEN: ["8010", "on"],
   KONG_FALLBACK_MAX_CONFIG_BYTES: ["1", "all"],
   KONG_FALLBACK_HASH_CHECK_MAX_BYTES: ["-1"],
@@ -70,6 +82,18 @@ describe("settings", () => {
     assert.equal(settings.probeTimeoutMs, 10_000);
     assert.equal(settings.fileMode, 0o640);
     assert.deepEqual(settings.statusListen, { host: "127.0.0.1", port: 8010 });
+    assert.deepEqual(settings.listen, { host: "127.0.0.1", port: 8005 });
+    assert.equal(settings.remember, true);
+    assert.equal(settings.reconnectMs, 10_000);
+    assert.equal(settings.configWaitMs, 10_000);
+    assert.equal(settings.retryMs, 5_000);
+    assert.equal(settings.recoveryMs, 10_000);
+    assert.equal(settings.releaseMs, 30_000);
+    assert.equal(settings.refreshMs, 30_000);
+    assert.equal(settings.maxConnections, 4_096);
+    assert.equal(settings.maxHandshakesPerSecond, 200);
+    assert.equal(settings.serveTarget, undefined);
+    assert.equal(settings.serveGraceMs, 10_000);
     assert.equal(settings.logLevel, "info");
     assert.equal(settings.controlPlane, undefined);
     assert.ok(Object.isFrozen(settings));
@@ -120,10 +144,19 @@ describe("settings", () => {
     assert.equal(readSettings({ KONG_PROXY_SERVER: "http://proxy:1" }).proxy, undefined);
   });
 
+  it("takes the name admin for the Admin API on this machine, and any URL for another", () => {
+    const target = (value: string) =>
+      readSettings({ KONG_FALLBACK_SERVE_TARGET: value }).serveTarget;
+    assert.equal(target("planes"), undefined);
+    assert.equal(target("admin"), "http://127.0.0.1:8001");
+    assert.equal(target("https://kong:8444/"), "https://kong:8444");
+  });
+
   it("prints no secret, however it is printed", () => {
     const canary = "canary-secret";
     const settings: Settings = readSettings({
       KONG_CLUSTER_CERT_KEY: canary,
+      KONG_FALLBACK_SERVER_CERT_KEY: canary,
       KONG_CLUSTER_USE_PROXY: "on",
       KONG_PROXY_SERVER: `http://user:${canary}@proxy:3128`,
       GCP_SERVICE_ACCOUNT: canary,

@@ -1,22 +1,35 @@
 import assert from "node:assert/strict";
+import { Registry } from "prom-client";
 import { describe, it } from "vitest";
+import { ListenError } from "../../src/core/listen-error.ts";
 import { createMetrics } from "../../src/runtime/metrics.ts";
-import { startStatusServer } from "../../src/runtime/status-server.ts";
+import { type StatusServerOptions, startStatusServer } from "../../src/runtime/status-server.ts";
+
+/** With nothing to tell but `changes`, and a way to ask it. */
+async function statusServer(changes: Partial<StatusServerOptions> = {}) {
+  const server = await startStatusServer({
+    listen: { host: "127.0.0.1", port: 0 },
+    registry: new Registry(),
+    notReady: () => undefined,
+    ...changes,
+  });
+  const get = async (path: string) => {
+    const response = await fetch(`http://127.0.0.1:${server.port}${path}`);
+    return { status: response.status, body: await response.text() };
+  };
+  return { server, get };
+}
 
 describe("the status server", () => {
   it("answers probes and scrapes", async () => {
     const metrics = createMetrics();
     const exporter = metrics.exporter("3.9.1");
     let reason: string | undefined = "3.9.1: nothing is saved yet";
-    await using server = await startStatusServer({
-      listen: { host: "127.0.0.1", port: 0 },
+    const { server, get } = await statusServer({
       registry: metrics.registry,
       notReady: () => reason,
     });
-    const get = async (path: string) => {
-      const response = await fetch(`http://127.0.0.1:${server.port}${path}`);
-      return { status: response.status, body: await response.text() };
-    };
+    await using _ = server;
     assert.equal((await get("/livez")).status, 200);
     assert.deepEqual(await get("/readyz"), { status: 503, body: `${reason}\n` });
     reason = undefined;
@@ -41,5 +54,45 @@ describe("the status server", () => {
     ]) {
       assert.ok(body.includes(line), line);
     }
+  });
+
+  it("tells a report where there is one, made at each request", async () => {
+    let planes = 1;
+    const { server, get } = await statusServer({ report: () => ({ planes }) });
+    await using _ = server;
+    assert.deepEqual(JSON.parse((await get("/status.json?pretty")).body), { planes: 1 });
+    planes = 2;
+    assert.deepEqual(JSON.parse((await get("/status.json")).body), { planes: 2 });
+    assert.match((await get("/")).body, /\/status\.json/);
+    const without = await statusServer();
+    await using __ = without.server;
+    const { status, body } = await without.get("/status.json");
+    assert.equal(status, 404);
+    assert.equal(body, "there are /livez, /readyz, /metrics\n");
+  });
+
+  it("outlives what it cannot tell, and quotes nothing of it", async () => {
+    const fail = () => {
+      throw new Error("canary");
+    };
+    const { server, get } = await statusServer({ notReady: fail, report: fail });
+    await using _ = server;
+    for (const path of ["/readyz", "/status.json"]) {
+      const { status, body } = await get(path);
+      assert.equal(status, 500);
+      assert.ok(!body.includes("canary"));
+    }
+    assert.equal((await get("/livez")).status, 200);
+  });
+
+  it("says that its address is taken, and is disposed of twice without harm", async () => {
+    const { server } = await statusServer();
+    const listen = { host: "127.0.0.1", port: server.port };
+    await assert.rejects(statusServer({ listen }), (error) => {
+      assert.ok(error instanceof ListenError);
+      return /EADDRINUSE/.test(error.message);
+    });
+    await server[Symbol.asyncDispose]();
+    await server[Symbol.asyncDispose]();
   });
 });

@@ -1,0 +1,160 @@
+/** The settings of our own making. Their table is SETTINGS. */
+
+export const OWN_SETTINGS = {
+  KONG_FALLBACK_IMPORT_TO: {
+    example: "file:/kong-fallback/kong.json",
+    meaning:
+      "Where `import` puts the config: `file:/path`, `-` (standard output), or the URL of a DB-less Kong's Admin API. Flag `--to`.",
+  },
+  KONG_FALLBACK_FORCE: {
+    default: "off",
+    example: "on",
+    meaning: "`on`: import without asking whether the control plane lives. Flag `--force`.",
+  },
+  KONG_FALLBACK_PROBE: {
+    default: "handshake",
+    example: "config",
+    meaning:
+      "When the control plane counts as alive: it completes a `handshake`, or it also delivers a `config`. Flag `--probe`.",
+  },
+  KONG_FALLBACK_PROBE_TIMEOUT: {
+    default: "10",
+    example: "30",
+    meaning: "How long the control plane is tried in all, seconds. Flag `--probe-timeout`.",
+  },
+  KONG_FALLBACK_PREFIX_DIR: {
+    example: "/kong_prefix",
+    meaning:
+      "The data plane's prefix, mounted: if Kong's own cache there holds a config, nothing is imported. Flag `--prefix-dir`.",
+  },
+  KONG_FALLBACK_FILE_MODE: {
+    default: "0640",
+    example: "0600",
+    meaning: "Permissions of the imported file, octal.",
+  },
+  KONG_FALLBACK_READ_TIMEOUT: {
+    default: "60",
+    example: "120",
+    meaning: "How long `import` tries to read the snapshot, seconds, all attempts together.",
+  },
+  KONG_FALLBACK_APPLY_TIMEOUT: {
+    default: "60",
+    example: "120",
+    meaning: "How long `import` waits for an Admin API to take and confirm the config, seconds.",
+  },
+  KONG_FALLBACK_ADMIN_URL: {
+    example: "http://control-plane:8001",
+    meaning:
+      "The control plane's Admin API. If given, `export` asks it why no config comes; nothing else uses it.",
+  },
+  KONG_FALLBACK_ADMIN_TOKEN: {
+    example: "a token",
+    meaning: "Sent as `Kong-Admin-Token` to any Admin API.",
+  },
+  KONG_FALLBACK_LISTEN: {
+    default: "127.0.0.1:8005",
+    example: "0.0.0.0:8005",
+    meaning: "Where `serve` takes data planes, `host:port`: their KONG_CLUSTER_CONTROL_PLANE.",
+  },
+  KONG_FALLBACK_SERVER_CERT: {
+    example: "/certs/sidecar.crt",
+    meaning:
+      "With `pki`: the certificate that `serve` shows to data planes, in the forms of KONG_CLUSTER_CERT. Unset: KONG_CLUSTER_CERT.",
+  },
+  KONG_FALLBACK_SERVER_CERT_KEY: {
+    example: "/certs/sidecar.key",
+    meaning: "Its private key, in the same forms.",
+  },
+  KONG_FALLBACK_REMEMBER: {
+    default: "on",
+    example: "off",
+    meaning:
+      "`serve` keeps what the control plane sends through it as the newest snapshot. `off`: only the store counts, and a live config that a data plane lost is not sent again.",
+  },
+  KONG_FALLBACK_RECONNECT_TIME: {
+    default: "10",
+    example: "30",
+    meaning:
+      "How long `serve` tries to make a broken connection again before the control plane counts as lost, seconds.",
+  },
+  KONG_FALLBACK_CONFIG_WAIT: {
+    default: "10",
+    example: "20",
+    meaning:
+      "A control plane that accepts a data plane and sends it no config for this long counts as lost, seconds.",
+  },
+  KONG_FALLBACK_RETRY_TIME: {
+    default: "5",
+    example: "1",
+    meaning: "A lost control plane is tried again after this to twice this, seconds.",
+  },
+  KONG_FALLBACK_RECOVERY_TIME: {
+    default: "10",
+    example: "60",
+    meaning:
+      "How long a lost control plane must have been answering again before data planes are moved back, seconds; more if it comes and goes.",
+  },
+  KONG_FALLBACK_RELEASE_TIME: {
+    default: "30",
+    example: "120",
+    meaning: "Data planes are moved back each at a random moment within this, seconds.",
+  },
+  KONG_FALLBACK_REFRESH_INTERVAL: {
+    default: "30",
+    example: "300",
+    meaning: "How often `serve` looks into the store for a newer snapshot, seconds.",
+  },
+  KONG_FALLBACK_MAX_CONNECTIONS: {
+    default: "4096",
+    example: "16",
+    meaning: "Connections `serve` takes at a time; the next ones are dropped.",
+  },
+  KONG_FALLBACK_MAX_HANDSHAKES: {
+    default: "200",
+    example: "20",
+    meaning: "TLS handshakes `serve` begins per second; the next ones wait.",
+  },
+  KONG_FALLBACK_SERVE_TARGET: {
+    default: "planes",
+    example: "admin",
+    meaning:
+      "Whom `serve` serves: `planes`, or a DB-less Kong that it keeps configured, by the URL of its Admin API (`admin`: http://127.0.0.1:8001). Flag `--target`.",
+  },
+  KONG_FALLBACK_SERVE_GRACE: {
+    default: "10",
+    example: "60",
+    meaning:
+      "With an Admin API as target: how long an empty Kong is left to its own controller, seconds.",
+  },
+  KONG_FALLBACK_STATE_DIR: {
+    example: "/var/lib/kong-fallback",
+    meaning:
+      "Keeps this node's id, and the snapshots `serve` needs when store and control plane are both gone. Unset: nothing is kept, and the id is derived from the host name, which must then stay the same.",
+  },
+  KONG_FALLBACK_STATUS_LISTEN: {
+    default: "127.0.0.1:8010",
+    example: "0.0.0.0:8010",
+    meaning:
+      "Where `export` and `serve` answer `/livez`, `/readyz`, `/metrics` and `/status.json` (`serve` only); `off` for nowhere.",
+  },
+  KONG_FALLBACK_MAX_CONFIG_BYTES: {
+    default: "268435456",
+    example: "536870912",
+    meaning: "Longest config accepted from a control plane or a store, bytes, uncompressed.",
+  },
+  KONG_FALLBACK_HASH_CHECK_MAX_BYTES: {
+    default: "16777216",
+    example: "0",
+    meaning: "Kong's hash is recomputed for configs up to this length, bytes; 0 for never.",
+  },
+  KONG_FALLBACK_STORE_TIMEOUT: {
+    default: "30",
+    example: "120",
+    meaning: "Longest silence of the store within one request, seconds.",
+  },
+  KONG_FALLBACK_SHUTDOWN_TIMEOUT: {
+    default: "10",
+    example: "25",
+    meaning: "After SIGTERM: how long a config not saved yet is tried to be saved, seconds.",
+  },
+} as const;
