@@ -18,6 +18,14 @@ interface Packed {
   readonly files: readonly { readonly path: string; readonly mode: number }[];
 }
 
+interface ComposeService {
+  readonly image: string;
+  readonly command?: string;
+  readonly profiles?: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly volumes: readonly string[];
+}
+
 describe("the npm package", () => {
   it("holds what a user needs and nothing else, and runs", async () => {
     const directory = await mkdtemp(join(tmpdir(), "kong-fallback-pack-"));
@@ -52,16 +60,11 @@ describe("the npm package", () => {
 
 describe("docker-compose.yml", () => {
   it("gives every service of ours settings that are known and accepted", async () => {
-    const text = await readFile(join(ROOT, "docker-compose.yml"), "utf8");
-    // As compose does it: ${NAME:-default}.
-    const filled = text.replace(/\$\{\w+:-([^}]*)\}/g, "$1");
-    const { services } = parse(filled, { merge: true }) as {
-      services: Record<string, { image: string; environment: Record<string, string> }>;
-    };
+    const services = await composeServices();
     const ours = Object.entries(services).filter(([, { image }]) => image === "kong-fallback");
     assert.deepEqual(
       ours.map(([name]) => name),
-      ["exporter", "importer"],
+      ["exporter", "importer", "sidecar"],
     );
     const credentials = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
     for (const [, { environment }] of ours) {
@@ -72,7 +75,39 @@ describe("docker-compose.yml", () => {
       assert.equal(settings.storage?.kind, "s3");
     }
     for (const { image } of Object.values(services)) {
-      assert.match(image, /^(kong-fallback|quay\.io\/minio\/minio:RELEASE\.2025-09-07T16-13-09Z)$/);
+      assert.match(
+        image,
+        /^(kong:3\.9\.1|kong-fallback|quay\.io\/minio\/minio:RELEASE\.2025-09-07T16-13-09Z)$/,
+      );
     }
   });
+
+  it("has a data plane that finds the sidecar, and neither unless asked for", async () => {
+    const { sidecar, exporter, "data-plane": dataPlane } = await composeServices();
+    assert.ok(sidecar && exporter && dataPlane);
+    assert.deepEqual([sidecar.profiles, dataPlane.profiles], [["sidecar"], ["sidecar"]]);
+    assert.equal(sidecar.command, "serve");
+    const { listen, kongVersions, stateDir } = readSettings(sidecar.environment);
+    assert.deepEqual(listen, { host: "0.0.0.0", port: 8005 });
+    assert.equal(dataPlane.environment["KONG_CLUSTER_CONTROL_PLANE"], `sidecar:${listen.port}`);
+    assert.equal(dataPlane.image, `kong:${kongVersions.join()}`);
+    for (const name of ["KONG_CLUSTER_CERT", "KONG_CLUSTER_CERT_KEY"]) {
+      assert.equal(dataPlane.environment[name], sidecar.environment[name]);
+    }
+    // Two daemons with one state directory would have one node id.
+    const stateOf = ({ volumes }: ComposeService) =>
+      volumes.find((volume) => volume.endsWith(`:${stateDir}`));
+    assert.ok(stateOf(sidecar));
+    assert.notEqual(stateOf(sidecar), stateOf(exporter));
+  });
 });
+
+async function composeServices(): Promise<Readonly<Record<string, ComposeService>>> {
+  const text = await readFile(join(ROOT, "docker-compose.yml"), "utf8");
+  // As compose does it: ${NAME:-default}.
+  const filled = text.replace(/\$\{\w+:-([^}]*)\}/g, "$1");
+  const { services } = parse(filled, { merge: true }) as {
+    services: Readonly<Record<string, ComposeService>>;
+  };
+  return services;
+}

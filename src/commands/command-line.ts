@@ -24,6 +24,7 @@ export type CommandLine =
 const COMMANDS = {
   export: async () => (await import("./export.ts")).exportCommand,
   import: async () => (await import("./import.ts")).importCommand,
+  serve: async () => (await import("./serve/serve.ts")).serveCommand,
   demo: async () => (await import("./demo/demo.ts")).demoCommand,
 } as const satisfies Record<string, () => Promise<Command>>;
 type CommandName = keyof typeof COMMANDS;
@@ -35,6 +36,7 @@ const FLAG_SETTINGS = {
   probe: "KONG_FALLBACK_PROBE",
   "probe-timeout": "KONG_FALLBACK_PROBE_TIMEOUT",
   "prefix-dir": "KONG_FALLBACK_PREFIX_DIR",
+  target: "KONG_FALLBACK_SERVE_TARGET",
 } as const satisfies Record<string, SettingName>;
 
 const HELP = `kong-fallback: data planes that start while Kong's control plane is down
@@ -44,6 +46,7 @@ Usage: kong-fallback [command] [flags]
 Commands
   export   follow the control plane and save each config; runs until stopped
   import   if the control plane is unreachable, hand the saved config to a new data plane
+  serve    give data planes the live config, or the saved one while there is none; runs until stopped
   demo     the whole story on this machine, without Kong, cloud or Docker
 
 Without a command, KONG_CLUSTER_FALLBACK_CONFIG_EXPORT=on means export and
@@ -56,6 +59,10 @@ Flags of import
   --probe-timeout SECONDS  how long it is tried
   --prefix-dir DIR         the data plane's prefix, for Kong's own cache
   --json                   the outcome as JSON on standard output
+
+Flags of serve
+  --target planes|admin|URL
+                           data planes (default), or the Admin API of a DB-less Kong
 
 Flags of demo
   --json                   the steps as JSON on standard output
@@ -97,6 +104,7 @@ function parse(argv: readonly string[]) {
         probe: { type: "string" },
         "probe-timeout": { type: "string" },
         "prefix-dir": { type: "string" },
+        target: { type: "string" },
         json: { type: "boolean" },
         help: { type: "boolean", short: "h" },
         version: { type: "boolean", short: "v" },
@@ -115,7 +123,7 @@ function roleOf(settings: Settings): CommandName {
   if (settings.exportRole && settings.importRole) {
     throw new UsageError(
       "KONG_CLUSTER_FALLBACK_CONFIG_EXPORT and KONG_CLUSTER_FALLBACK_CONFIG_IMPORT are both on, and one process has one role",
-      "Turn one off, or name the command: kong-fallback export, or kong-fallback import.",
+      "Turn one off, or name the command: kong-fallback export, import or serve.",
     );
   }
   if (settings.exportRole) return "export";

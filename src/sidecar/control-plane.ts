@@ -1,161 +1,203 @@
-/** A control plane of our own: speaks Kong's side of hybrid mode, version 1, to real data planes. */
+/** The fallback control plane: takes data planes in, and gives each a session. */
 
-import { once } from "node:events";
-import https from "node:https";
-import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import { type WebSocket, WebSocketServer } from "ws";
 import type { Clock } from "../core/clock.ts";
 import type { HostPort } from "../core/host-port.ts";
-import { ListenError } from "../core/listen-error.ts";
 import type { Log } from "../core/log.ts";
-import { parseBasicInfo } from "../kong/basic-info.ts";
 import type { ClusterTls } from "../kong/cluster-tls.ts";
-import { SILENCE_LIMIT_MS, STEP_TIMEOUT_MS } from "../kong/wire.ts";
-import { admit, type Introduction } from "./admission.ts";
+import { type KongVersion, parseKongVersion } from "../kong/version.ts";
+import type { Dialer } from "../source/port.ts";
+import type { Arrival } from "./admission.ts";
+import { Listener, type ServerCertificate } from "./listener.ts";
+import type { SidecarMetrics } from "./metrics.ts";
+import { PacedStream } from "./paced-stream.ts";
+import type { PlaneContext } from "./plane-context.ts";
+import { PlaneSession } from "./plane-session.ts";
+import { WarningLimit } from "./rate-limit.ts";
+import { serveRpc } from "./rpc.ts";
+import type { Shelf } from "./shelf.ts";
+import { TransferSlots } from "./transfer-slots.ts";
+import { Upstream, type UpstreamState, type UpstreamTiming } from "./upstream.ts";
+import { WaitingRoom } from "./waiting-room.ts";
 
 export interface FallbackControlPlaneOptions extends HostPort {
-  /** In mode `shared` the cluster certificate; in mode `pki` a server certificate, and `ca` signs the data planes'. */
+  /** In mode `shared` the cluster certificate; in mode `pki` `ca` signs the data planes' certificates. */
   readonly tls: ClusterTls;
+  /** What data planes are shown; the pair in `tls` by default. */
+  readonly serverCertificate?: ServerCertificate;
+  readonly limits: { readonly maxConnections: number; readonly handshakesPerSecond: number };
+  /** Undefined: there is no control plane, data planes are served from the shelf only. */
+  readonly dialer: Dialer | undefined;
+  /** Path and query asked for where no data plane shows whether the control plane lives. */
+  readonly probeTarget: string;
+  readonly timing: UpstreamTiming & Pick<PlaneContext, "configWaitMs">;
+  /** Longest message relayed, bytes as they travel. */
+  readonly maxPayloadBytes: number;
+  readonly shelf: Shelf;
+  /**
+   * Told each version that a data plane declares. Where there is nothing else to serve, it is waited
+   * for, 3 s at most: a snapshot may be found.
+   */
+  readonly onVersion: (version: KongVersion) => Promise<void> | void;
+  readonly remember: PlaneContext["remember"];
   readonly clock: Clock;
-  readonly log?: Log;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly log: Log;
+  readonly metrics: SidecarMetrics;
 }
 
-/** A data plane whose session is up. */
-export interface ConnectedPlane extends Introduction {
-  /** Hash of the config it runs, from its last ping, 32 zeros if none; undefined before the first ping. */
-  readonly hash: string | undefined;
-}
-
-/** A real data plane's `basic_info` has some 15 kB; it sends nothing longer. */
-const MAX_MESSAGE_BYTES = 1_048_576;
-
-type Plane = { -readonly [Member in keyof ConnectedPlane]: ConnectedPlane[Member] };
+/** A data plane that takes no more data for this long is not coming back to it. */
+const STALL_MS = 15_000;
+/** Memory for messages that pass whole, bytes; each may be as long as a message can be. */
+const RELAY_BYTES = 256 * 2 ** 20;
+/** A data plane waits 5 s for the answer. Kong/kong@3.9.1 kong/constants.lua:CLUSTERING_TIMEOUT */
+const SEARCH_MS = 3_000;
+/** That there is nothing to serve is worth a line this often. */
+const NOTHING_LOG_MS = 60_000;
+/** A real data plane comes back after 5 to 10 s whatever it is told. */
+const RETRY_AFTER = { "Retry-After": "10" };
 
 export class FallbackControlPlane implements AsyncDisposable {
-  readonly #clock: Clock;
-  readonly #log: Log | undefined;
-  readonly #server: https.Server;
-  readonly #webSockets = new WebSocketServer({
-    noServer: true,
-    clientTracking: false,
-    perMessageDeflate: false,
-    // Ours are empty, as Kong's are.
-    autoPong: false,
-    maxPayload: MAX_MESSAGE_BYTES,
-  });
-  readonly #connections = new Set<Duplex>();
-  readonly #planes = new Map<WebSocket, Plane>();
+  readonly #options: FallbackControlPlaneOptions;
+  readonly #context: PlaneContext;
+  readonly #upstream: Upstream;
+  readonly #warnings: WarningLimit;
+  readonly #sessions = new Set<PlaneSession>();
+  readonly #ends = new Set<Promise<void>>();
   readonly #closed = new AbortController();
-  #frame: Uint8Array | undefined;
+  readonly #stubs = new WaitingRoom();
+  #listener: Listener | undefined;
 
-  private constructor({ tls, clock, log }: FallbackControlPlaneOptions) {
-    this.#clock = clock;
-    this.#log = log;
-    this.#server = https.createServer({
-      cert: tls.cert,
-      key: tls.key.reveal(),
-      ...(tls.ca !== undefined && { ca: [...tls.ca] }),
-      requestCert: true,
-      // Judged at the upgrade, which is where a data plane expects the answer.
-      rejectUnauthorized: false,
-    });
-    this.#server.on("connection", (connection: Duplex) => {
-      this.#connections.add(connection);
-      connection.on("close", () => this.#connections.delete(connection));
-    });
-    this.#server.on("request", (_, response) => response.writeHead(404).end());
-    this.#server.on("upgrade", (request, socket, head) => {
-      socket.on("error", () => {});
-      const admission = admit(request.url, socket, tls);
-      if (admission.kind === "refused") {
-        this.#log?.warn({ reason: admission.why }, "data plane refused");
-        socket.end(admission.answer, () => socket.destroy());
-        return;
-      }
-      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
-        void this.#serve(webSocket, { ...admission.introduction, hash: undefined });
-      });
-    });
+  private constructor(options: FallbackControlPlaneOptions) {
+    const { timing, maxPayloadBytes, clock, log } = options;
+    this.#options = options;
+    this.#warnings = new WarningLimit(log, clock, this.#closed.signal);
+    this.#upstream = new Upstream({ ...options, onState: (state) => this.#onState(state) });
+    this.#context = {
+      ...options,
+      reconnectMs: timing.reconnectMs,
+      configWaitMs: timing.configWaitMs,
+      isAuthority: options.dialer === undefined,
+      upstream: this.#upstream,
+      slots: new TransferSlots(Math.max(2, Math.floor(RELAY_BYTES / maxPayloadBytes))),
+    };
   }
 
   /** Rejects with ListenError. Port 0 takes any free one. */
   static async listen(options: FallbackControlPlaneOptions): Promise<FallbackControlPlane> {
     const controlPlane = new FallbackControlPlane(options);
-    controlPlane.#server.listen(options.port, options.host);
-    try {
-      await once(controlPlane.#server, "listening");
-    } catch (cause) {
-      throw new ListenError("data planes", options, cause);
-    }
+    controlPlane.#listener = await Listener.listen({
+      ...options,
+      onRequest: (arrival) => controlPlane.#take(arrival),
+    });
     return controlPlane;
   }
 
   get port(): number {
-    const address: AddressInfo | string | null = this.#server.address();
-    return typeof address === "object" ? (address?.port ?? 0) : 0;
+    return this.#listener?.port ?? 0;
   }
 
-  /** Those that have introduced themselves. */
-  get planes(): readonly ConnectedPlane[] {
-    return [...this.#planes.values()];
+  get state(): UpstreamState {
+    return this.#upstream.state;
   }
 
-  /** Sends the frame (gzip of a `reconfigure`) to every data plane, and from now on to each that connects. */
-  publish(frame: Uint8Array): void {
-    this.#frame = frame;
-    for (const webSocket of this.#planes.keys()) webSocket.send(frame, { binary: true });
+  /** Those whose connection is up, in the order they came. */
+  get planes(): readonly PlaneSession[] {
+    return [...this.#sessions];
+  }
+
+  /** Watches the control plane while no data plane does. Ends by rejecting with `signal.reason`. */
+  run(signal: AbortSignal): Promise<never> {
+    return this.#upstream.run(signal);
+  }
+
+  /** See Listener. */
+  rotate(tls: ClusterTls, serverCertificate?: ServerCertificate): void {
+    this.#listener?.rotate(tls, serverCertificate);
   }
 
   /** Drops every data plane and stops listening; they reconnect after 5 to 10 s, wherever they find a control plane. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort();
-    for (const connection of this.#connections) connection.destroy();
-    if (!this.#server.listening) return;
-    this.#server.close();
-    await once(this.#server, "close");
+    await this.#listener?.[Symbol.asyncDispose]();
+    await Promise.all(this.#ends);
   }
 
-  async #serve(webSocket: WebSocket, plane: Plane): Promise<void> {
-    const over = new AbortController();
-    const stop = (): void => over.abort();
-    this.#closed.signal.addEventListener("abort", stop, { once: true });
-    let heardAtMs = this.#clock.monotonicMs();
-    webSocket.on("error", (error) =>
-      this.#log?.debug({ err: error }, "data plane's connection failed"),
-    );
-    webSocket.once("close", () => {
-      this.#closed.signal.removeEventListener("abort", stop);
-      over.abort();
-      if (this.#planes.delete(webSocket)) this.#log?.info({ ...plane }, "data plane disconnected");
-    });
-    webSocket.on("ping", (payload) => {
-      heardAtMs = this.#clock.monotonicMs();
-      plane.hash = payload.toString("latin1").match(/^[0-9a-f]{32}$/)?.[0];
-      webSocket.pong();
-    });
-    webSocket.once("message", (data, isBinary) => {
-      const info = isBinary && Buffer.isBuffer(data) ? parseBasicInfo(data) : undefined;
-      if (info === undefined) {
-        this.#log?.warn({ nodeId: plane.nodeId }, "data plane did not begin with basic_info");
-        webSocket.close();
-        return;
-      }
-      this.#planes.set(webSocket, plane);
-      this.#log?.info({ ...plane }, "data plane connected");
-      if (this.#frame !== undefined) webSocket.send(this.#frame, { binary: true });
-    });
-    try {
-      await this.#clock.sleep(STEP_TIMEOUT_MS, over.signal);
-      while (this.#planes.has(webSocket)) {
-        const silentForMs = this.#clock.monotonicMs() - heardAtMs;
-        if (silentForMs >= SILENCE_LIMIT_MS) break;
-        await this.#clock.sleep(SILENCE_LIMIT_MS - silentForMs, over.signal);
-      }
-      this.#log?.warn({ nodeId: plane.nodeId }, "data plane fell silent");
-    } catch {
-      // The session is over: the sleep ended early.
+  #take(arrival: Arrival): void {
+    const session = arrival.introduction === undefined ? this.#serveRpc : this.#serve;
+    const end = session
+      .call(this, arrival)
+      .catch((error: unknown) => {
+        this.#options.log.error({ err: error, address: arrival.address }, "session failed");
+        arrival.drop();
+      })
+      .finally(() => this.#ends.delete(end));
+    this.#ends.add(end);
+  }
+
+  async #serve(arrival: Arrival): Promise<void> {
+    const { introduction, target, protocol } = arrival;
+    if (introduction === undefined) return;
+    const version = parseKongVersion(introduction.version);
+    if (!(await this.#canServe(version, arrival.gone))) {
+      if (!arrival.gone.aborted) this.#warnNothing(arrival.address, version);
+      arrival.refuse(503, RETRY_AFTER);
+      return;
     }
-    webSocket.terminate();
+    const connection = arrival.accept({ wrap: (socket) => this.#pace(socket) });
+    if (connection === undefined) return;
+    const request = { target, protocol };
+    const session = new PlaneSession({ introduction, version, request, connection }, this.#context);
+    this.#sessions.add(session);
+    await session.run().finally(() => this.#sessions.delete(session));
+  }
+
+  /** Whether from the snapshot or by the control plane. `gone` ends the search. */
+  async #canServe(version: KongVersion | undefined, gone: AbortSignal): Promise<boolean> {
+    const { shelf, onVersion, clock } = this.#options;
+    const searched = version && onVersion(version);
+    const isReady = (): boolean =>
+      this.#upstream.isAnswering || (version !== undefined && shelf.newest(version) !== undefined);
+    if (isReady() || searched === undefined) return isReady();
+    const over = new AbortController();
+    const limit = clock.sleep(SEARCH_MS, AbortSignal.any([gone, over.signal]));
+    // An end of the limit by `gone` or by us is no failure.
+    await Promise.race([searched, limit.catch(() => {})]);
+    over.abort();
+    return isReady();
+  }
+
+  #serveRpc(arrival: Arrival): Promise<void> {
+    const { timing, maxPayloadBytes, clock, random } = this.#options;
+    return serveRpc(arrival, {
+      upstream: this.#upstream,
+      maxPayloadBytes,
+      wrap: (socket) => this.#pace(socket),
+      stubs: this.#stubs,
+      releaseMs: timing.releaseMs,
+      clock,
+      random,
+    });
+  }
+
+  #pace(socket: Duplex): Duplex {
+    return new PacedStream(socket, { clock: this.#options.clock, stallMs: STALL_MS });
+  }
+
+  /** Data planes on a stub come again for the real one; those whose config waits for it would wait in vain. */
+  #onState({ kind }: UpstreamState): void {
+    this.#options.metrics.upstream(kind);
+    if (kind === "live") this.#stubs.callAll();
+  }
+
+  #warnNothing(address: string, version: KongVersion | undefined): void {
+    const { shelf, metrics } = this.#options;
+    metrics.unserved();
+    const have = shelf.versions().join(", ");
+    // What is no version is not repeated: each text is remembered, and a data plane may say anything.
+    const wanted = version === undefined ? "what it gives as its version" : `Kong ${version}`;
+    const reason = `the control plane is lost, and there is no snapshot for ${wanted}${have === "" ? "" : `, only for ${have}`}: run an exporter with this KONG_VERSION`;
+    this.#warnings.warn({ reason, address }, "data plane gets no config", NOTHING_LOG_MS);
   }
 }

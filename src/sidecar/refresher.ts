@@ -40,7 +40,8 @@ export class Refresher {
    */
   readonly firstRound: Promise<void>;
   readonly #options: RefresherOptions;
-  readonly #wanted = new Set<KongVersion>();
+  /** With the end of the first try; resolved where it has not begun. */
+  readonly #wanted = new Map<KongVersion, Promise<void>>();
   /** One at a time: a config is in memory uncompressed while it is read. A dead store does not hold up the disk. */
   readonly #diskTurn = new Turn();
   readonly #storeTurn = new Turn();
@@ -56,9 +57,14 @@ export class Refresher {
     });
   }
 
-  /** From now on this version is kept warm. Idempotent. Beyond 32 versions nothing happens, which is logged once. */
-  want(version: KongVersion): void {
-    if (this.#wanted.has(version)) return;
+  /**
+   * From now on this version is kept warm. Resolves when disk and store were tried once for it, or
+   * when `run` ends; at once before `run`, see `firstRound`. Never rejects. Idempotent. Beyond 32
+   * versions nothing happens, which is logged once.
+   */
+  async want(version: KongVersion): Promise<void> {
+    const known = this.#wanted.get(version);
+    if (known !== undefined) return known;
     if (this.#wanted.size >= MAX_VERSIONS) {
       if (!this.#isFull) {
         this.#options.log.warn(
@@ -69,8 +75,9 @@ export class Refresher {
       this.#isFull = true;
       return;
     }
-    this.#wanted.add(version);
-    void this.#begin?.(version);
+    const tried = this.#begin?.(version) ?? Promise.resolve();
+    this.#wanted.set(version, tried);
+    return tried;
   }
 
   /** Resolves once `signal` aborts and nothing is being read any more; rejects only for a bug. */
@@ -80,12 +87,14 @@ export class Refresher {
     const lives: Promise<void>[] = [];
     this.#begin = (version) =>
       new Promise((resolve) => {
-        const life = this.#keepWarm(version, resolve, over).catch((error: unknown) => {
-          if (!over.aborted) failed.abort(error);
-        });
+        const life = this.#keepWarm(version, resolve, over)
+          .catch((error: unknown) => {
+            if (!over.aborted) failed.abort(error);
+          })
+          .finally(resolve);
         lives.push(life);
       });
-    void this.#awaitFirstRound([...this.#wanted].map(this.#begin), over);
+    void this.#awaitFirstRound([...this.#wanted.keys()].map(this.#begin), over);
     if (!over.aborted) await once(over, "abort");
     this.#begin = undefined;
     await Promise.all(lives);

@@ -37,6 +37,10 @@ describe("the command line", () => {
       KONG_FALLBACK_PROBE_TIMEOUT: "3",
       KONG_FALLBACK_PREFIX_DIR: "/kong",
     });
+    assert.deepEqual(environmentOf("serve", "--target", "admin").environment, {
+      KONG_VERSION: "3.9.1",
+      KONG_FALLBACK_SERVE_TARGET: "admin",
+    });
   });
 
   it("prints help, which names every command and flag, and the version of the package", () => {
@@ -45,12 +49,14 @@ describe("the command line", () => {
     for (const word of [
       "export",
       "import",
+      "serve",
       "demo",
       "--to",
       "--force",
       "--probe",
       "--probe-timeout",
       "--prefix-dir",
+      "--target",
       "--json",
     ]) {
       assert.ok(help.text.includes(word), word);
@@ -78,6 +84,18 @@ describe("the command line", () => {
     assert.equal(importing.name, "importCommand");
   });
 
+  it("runs the command that is named, whatever roles are on", async () => {
+    const roles = {
+      KONG_CLUSTER_FALLBACK_CONFIG_EXPORT: "on",
+      KONG_CLUSTER_FALLBACK_CONFIG_IMPORT: "on",
+    };
+    for (const name of ["export", "import", "serve"]) {
+      const line = parseCommandLine([name], roles);
+      assert.ok(line.kind === "run");
+      assert.equal((await line.load(readSettings(roles))).name, `${name}Command`);
+    }
+  });
+
   it("refuses export and import both on, and neither", () => {
     const load = (environment: Record<string, string>) => () => {
       const line = parseCommandLine([], environment);
@@ -91,7 +109,7 @@ describe("the command line", () => {
       }),
     );
     assert.match(both.message, /both on/);
-    assert.match(both.hint ?? "", /Turn one off/);
+    assert.match(both.hint ?? "", /Turn one off, .*serve/);
     assert.match(refusal(load({})).message, /no command given/);
   });
 });

@@ -10,7 +10,7 @@ export const CLI = fileURLToPath(new URL("../../dist/cli.js", import.meta.url));
 
 type Line = Readonly<Record<string, unknown>>;
 
-export class Run {
+export class Run implements AsyncDisposable {
   readonly child: ChildProcess;
   /** What came on standard output. */
   stdout = Buffer.alloc(0);
@@ -65,6 +65,12 @@ export class Run {
   async ended(): Promise<number | string | null> {
     await this.#ended;
     return this.child.exitCode ?? this.child.signalCode;
+  }
+
+  /** Leaves no process behind, whatever became of the test. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.child.kill("SIGKILL");
+    await this.#ended;
   }
 }
 

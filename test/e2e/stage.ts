@@ -7,8 +7,12 @@ import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import type { ClusterCertificate } from "../../src/kong/cluster-certificate.ts";
 import type { ClusterTls } from "../../src/kong/cluster-tls.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
+import { Archive, type NewSnapshot } from "../../src/snapshots/archive.ts";
+import { FileStore } from "../../src/store/file.ts";
 import { clusterCertificate, sharedTls } from "../fakes/certificates.ts";
 import { updateOf } from "../fakes/config.ts";
+import { RecordingLog } from "../fakes/recording-log.ts";
 
 export class Stage implements AsyncDisposable {
   readonly directory: string;
@@ -54,6 +58,24 @@ export class Stage implements AsyncDisposable {
   /** The saved object of a version. */
   saved(version = "3.9.1"): Promise<Buffer> {
     return readFile(this.path("store", version, "config.json"));
+  }
+
+  /** Saves a snapshot as `export` does. */
+  async save(snapshot: NewSnapshot): Promise<void> {
+    const directory = this.path("store");
+    await using store = new FileStore({
+      url: `file://${directory}`,
+      directory,
+      clock: systemClock,
+    });
+    const { kongVersion } = snapshot.metadata;
+    const archive = new Archive({
+      store,
+      kongVersion,
+      maxConfigBytes: 1_000_000,
+      log: new RecordingLog(),
+    });
+    await archive.save(snapshot, { conditional: true }, new AbortController().signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

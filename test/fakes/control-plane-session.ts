@@ -21,6 +21,8 @@ export interface FakeSessionOptions {
   readonly configured?: readonly string[];
   /** Whether pings are answered; true by default. */
   readonly pongs?: boolean;
+  /** Takes any frame after `basic_info`, which a real one does not. */
+  readonly takesAnything?: boolean;
 }
 
 export class FakeSession {
@@ -30,6 +32,8 @@ export class FakeSession {
   readonly frames: Frame[] = [];
   /** What a real control plane would have dropped the session for. */
   readonly violations: string[] = [];
+  /** Whether pings are answered; while they are not, it is as good as dead. */
+  answers: boolean;
   readonly #socket: TLSSocket;
   readonly #options: FakeSessionOptions;
   readonly #events = new EventEmitter();
@@ -40,6 +44,7 @@ export class FakeSession {
     this.servername = socket.servername;
     this.#socket = socket;
     this.#options = options;
+    this.answers = options.pongs ?? true;
     const reader = new FrameReader();
     socket.on("data", (chunk: Buffer) => {
       for (const frame of reader.read(chunk)) {
@@ -64,6 +69,15 @@ export class FakeSession {
   async received(count: number): Promise<readonly Frame[]> {
     while (this.frames.length < count) await once(this.#events, "frame");
     return this.frames;
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** Bytes it sent that the kernel has not taken yet. */
+  get unsentBytes(): number {
+    return this.#socket.writableLength;
   }
 
   /** Resolves once the client's side is gone. */
@@ -95,7 +109,13 @@ export class FakeSession {
 
   #answer(frame: Frame): void {
     const isFirst = this.frames.length === 1;
-    const violation = isFirst ? violationOfFirst(frame) : violationOfLater(frame);
+    const { takesAnything = false } = this.#options;
+    const violationOf = isFirst
+      ? violationOfFirst
+      : takesAnything
+        ? () => undefined
+        : violationOfLater;
+    const violation = violationOf(frame);
     if (violation !== undefined) {
       this.violations.push(violation);
       this.drop();
@@ -103,7 +123,7 @@ export class FakeSession {
       this.#answerBasicInfo(frame);
     } else if (frame.opcode === CLOSE) {
       this.close();
-    } else if (this.#options.pongs ?? true) {
+    } else if (frame.opcode === PING && this.answers) {
       this.send(PONG, Buffer.alloc(0));
     }
   }

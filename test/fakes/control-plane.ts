@@ -88,6 +88,12 @@ export class FakeControlPlane implements AsyncDisposable {
     for (const socket of this.#sockets) await once(socket, "close");
   }
 
+  /** The machine is gone: every connection is reset, and new ones are refused. Resolves once it is so. */
+  async kill(): Promise<void> {
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+    await this[Symbol.asyncDispose]();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     if (!this.#server.listening) return;

@@ -2,119 +2,155 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import https from "node:https";
 import { connect as connectTcp } from "node:net";
+import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, describe, it } from "vitest";
-import { type ClientOptions, WebSocket } from "ws";
+import { WebSocket } from "ws";
 import { ListenError } from "../../src/core/listen-error.ts";
 import type { ClusterTls } from "../../src/kong/cluster-tls.ts";
-import { FallbackControlPlane } from "../../src/sidecar/control-plane.ts";
+import {
+  FallbackControlPlane,
+  type FallbackControlPlaneOptions,
+} from "../../src/sidecar/control-plane.ts";
+import { Shelf } from "../../src/sidecar/shelf.ts";
 import {
   certificateAuthority,
   clusterCertificate,
   pkiTls,
   sharedTls,
 } from "../fakes/certificates.ts";
+import { snapshotOf } from "../fakes/config.ts";
+import { FakeDataPlane, type FakeDataPlaneOptions } from "../fakes/data-plane.ts";
+import { HandshakeRefused } from "../fakes/data-plane-dial.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
-import { capture, clusterTls, hybridSource, NO_HASH, NODE_ID } from "../source/harness.ts";
+import { PING } from "../fakes/websocket-frames.ts";
+import { clusterTls, HASH, hybridSource, NO_HASH, NODE_ID } from "../source/harness.ts";
 
-const FRAME = capture("3.9.1/rich.reconfigure.bin");
-const SMALL = capture("3.9.1/small.reconfigure.bin");
-const BASIC_INFO = capture("3.9.1/basic_info.json");
-const HASH = "3b5d5c3712955042212316173ccf37be";
-const QUERY = `node_id=${NODE_ID}&node_hostname=dp-0&node_version=3.9.1`;
+const T0 = 1_795_220_000;
+const none = () => {};
+const NO_METRICS = { upstream: none, served: none, resent: none, rejected: none, unserved: none };
 
-/** The types of ws lack a name it passes on to Node. */
-type TlsOptions = ClientOptions & { readonly servername?: string };
-
-describe("a control plane of our own", () => {
+describe("a control plane of our own, with none behind it", () => {
   let clock: ManualClock;
   let log: RecordingLog;
+  let shelf: Shelf;
   let controlPlane: FallbackControlPlane;
+  let planes: FakeDataPlane[];
 
   beforeEach(async () => {
     clock = new ManualClock(new Date());
     log = new RecordingLog();
+    shelf = new Shelf();
+    planes = [];
     controlPlane = await listen(clusterTls);
   });
-  afterEach(() => controlPlane[Symbol.asyncDispose]());
-
-  function listen(tls: ClusterTls): Promise<FallbackControlPlane> {
-    return FallbackControlPlane.listen({ host: "127.0.0.1", port: 0, tls, clock, log });
-  }
-
-  /** A data plane, with what it received. */
-  async function connect(changes: TlsOptions = {}, pathAndQuery = `/v1/outlet?${QUERY}`) {
-    const options: TlsOptions = {
-      cert: clusterTls.cert,
-      key: clusterTls.key.reveal(),
-      ca: clusterTls.cert,
-      servername: "kong_clustering",
-      perMessageDeflate: false,
-      ...changes,
-    };
-    const webSocket = new WebSocket(`wss://127.0.0.1:${controlPlane.port}${pathAndQuery}`, options);
-    const messages: { readonly data: Buffer; readonly isBinary: boolean }[] = [];
-    webSocket.on("message", (data: Buffer, isBinary) => messages.push({ data, isBinary }));
-    await once(webSocket, "open");
-    const received = async (count: number) => {
-      while (messages.length < count) await once(webSocket, "message");
-      return messages;
-    };
-    return { webSocket, received, closed: once(webSocket, "close") };
-  }
-
-  it("sends a data plane that has introduced itself the frame unchanged, as one binary message", async () => {
-    controlPlane.publish(FRAME);
-    const plane = await connect();
-    plane.webSocket.send(BASIC_INFO);
-    assert.deepEqual(await plane.received(1), [{ data: FRAME, isBinary: true }]);
-    assert.deepEqual(controlPlane.planes, [
-      { nodeId: NODE_ID, hostname: "dp-0", version: "3.9.1", hash: undefined },
-    ]);
+  afterEach(async () => {
+    await controlPlane[Symbol.asyncDispose]();
+    for (const plane of planes) await plane[Symbol.asyncDispose]();
+    // Nothing is left asleep once Node has told of every connection's end.
+    while (clock.sleepers > 0) await setImmediate();
   });
 
-  it("answers each ping with an empty pong and remembers the hash in it", async () => {
-    const plane = await connect();
-    plane.webSocket.send(BASIC_INFO);
-    for (const hash of [NO_HASH, HASH]) {
-      const pong = once(plane.webSocket, "pong");
-      plane.webSocket.ping(hash);
-      assert.equal((await pong)[0].length, 0);
+  function listen(
+    tls: ClusterTls,
+    changes: Partial<FallbackControlPlaneOptions> = {},
+  ): Promise<FallbackControlPlane> {
+    return FallbackControlPlane.listen({
+      host: "127.0.0.1",
+      port: 0,
+      tls,
+      limits: { maxConnections: 100, handshakesPerSecond: 100 },
+      dialer: undefined,
+      probeTarget: "",
+      timing: { retryMs: 0, reconnectMs: 0, recoveryMs: 0, releaseMs: 0, configWaitMs: 0 },
+      maxPayloadBytes: 16_777_216,
+      shelf,
+      onVersion: () => {},
+      remember: undefined,
+      clock,
+      random: () => 0,
+      log,
+      metrics: NO_METRICS,
+      ...changes,
+    });
+  }
+
+  async function connect(changes: Partial<FakeDataPlaneOptions> = {}): Promise<FakeDataPlane> {
+    const plane = new FakeDataPlane({
+      controlPlane: { host: "127.0.0.1", port: controlPlane.port },
+      tls: clusterTls,
+      clock,
+      ...changes,
+    });
+    planes.push(plane);
+    await plane.connect();
+    return plane;
+  }
+
+  async function shelve(name: string, controlPlaneTimestamp = T0): Promise<string> {
+    const snapshot = snapshotOf(name, { controlPlaneTimestamp });
+    assert.ok(await shelf.offer(snapshot, "store"));
+    return snapshot.metadata.configHash ?? "";
+  }
+
+  it("is in fallback for good, and says which data planes it has", async () => {
+    const hash = await shelve("a");
+    const plane = await connect({ nodeId: NODE_ID, hostname: "dp-0" });
+    await plane.configured(hash);
+    await plane.until(() => plane.pongs === 2);
+    assert.equal(controlPlane.state.kind, "fallback");
+    const [session, ...others] = controlPlane.planes;
+    assert.ok(session);
+    assert.deepEqual(others, []);
+    const introduction = { nodeId: NODE_ID, hostname: "dp-0", version: "3.9.1" };
+    assert.deepEqual(session.introduction, introduction);
+    assert.deepEqual([session.state, session.hash], ["fallback", hash]);
+    assert.deepEqual([session.connectedAt, session.since], [clock.now(), clock.now()]);
+    assert.deepEqual(plane.violations, []);
+  });
+
+  it("remembers the hash in each ping, of any length", async () => {
+    await shelve("a");
+    const plane = await connect({ behaviour: { neverPings: true } });
+    for (const [text, hash] of [
+      [NO_HASH, NO_HASH],
+      [HASH, HASH],
+      ["", NO_HASH],
+      ["no hash at all", undefined],
+    ] as const) {
+      const { pongs } = plane;
+      plane.send(PING, Buffer.from(text));
+      await plane.until(() => plane.pongs > pongs);
       assert.equal(controlPlane.planes[0]?.hash, hash);
     }
-    const pong = once(plane.webSocket, "pong");
-    plane.webSocket.ping("no hash at all");
-    await pong;
-    assert.equal(controlPlane.planes[0]?.hash, undefined);
   });
 
-  it("pushes what is published to every data plane, and the newest to one that comes later", async () => {
-    const planes = [await connect(), await connect()];
-    for (const { webSocket } of planes) {
-      const pong = once(webSocket, "pong");
-      webSocket.send(BASIC_INFO);
-      webSocket.ping(NO_HASH);
-      await pong;
-    }
-    controlPlane.publish(SMALL);
-    controlPlane.publish(FRAME);
-    for (const plane of planes) {
-      const messages = await plane.received(2);
-      assert.deepEqual(
-        messages.map(({ data }) => data),
-        [SMALL, FRAME],
-      );
+  it("pushes what comes onto the shelf to every data plane, and the newest to one that comes later", async () => {
+    const first = await shelve("a");
+    const early = [await connect(), await connect()];
+    for (const plane of early) await plane.configured(first);
+    const second = await shelve("b", T0 + 1);
+    for (const plane of early) {
+      await plane.configured(second);
+      assert.equal(plane.received.length, 2);
     }
     const late = await connect();
-    late.webSocket.send(BASIC_INFO);
-    assert.deepEqual((await late.received(1))[0]?.data, FRAME);
+    await late.configured(second);
+    assert.equal(late.received.length, 1);
+  });
+
+  it("refuses data planes with 503 while the shelf is empty", async () => {
+    const isBusy = (error: unknown) => error instanceof HandshakeRefused && error.status === 503;
+    await assert.rejects(connect(), isBusy);
+    const hash = await shelve("a");
+    await (await connect()).configured(hash);
   });
 
   it("serves our own source", async () => {
-    controlPlane.publish(FRAME);
+    await shelve("a");
     const source = hybridSource({
       controlPlane: { host: "127.0.0.1", port: controlPlane.port },
-      savedHash: HASH,
+      clock,
     });
     const kinds: string[] = [];
     for await (const event of source.watch(new AbortController().signal)) {
@@ -124,114 +160,26 @@ describe("a control plane of our own", () => {
     assert.deepEqual(kinds, ["connected", "config"]);
   });
 
-  it("drops a data plane that does not introduce itself within 5 s", async () => {
-    const plane = await connect();
-    await clock.untilSleeping(5_000);
-    await clock.advance(5_000);
-    assert.equal((await plane.closed)[0], 1006);
-    assert.equal(controlPlane.planes.length, 0);
-  });
-
-  it("closes on anything else than basic_info, without a code as Kong does", async () => {
-    for (const message of [BASIC_INFO.toString(), Buffer.from('{"type":"other"}')]) {
+  it("forgets a data plane that goes away, whichever way", async () => {
+    await shelve("a");
+    for (const leave of ["close", "drop"] as const) {
       const plane = await connect();
-      plane.webSocket.send(message);
-      assert.equal((await plane.closed)[0], 1005);
+      await plane.configured();
+      plane[leave]();
+      while (controlPlane.planes.length > 0) await setImmediate();
     }
-    assert.equal(controlPlane.planes.length, 0);
-  });
-
-  it("drops a data plane after 45 s without a ping", async () => {
-    const plane = await connect();
-    const ping = async () => {
-      const pong = once(plane.webSocket, "pong");
-      plane.webSocket.ping(NO_HASH);
-      await pong;
-    };
-    plane.webSocket.send(BASIC_INFO);
-    await ping();
-    await clock.advance(30_000);
-    await ping();
-    await clock.advance(44_999);
-    assert.equal(controlPlane.planes.length, 1);
-    await clock.advance(1);
-    await plane.closed;
-    assert.equal(log.find("data plane fell silent").length, 1);
-    assert.equal(clock.sleepers, 0);
-  });
-
-  it("forgets a data plane that goes away", async () => {
-    const gone = new Promise<void>((resolve) => {
-      log.info = (_, message) => {
-        if (message === "data plane disconnected") resolve();
-      };
-    });
-    const plane = await connect();
-    plane.webSocket.send(BASIC_INFO);
-    plane.webSocket.close();
-    await gone;
-    assert.equal(controlPlane.planes.length, 0);
-    assert.equal(log.find("data plane fell silent").length, 0);
-  });
-
-  it("closes without an answer on another certificate than its own", async () => {
-    const other = await clusterCertificate();
-    const strange = { cert: other.cert, key: other.key.reveal() };
-    await assert.rejects(connect(strange), /socket hang up|ECONNRESET/);
-    await assert.rejects(connect({ cert: "", key: "" }), /socket hang up|ECONNRESET/);
-    assert.equal(log.find("data plane refused").length, 2);
-  });
-
-  it("answers 400 in mode pki to a certificate of another CA, and takes one of its own", async () => {
-    const authority = await certificateAuthority();
-    await controlPlane[Symbol.asyncDispose]();
-    controlPlane = await listen(await pkiTls(authority.issue("cp.example"), authority.cert));
-    const as = async (pair: ReturnType<typeof clusterCertificate>) => {
-      const { cert, key } = await pair;
-      return connect({
-        cert,
-        key: key.reveal(),
-        ca: authority.cert,
-        servername: "cp.example",
-      });
-    };
-    await assert.rejects(as((await certificateAuthority()).issue("dp")), /400/);
-    assert.equal((await as(authority.issue("dp"))).webSocket.readyState, WebSocket.OPEN);
-  });
-
-  for (const [what, path, status] of [
-    ["no node_id", "/v1/outlet?node_version=3.9.1", 400],
-    ["no node_version", `/v1/outlet?node_id=${NODE_ID}`, 400],
-    ["no query", "/v1/outlet", 400],
-    ["the incremental protocol", "/v2/outlet", 404],
-    ["another path", "/", 404],
-  ] as const) {
-    it(`answers ${status} to ${what}`, async () => {
-      await assert.rejects(connect({}, path), new RegExp(`response: ${status}`));
-    });
-  }
-
-  it("answers 404 to a request that is no upgrade, such as the probe of a 3.0 data plane", async () => {
-    const request = https.request({
-      method: "HEAD",
-      host: "127.0.0.1",
-      port: controlPlane.port,
-      path: "/v1/wrpc",
-      ca: clusterTls.cert,
-      servername: "kong_clustering",
-    });
-    request.end();
-    const [response] = await once(request, "response");
-    assert.equal(response.statusCode, 404);
+    assert.equal(log.find("data plane disconnected").length, 2);
+    assert.equal(log.find("warn").length, 0);
   });
 
   it("drops every data plane when it is closed, once and for all", async () => {
-    const plane = await connect();
-    plane.webSocket.send(BASIC_INFO);
+    await shelve("a");
+    const connected = [await connect(), await connect({ behaviour: { silentAfterOpen: true } })];
+    await Promise.all([controlPlane[Symbol.asyncDispose](), controlPlane[Symbol.asyncDispose]()]);
     await controlPlane[Symbol.asyncDispose]();
-    await controlPlane[Symbol.asyncDispose]();
-    await plane.closed;
-    assert.equal(clock.sleepers, 0);
+    for (const plane of connected) await plane.closed;
+    assert.equal(controlPlane.planes.length, 0);
+    await assert.rejects(connect(), { code: "ECONNREFUSED" });
   });
 
   it("can be closed while a connection hangs before TLS", async () => {
@@ -246,12 +194,56 @@ describe("a control plane of our own", () => {
     const tls = await sharedTls(clusterCertificate());
     const { port } = controlPlane;
     await assert.rejects(
-      FallbackControlPlane.listen({ host: "127.0.0.1", port, tls, clock }),
+      listen(tls, { port }),
       (error) =>
         error instanceof ListenError &&
         error.code === "LISTEN_FAILED" &&
         error.message.includes(`cannot listen on 127.0.0.1:${port} for data planes: `) &&
         error.message.includes("EADDRINUSE"),
     );
+  });
+
+  it("shows and takes new certificates from the moment they are rotated", async () => {
+    const hash = await shelve("a");
+    const old = await connect();
+    const tls = await sharedTls(clusterCertificate());
+    controlPlane.rotate(tls);
+    await assert.rejects(connect());
+    await (await connect({ tls })).configured(hash);
+    assert.ok(old.isConnected);
+  });
+
+  it("answers 400 in mode pki to a certificate of another CA, and takes one of its own", async () => {
+    const authority = await certificateAuthority();
+    await controlPlane[Symbol.asyncDispose]();
+    controlPlane = await listen(await pkiTls(authority.issue("cp.example"), authority.cert));
+    await shelve("a");
+    const as = async (pair: ReturnType<typeof clusterCertificate>) =>
+      connect({ tls: await pkiTls(pair, authority.cert, "cp.example") });
+    const isBad = (error: unknown) => error instanceof HandshakeRefused && error.status === 400;
+    await assert.rejects(as((await certificateAuthority()).issue("dp")), isBad);
+    await (await as(authority.issue("dp"))).configured();
+  });
+
+  it("offers a stub of the incremental protocol, and 404 to the probe of a 3.0 data plane", async () => {
+    const options = {
+      cert: clusterTls.cert,
+      key: clusterTls.key.reveal(),
+      ca: clusterTls.cert,
+      servername: "kong_clustering",
+    };
+    const { port } = controlPlane;
+    const rpc = new WebSocket(`wss://127.0.0.1:${port}/v2/outlet`, ["kong.meta.v1"], options);
+    await once(rpc, "open");
+    assert.equal(rpc.protocol, "kong.meta.v1");
+    assert.equal(controlPlane.planes.length, 0);
+    const closed = once(rpc, "close");
+    rpc.close();
+    await closed;
+    const path = "/v1/wrpc";
+    const probe = https.request({ ...options, method: "HEAD", host: "127.0.0.1", port, path });
+    probe.end();
+    const [response] = await once(probe, "response");
+    assert.equal(response.statusCode, 404);
   });
 });

@@ -65,8 +65,8 @@ describe("keeping the shelf warm", () => {
     const old = snapshotOf("old", { kongVersion: V342 });
     const { refresher, save, served, stop, clock } = setUp({ disk: diskWith(made("a", 0), old) });
     await save(made("b", 1));
-    refresher.want(V391);
-    refresher.want(V342);
+    void refresher.want(V391);
+    void refresher.want(V342);
     const running = refresher.run(stop.signal);
     await refresher.firstRound;
     assert.equal(served(), sha256Of("b"));
@@ -79,7 +79,7 @@ describe("keeping the shelf warm", () => {
   it("looks into the store again and again, at times that vary by a tenth", async () => {
     for (const [random, delayMs] of [[0, 54_000] as const, [0.999, 65_988] as const]) {
       const { refresher, save, served, stop, clock } = setUp({ random });
-      refresher.want(V391);
+      void refresher.want(V391);
       const running = refresher.run(stop.signal);
       await refresher.firstRound;
       for (const round of [1, 2]) {
@@ -95,11 +95,23 @@ describe("keeping the shelf warm", () => {
     }
   });
 
+  it("tells when the first look for a version wanted later is over, whatever it found", async () => {
+    const { refresher, save, served, stop } = setUp();
+    const running = refresher.run(stop.signal);
+    await save(made("a", 0));
+    await refresher.want(V391);
+    assert.equal(served(), sha256Of("a"));
+    await refresher.want(V342);
+    assert.equal(served(V342), undefined);
+    stop.abort();
+    await running;
+  });
+
   it("looks less often while the store fails, and as before when it answers", async () => {
     const { refresher, store, served, save, stop, clock } = setUp();
     await save(made("a", 0));
     store.failNext(DOWN, 4);
-    refresher.want(V391);
+    void refresher.want(V391);
     const running = refresher.run(stop.signal);
     for (const factor of [2, 4, 4, 4]) {
       await clock.untilSleeping(REFRESH_MS * factor);
@@ -122,14 +134,14 @@ describe("keeping the shelf warm", () => {
         return never();
       };
     });
-    refresher.want(V391);
+    void refresher.want(V391);
     const running = refresher.run(stop.signal);
     await isAsked;
     await clock.advance(FIRST_ROUND_MS);
     await refresher.firstRound;
     assert.equal(served(), sha256Of("a"));
     const isThere = new Promise<void>((resolve) => shelf.onNewer(() => resolve()));
-    refresher.want(V342);
+    void refresher.want(V342);
     await isThere;
     assert.equal(served(V342), sha256Of("old"));
     stop.abort();
@@ -145,7 +157,7 @@ describe("keeping the shelf warm", () => {
         disk: { read: () => Promise.reject(error) },
       });
       await save(made("a", 0));
-      refresher.want(V391);
+      void refresher.want(V391);
       const running = refresher.run(stop.signal);
       await refresher.firstRound;
       assert.equal(served(), sha256Of("a"));
@@ -164,7 +176,7 @@ describe("keeping the shelf warm", () => {
         hasStore: false,
         ...(disk ? { disk } : {}),
       });
-      refresher.want(V391);
+      void refresher.want(V391);
       const running = refresher.run(stop.signal);
       await refresher.firstRound;
       assert.equal(served(), disk && sha256Of("a"));
@@ -179,9 +191,9 @@ describe("a version that no source has", () => {
   it("is said once, with the versions that are there", async () => {
     const { refresher, save, log, stop, clock } = setUp();
     await save(snapshotOf("old", { kongVersion: V342 }));
-    refresher.want(V342);
-    refresher.want(V391);
-    refresher.want(V391);
+    void refresher.want(V342);
+    void refresher.want(V391);
+    void refresher.want(V391);
     const running = refresher.run(stop.signal);
     await refresher.firstRound;
     for (let round = 0; round < 3; round += 1) {
@@ -209,7 +221,7 @@ describe("wanting versions", () => {
     };
     const { refresher, log, stop } = setUp({ disk, hasStore: false });
     const versions = Array.from({ length: MAX_VERSIONS + 2 }, (_, n) => kongVersion(`3.9.${n}`));
-    for (const version of versions) refresher.want(version);
+    for (const version of versions) void refresher.want(version);
     const running = refresher.run(stop.signal);
     await refresher.firstRound;
     assert.deepEqual(asked, versions.slice(0, MAX_VERSIONS));
@@ -224,7 +236,7 @@ describe("the end of the refresher", () => {
   it("lets go of who waits for the first round", async () => {
     const { refresher, store, stop, clock } = setUp();
     store.intercept = never;
-    refresher.want(V391);
+    void refresher.want(V391);
     const running = refresher.run(stop.signal);
     await clock.untilSleeping(FIRST_ROUND_MS);
     stop.abort();
@@ -236,7 +248,7 @@ describe("the end of the refresher", () => {
   it("is the rejection with what is a bug", async () => {
     const { refresher, store, stop } = setUp();
     store.failNext(new RangeError("a bug"));
-    refresher.want(V391);
+    void refresher.want(V391);
     await assert.rejects(refresher.run(stop.signal), /a bug/);
     await refresher.firstRound;
   });

@@ -59,7 +59,7 @@ function start(directory: string, store?: MemoryStore) {
     refreshMs: 60_000,
     firstRoundMs: 20_000,
   });
-  refresher.want(V391);
+  void refresher.want(V391);
   /** Runs until the first round is over and all that was found is written. */
   const runOnce = async (): Promise<void> => {
     const stop = new AbortController();

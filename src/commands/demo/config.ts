@@ -1,9 +1,10 @@
 /** The configs of the demo: one recorded from a real Kong 3.9.1, and the same after somebody changed it. */
 
+import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { computeConfigHash } from "../../kong/config-hash.ts";
-import { parseKongVersion } from "../../kong/version.ts";
+import { type KongVersion, parseKongVersion } from "../../kong/version.ts";
 
 /** Everything in it is throwaway test data. */
 const RECORDED = new URL("../../../assets/demo.reconfigure.bin", import.meta.url);
@@ -11,6 +12,8 @@ const RECORDED = new URL("../../../assets/demo.reconfigure.bin", import.meta.url
 export interface DemoConfig {
   /** A binary message as a control plane sends it. */
   readonly frame: Uint8Array;
+  /** Of the Kong it was recorded from. */
+  readonly version: KongVersion;
   readonly configHash: string;
   /** What must end up saved, byte for byte. */
   readonly configTable: Buffer;
@@ -34,19 +37,17 @@ export async function recordedConfig(): Promise<DemoConfig> {
 }
 
 /** One service more. */
-export function changedConfig(recorded: DemoConfig, now: Date): DemoConfig {
-  const { config_table } = JSON.parse(gunzipSync(recorded.frame).toString("utf8")) as Payload;
+export function changedConfig(config: DemoConfig, name: string, now: Date): DemoConfig {
+  const { config_table } = JSON.parse(gunzipSync(config.frame).toString("utf8")) as Payload;
   const added = {
-    id: "5f0c5f4e-0f0a-4c5e-9d6b-7d8f2a1b3c4d",
-    name: "added-later",
+    id: randomUUID(),
+    name,
     host: "example.com",
     port: 80,
     protocol: "http",
   };
   const changed = { ...config_table, services: [...config_table.services, added] };
-  const version = parseKongVersion("3.9.1");
-  if (version === undefined) throw new Error("3.9.1 is a version");
-  const config_hash = computeConfigHash(Buffer.from(JSON.stringify(changed)), version);
+  const config_hash = computeConfigHash(Buffer.from(JSON.stringify(changed)), config.version);
   const payload = {
     type: "reconfigure",
     timestamp: now.getTime() / 1000,
@@ -66,11 +67,19 @@ function describe(
   const spelled = JSON.stringify(config_table);
   if (!text.includes(`"config_table":${spelled}`))
     throw new Error("the recorded config is not as recorded");
+  const version = parseKongVersion("3.9.1");
+  if (version === undefined) throw new Error("3.9.1 is a version");
   return {
     frame,
+    version,
     configHash: config_hash,
     configTable: Buffer.from(spelled),
     services: config_table.services.length,
     routes: config_table.routes.length,
   };
+}
+
+/** What a step says of a config. */
+export function describeConfig({ services, routes, configHash }: DemoConfig): string {
+  return `${services} services, ${routes} routes, Kong's hash ${configHash}`;
 }

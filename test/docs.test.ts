@@ -1,0 +1,102 @@
+/** What the documents say of settings, metrics, log lines and the status page, checked against the code. */
+
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, it } from "vitest";
+import { type ReportSubject, reportPlanes } from "../src/commands/serve/report.ts";
+import { parseKongVersion } from "../src/kong/version.ts";
+import { createMetrics } from "../src/runtime/metrics.ts";
+import { SETTINGS, type SettingDescription } from "../src/runtime/settings-table.ts";
+import { packSnapshot } from "../src/sidecar/payload.ts";
+import { describeBare } from "../src/snapshots/newest.ts";
+import { SourceError } from "../src/source/port.ts";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const PAGES = ["README.md", "ARCHITECTURE.md", ...filesBelow("docs", ".md")];
+
+function read(path: string): string {
+  return readFileSync(`${ROOT}${path}`, "utf8");
+}
+
+function filesBelow(directory: string, extension: string): string[] {
+  return readdirSync(`${ROOT}${directory}`, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(extension))
+    .map((entry) => `${entry.parentPath}/${entry.name}`.slice(ROOT.length));
+}
+
+/** What stands in backquotes in the first column of the tables below this heading. */
+function firstColumn(page: string, heading: string): string[] {
+  const [, section = ""] = read(page).split(`# ${heading}\n`);
+  const cells = section.split("\n#")[0]?.matchAll(/^\| ([^|]+) \|/gm) ?? [];
+  return [...cells].flatMap(([, cell = ""]) =>
+    [...cell.matchAll(/`([^`]+)`/g)].map(([, t]) => `${t}`),
+  );
+}
+
+/** Names of members, nested ones too; of a list, those of its first element. */
+function shape(value: unknown): unknown {
+  if (Array.isArray(value)) return value.slice(0, 1).map(shape);
+  if (typeof value !== "object" || value === null) return "";
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, shape(member)]));
+}
+
+describe("the documents", () => {
+  it.each(PAGES)("%s names only settings there are, with the defaults they have", (page) => {
+    const settings: Readonly<Record<string, SettingDescription>> = SETTINGS;
+    const text = read(page);
+    // Two that are not ours to read: the start wrapper's and the test suite's.
+    const others = /^KONG_FALLBACK_(FILE|ENTRYPOINT|TEST_\w+)$/;
+    for (const [name] of text.matchAll(/KONG_(?:CLUSTER_)?FALLBACK_[A-Z0-9]\w+/g)) {
+      assert.ok(name in settings || others.test(name), name);
+    }
+    for (const [, name = "", value] of text.matchAll(/`(KONG_\w+)` \((?:default )?`?([\d.:]+)/g)) {
+      assert.equal(value, settings[name]?.default, name);
+    }
+  });
+
+  it("explain every metric, and none that does not exist", async () => {
+    const metrics = createMetrics();
+    metrics.sidecar({ dataPlanes: () => ({}), snapshotAges: () => ({}) });
+    const registered = (await metrics.registry.getMetricsAsJSON()).map(({ name }) => name);
+    const explained = [...read("docs/operations.md").matchAll(/^\| `(kong_fallback_\w+)/gm)];
+    assert.deepEqual(explained.map(([, name]) => name).sort(), registered.sort());
+  });
+
+  it.each([
+    ["docs/serve.md", "Troubleshooting"],
+    ["docs/operations.md", "What the log says"],
+  ])("%s quotes log lines as the code has them", (page, heading) => {
+    const code = filesBelow("src", ".ts").map(read).join("\n");
+    const quoted = firstColumn(page, heading);
+    assert.ok(quoted.length > 5);
+    for (const line of quoted) assert.ok(code.includes(line), line);
+  });
+
+  it("show a /status.json with the members it has", async () => {
+    const version = parseKongVersion("3.9.1");
+    assert.ok(version);
+    const at = new Date();
+    const config = Buffer.from('{"_format_version":"3.0"}');
+    const metadata = {
+      ...describeBare(config, version, at),
+      configHash: "1".repeat(32),
+      controlPlaneTimestamp: 1,
+    };
+    const servable = await packSnapshot({ config, metadata }, "store");
+    const plane = { introduction: { nodeId: "a", hostname: "b", version }, state: "live" };
+    const subject = {
+      controlPlane: {
+        state: { kind: "fallback", since: at, error: new SourceError("SOURCE_LOST", "broke") },
+        planes: [{ ...plane, since: at, connectedAt: at, hash: metadata.configHash }],
+      },
+      upstream: "control-plane:8005",
+      shelf: { versions: () => [version], newest: () => servable, confirmedAt: () => at },
+      wanted: [],
+      clock: { now: () => at },
+    } as unknown as ReportSubject;
+    const [, sample = ""] = /```json\n(.+?)```/s.exec(read("docs/serve.md")) ?? [];
+    const report: unknown = JSON.parse(JSON.stringify(reportPlanes(subject)));
+    assert.deepEqual(shape(JSON.parse(sample)), shape(report));
+  });
+});
