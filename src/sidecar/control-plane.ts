@@ -7,18 +7,18 @@ import type { Log } from "../core/log.ts";
 import type { ClusterTls } from "../kong/cluster-tls.ts";
 import { type KongVersion, parseKongVersion } from "../kong/version.ts";
 import type { Dialer } from "../source/port.ts";
-import type { Arrival } from "./admission.ts";
-import { Listener, type ServerCertificate } from "./listener.ts";
+import type { Arrival } from "./door/admission.ts";
+import { Listener, type ServerCertificate } from "./door/listener.ts";
+import { PacedStream } from "./door/paced-stream.ts";
+import { WarningLimit } from "./door/rate-limit.ts";
+import { TransferSlots } from "./live/transfer-slots.ts";
+import { Upstream, type UpstreamState, type UpstreamTiming } from "./live/upstream.ts";
+import { WaitingRoom } from "./live/waiting-room.ts";
 import type { SidecarMetrics } from "./metrics.ts";
-import { PacedStream } from "./paced-stream.ts";
-import type { PlaneContext } from "./plane-context.ts";
-import { PlaneSession } from "./plane-session.ts";
-import { WarningLimit } from "./rate-limit.ts";
-import { serveRpc } from "./rpc.ts";
-import type { Shelf } from "./shelf.ts";
-import { TransferSlots } from "./transfer-slots.ts";
-import { Upstream, type UpstreamState, type UpstreamTiming } from "./upstream.ts";
-import { WaitingRoom } from "./waiting-room.ts";
+import type { PlaneContext } from "./plane/plane-context.ts";
+import { PlaneSession } from "./plane/plane-session.ts";
+import { serveRpc } from "./rpc/rpc.ts";
+import type { Shelf } from "./shelf/shelf.ts";
 
 export interface FallbackControlPlaneOptions extends HostPort {
   /** In mode `shared` the cluster certificate; in mode `pki` `ca` signs the data planes' certificates. */

@@ -11,7 +11,7 @@ import {
   FallbackControlPlane,
   type FallbackControlPlaneOptions,
 } from "../../src/sidecar/control-plane.ts";
-import { Shelf } from "../../src/sidecar/shelf.ts";
+import { Shelf } from "../../src/sidecar/shelf/shelf.ts";
 import {
   certificateAuthority,
   clusterCertificate,

@@ -7,10 +7,10 @@ import {
   FallbackControlPlane,
   type FallbackControlPlaneOptions,
 } from "../../src/sidecar/control-plane.ts";
-import type { Servable } from "../../src/sidecar/payload.ts";
-import type { PlaneSession } from "../../src/sidecar/plane-session.ts";
-import { Remember } from "../../src/sidecar/remember.ts";
-import { Shelf } from "../../src/sidecar/shelf.ts";
+import type { PlaneSession } from "../../src/sidecar/plane/plane-session.ts";
+import type { Servable } from "../../src/sidecar/shelf/payload.ts";
+import { Remember } from "../../src/sidecar/shelf/remember.ts";
+import { Shelf } from "../../src/sidecar/shelf/shelf.ts";
 import type { NewSnapshot } from "../../src/snapshots/archive.ts";
 import { ClusterDialer } from "../../src/source/dialer.ts";
 import type { DialRequest } from "../../src/source/port.ts";

@@ -5,8 +5,8 @@ import type { Log } from "../../core/log.ts";
 import type { ClusterTls } from "../../kong/cluster-tls.ts";
 import { createMetrics } from "../../runtime/metrics.ts";
 import { FallbackControlPlane } from "../../sidecar/control-plane.ts";
-import { Remember } from "../../sidecar/remember.ts";
-import { Shelf } from "../../sidecar/shelf.ts";
+import { Remember } from "../../sidecar/shelf/remember.ts";
+import { Shelf } from "../../sidecar/shelf/shelf.ts";
 import type { DemoConfig } from "./config.ts";
 
 export interface DemoControlPlaneOptions {

@@ -3,7 +3,7 @@
 import { loadClusterTls, loadServerCertificate } from "../../kong/cluster-tls.ts";
 import type { Settings } from "../../runtime/settings.ts";
 import { SettingsError } from "../../runtime/settings-reader.ts";
-import type { Certificates } from "../../sidecar/certificate-watch.ts";
+import type { Certificates } from "../../sidecar/door/certificate-watch.ts";
 import { requireSettings } from "../context.ts";
 import type { ClusterSettings } from "../hybrid-source.ts";
 

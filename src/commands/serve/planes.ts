@@ -3,8 +3,8 @@
 import { formatHostPort } from "../../core/host-port.ts";
 import { createMetrics } from "../../runtime/metrics.ts";
 import { Interrupted, onShutdown } from "../../runtime/shutdown.ts";
-import { watchCertificates } from "../../sidecar/certificate-watch.ts";
 import { FallbackControlPlane } from "../../sidecar/control-plane.ts";
+import { watchCertificates } from "../../sidecar/door/certificate-watch.ts";
 import { ClusterDialer } from "../../source/dialer.ts";
 import { outletTarget } from "../../source/upgrade.ts";
 import { type CommandContext, requireSettings } from "../context.ts";

@@ -3,7 +3,7 @@
 import type { Clock } from "../../core/clock.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import type { FallbackControlPlane } from "../../sidecar/control-plane.ts";
-import type { Shelf } from "../../sidecar/shelf.ts";
+import type { Shelf } from "../../sidecar/shelf/shelf.ts";
 
 export interface ReportSubject {
   readonly controlPlane: Pick<FallbackControlPlane, "state" | "planes">;

@@ -3,10 +3,10 @@
 import { ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import { type KongVersion, parseKongVersion } from "../../kong/version.ts";
-import { DiskCache } from "../../sidecar/disk-cache.ts";
-import { Refresher } from "../../sidecar/refresher.ts";
-import { Remember } from "../../sidecar/remember.ts";
-import { Shelf } from "../../sidecar/shelf.ts";
+import { DiskCache } from "../../sidecar/shelf/disk-cache.ts";
+import { Refresher } from "../../sidecar/shelf/refresher.ts";
+import { Remember } from "../../sidecar/shelf/remember.ts";
+import { Shelf } from "../../sidecar/shelf/shelf.ts";
 import { Archive } from "../../snapshots/archive.ts";
 import { versionOfCurrentKey } from "../../snapshots/layout.ts";
 import type { Store } from "../../store/port.ts";

@@ -6,8 +6,8 @@ import {
   reportPlanes,
   reportSnapshots,
 } from "../../../src/commands/serve/report.ts";
-import { Shelf } from "../../../src/sidecar/shelf.ts";
-import type { UpstreamState } from "../../../src/sidecar/upstream.ts";
+import type { UpstreamState } from "../../../src/sidecar/live/upstream.ts";
+import { Shelf } from "../../../src/sidecar/shelf/shelf.ts";
 import { describeBare } from "../../../src/snapshots/newest.ts";
 import { SourceError } from "../../../src/source/port.ts";
 import { configBytes, kongVersion, snapshotOf, V391 } from "../../fakes/config.ts";

@@ -1,0 +1,161 @@
+/** Keeps a DB-less Kong configured: fills it when nobody else does, and never touches what somebody else filled in. */
+
+import type { Clock } from "../../core/clock.ts";
+import type { Log } from "../../core/log.ts";
+import type { AdminClient } from "../../kong/admin-client.ts";
+import { DblessLoader, type LoadableSnapshot } from "./dbless-loader.ts";
+import { type Filled, look, type Sight, sawSame } from "./dbless-sight.ts";
+import { type DblessFinding, type DblessState, isSameFinding } from "./dbless-state.ts";
+import { NewsLog } from "./news-log.ts";
+
+export interface DblessKeeperOptions {
+  /** Not disposed of. */
+  readonly client: AdminClient;
+  /** The newest snapshot for the version of this Kong; undefined while there is none. */
+  readonly newest: () => LoadableSnapshot | undefined;
+  /** How long an empty Kong is left to others, milliseconds. */
+  readonly graceMs: number;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly log: Log;
+}
+
+/** Time enough for a living controller: Kong's ingress controller looks every 3 s (`--proxy-sync-seconds`). */
+export const DEFAULT_GRACE_MS = 10_000;
+/** Between two looks at `/status`. */
+export const POLL_MS = 2_000;
+
+/**
+ * Goes by Kong's `configuration_hash`. Empty for `graceMs`: the newest snapshot is loaded. The hash
+ * of a config of ours: a newer snapshot replaces it. Any other: somebody else's, left alone until
+ * Kong is empty again. What Kong refuses is not sent again until there is a newer snapshot or Kong
+ * was away; other failures are tried again with a growing delay.
+ *
+ * Three limits:
+ * - Kong has no conditional POST. The hash is looked at again right before, but a config pushed in
+ *   the moment between that look and our POST is overwritten; its owner's next push is left alone.
+ * - A config without any entity has the empty hash, so one pushed on purpose is taken for none.
+ *   Kong/kong@3.9.1 kong/db/declarative/import.lua:config_is_empty
+ * - A config is known as ours while this program runs, or while it is the newest snapshot's. After
+ *   a restart an older one counts as somebody else's, and so, always, does one that is not UTF-8,
+ *   whose hash cannot be foreseen.
+ */
+export class DblessKeeper {
+  readonly #options: DblessKeeperOptions;
+  readonly #loader: DblessLoader;
+  readonly #news: NewsLog;
+  #state: DblessState;
+  #emptySinceMs: number | undefined;
+  #hasAnswered = false;
+
+  constructor(options: DblessKeeperOptions) {
+    const { client, clock, random, log } = options;
+    this.#options = options;
+    this.#news = new NewsLog(log);
+    this.#loader = new DblessLoader({ client, clock, random, log: this.#news });
+    this.#state = { kind: "unreachable", since: clock.now() };
+  }
+
+  /** As of the last look. */
+  get state(): DblessState {
+    return this.#state;
+  }
+
+  /**
+   * Ends only by rejecting: with `signal.reason`, or with AdminError where Kong has a database or
+   * the first answer shows that URL, token or TLS are wrong. Once Kong has answered well, the latter
+   * is only logged.
+   */
+  async run(signal: AbortSignal): Promise<never> {
+    for (;;) {
+      const wasSent = await this.#judge(await this.#look(signal), signal);
+      if (!wasSent) await this.#options.clock.sleep(POLL_MS, signal);
+    }
+  }
+
+  async #look(signal: AbortSignal): Promise<Sight> {
+    const sight = await look(this.#options.client, signal);
+    if (sight.kind !== "failed") this.#hasAnswered = true;
+    else if (!sight.error.retryable && !this.#hasAnswered) throw sight.error;
+    return sight;
+  }
+
+  /** Whether a config was sent, so that it is worth to look again at once. */
+  async #judge(sight: Sight, signal: AbortSignal): Promise<boolean> {
+    const { clock, graceMs } = this.#options;
+    if (sight.kind !== "empty") this.#emptySinceMs = undefined;
+    switch (sight.kind) {
+      case "failed": {
+        const { error: err } = sight;
+        this.#loader.restarted();
+        this.#found({ kind: "unreachable" });
+        if (err.retryable) this.#news.say("warn", { err }, "Kong does not answer, waiting for it");
+        else this.#news.say("error", { err }, "Kong's Admin API refuses, an operator must act");
+        return false;
+      }
+      case "silent":
+        this.#found({ kind: "waiting" });
+        this.#news.say("warn", {}, "Kong does not say which config it has, leaving it alone");
+        return false;
+      case "empty": {
+        const now = clock.monotonicMs();
+        // It had a config at the last look, so it was restarted since.
+        if (this.#emptySinceMs === undefined) this.#loader.restarted();
+        this.#emptySinceMs ??= now;
+        if (now - this.#emptySinceMs >= graceMs) return this.#fill(sight, signal);
+        this.#found({ kind: "waiting" });
+        this.#news.say("info", { graceMs }, "Kong is empty, leaving others time to fill it");
+        return false;
+      }
+      case "filled":
+        return this.#follow(sight, signal);
+      default:
+        return sight satisfies never;
+    }
+  }
+
+  async #fill(sight: Sight, signal: AbortSignal): Promise<boolean> {
+    const newest = this.#options.newest();
+    if (newest !== undefined) return this.#load(newest, sight, undefined, signal);
+    this.#found({ kind: "empty" });
+    this.#news.say("warn", {}, "Kong is empty and there is no snapshot for it");
+    return false;
+  }
+
+  async #follow(sight: Filled, signal: AbortSignal): Promise<boolean> {
+    const { hash } = sight;
+    const newest = this.#options.newest();
+    const id = await this.#loader.recognise(hash, newest, signal);
+    if (id === undefined) {
+      this.#found({ kind: "foreign", hash });
+      this.#news.say("info", { hash }, "Kong has somebody else's config, leaving it alone", hash);
+      return false;
+    }
+    if (newest !== undefined && newest.id !== id) return this.#load(newest, sight, hash, signal);
+    this.#loader.settle(hash, id);
+    this.#found({ kind: "ours", hash });
+    this.#news.say("info", { hash, snapshot: id }, "Kong has the newest snapshot", id);
+    return false;
+  }
+
+  async #load(
+    newest: LoadableSnapshot,
+    sight: Sight,
+    hash: string | undefined,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (!this.#loader.hasRefused(newest.id)) {
+      this.#found(hash === undefined ? { kind: "empty" } : { kind: "ours", hash });
+    }
+    const isStillSo = async (): Promise<boolean> => sawSame(sight, await this.#look(signal));
+    const outcome = await this.#loader.load(newest, hash, isStillSo, signal);
+    if (outcome === "refused") this.#found({ kind: "refused", hash });
+    return outcome === "sent";
+  }
+
+  #found(finding: DblessFinding): void {
+    if (isSameFinding(this.#state, finding)) return;
+    this.#state = { ...finding, since: this.#options.clock.now() };
+  }
+}

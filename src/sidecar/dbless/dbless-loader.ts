@@ -1,0 +1,192 @@
+/** Sends snapshots to a DB-less Kong: how often, how long, and what it thought of them. */
+
+import { type BackoffPolicy, backoffMs } from "../../core/backoff.ts";
+import type { Clock } from "../../core/clock.ts";
+import { ServiceError } from "../../core/errors.ts";
+import type { AdminClient, ConfigBody } from "../../kong/admin-client.ts";
+import { AdminError } from "../../kong/admin-error.ts";
+import { type ConfigLoad, prepareConfigLoad } from "../../kong/config-load.ts";
+import type { NewsLog } from "./news-log.ts";
+
+/** The newest snapshot for this Kong's version. */
+export interface LoadableSnapshot {
+  /** Differs where the config differs, e.g. its sha256. */
+  readonly id: string;
+  /** The exact bytes, verified. Rejects with a ServiceError where they cannot be had now. */
+  config(signal: AbortSignal): Promise<Uint8Array>;
+}
+
+export interface DblessLoaderOptions {
+  /** Not disposed of. */
+  readonly client: AdminClient;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly log: NewsLog;
+}
+
+/** For one POST. Kong loads 10 MB in about 4 s, and its own lock lasts 60 s. */
+export const LOAD_TIMEOUT_MS = 60_000;
+/** Between two attempts, until `/status` has shown the hash. */
+const BACKOFF: BackoffPolicy = { minMs: 5_000, maxMs: 60_000 };
+/** Longest `Retry-After` obeyed. */
+const MAX_RETRY_AFTER_MS = 10 * 60_000;
+
+/** Says in the log what goes wrong. Rejects with `signal.reason`, or with whatever is no ServiceError. */
+export class DblessLoader {
+  readonly #options: DblessLoaderOptions;
+  /** Hashes of what was sent and not refused, with the id of the snapshot. */
+  readonly #sent = new Map<string, string>();
+  /** The last snapshot that was read, and the hash Kong would give it. */
+  #foreseen: { readonly id: string; readonly hash: string | undefined } | undefined;
+  #acceptedId: string | undefined;
+  #refusedId: string | undefined;
+  #failures = 0;
+  /** Monotonic time before which nothing is tried. */
+  #retryAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: DblessLoaderOptions) {
+    this.#options = options;
+  }
+
+  /** The id of the snapshot that has this hash: one that was sent, or `newest`, sent by whomever; undefined: it is not ours. */
+  async recognise(
+    hash: string,
+    newest: LoadableSnapshot | undefined,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    const isNews = newest !== undefined && newest.id !== this.#foreseen?.id;
+    if (isNews && !this.#sent.has(hash) && this.#mayTry()) await this.#prepare(newest, signal);
+    return this.#foreseen?.hash === hash ? this.#foreseen.id : this.#sent.get(hash);
+  }
+
+  /** Kong has this hash, of this snapshot, and that is all we want. */
+  settle(hash: string, id: string): void {
+    this.#sent.clear();
+    this.#sent.set(hash, id);
+    this.#acceptedId = undefined;
+    this.#refusedId = undefined;
+    this.#failures = 0;
+    this.#retryAtMs = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Kong was away: it may think differently of what it refused. Delays go on, for the config may be what it fell over. */
+  restarted(): void {
+    this.#acceptedId = undefined;
+    this.#refusedId = undefined;
+  }
+
+  hasRefused(id: string): boolean {
+    return id === this.#refusedId;
+  }
+
+  /**
+   * `sent`: Kong has or had it; `/status` will tell. `refused`: it will not be sent again. `later`:
+   * not now, a former attempt was too recent or this one failed. `isStillWanted` is asked right
+   * before the POST, for to read the snapshot takes time. `held`: the hash Kong has.
+   */
+  async load(
+    newest: LoadableSnapshot,
+    held: string | undefined,
+    isStillWanted: () => Promise<boolean>,
+    signal: AbortSignal,
+  ): Promise<"sent" | "refused" | "later"> {
+    const { log } = this.#options;
+    const snapshot = newest.id;
+    if (this.hasRefused(snapshot)) return "refused";
+    if (!this.#mayTry()) return "later";
+    if (snapshot === this.#acceptedId) {
+      log.say("warn", { snapshot }, "Kong took the snapshot but does not report it", snapshot);
+    }
+    const load = await this.#prepare(newest, signal);
+    if (load === undefined) return "later";
+    const { body, expectedHash } = load;
+    // The same text under another id.
+    if (expectedHash !== undefined && expectedHash === held) return "sent";
+    if (!(await isStillWanted())) return "later";
+    const refusal = await this.#post(body, signal);
+    if (refusal !== undefined && !refusal.retryable) {
+      this.#refusedId = snapshot;
+      log.say("error", { err: refusal, snapshot }, "Kong refuses the snapshot", snapshot);
+      return "refused";
+    }
+    // Even now: a lost answer may have been a yes.
+    if (expectedHash !== undefined) this.#sent.set(expectedHash, snapshot);
+    if (refusal !== undefined) {
+      this.#putOff(refusal, snapshot, "Kong did not take the snapshot, will try again");
+      return "later";
+    }
+    this.#acceptedId = snapshot;
+    this.#delay(0);
+    if (expectedHash === undefined) {
+      const message = "the snapshot is not valid UTF-8: Kong's config cannot be told to be ours";
+      log.say("warn", { snapshot }, message, snapshot);
+    }
+    return "sent";
+  }
+
+  /** Why Kong did not take it; undefined if it did. */
+  async #post(body: ConfigBody, signal: AbortSignal): Promise<AdminError | undefined> {
+    const { client, clock } = this.#options;
+    signal.throwIfAborted();
+    const limit = new AbortController();
+    const relay = (): void => limit.abort(signal.reason);
+    signal.addEventListener("abort", relay, { once: true });
+    clock.sleep(LOAD_TIMEOUT_MS, limit.signal).then(
+      () => limit.abort(notLoaded(client.url, body.bytes.length)),
+      // Only the end of the POST ends this sleep early.
+      () => {},
+    );
+    try {
+      await client.loadConfig(body, limit.signal);
+      return undefined;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof AdminError) return error;
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", relay);
+      limit.abort();
+    }
+  }
+
+  /** Undefined where the snapshot cannot be had now. */
+  async #prepare(newest: LoadableSnapshot, signal: AbortSignal): Promise<ConfigLoad | undefined> {
+    try {
+      const load = prepareConfigLoad(await newest.config(signal));
+      this.#foreseen = { id: newest.id, hash: load.expectedHash };
+      return load;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof ServiceError)) throw error;
+      this.#putOff(error, newest.id, "could not read the snapshot for Kong, will try again");
+      return undefined;
+    }
+  }
+
+  #mayTry(): boolean {
+    return this.#options.clock.monotonicMs() >= this.#retryAtMs;
+  }
+
+  #putOff(err: ServiceError, snapshot: string, message: string): void {
+    const asked = err instanceof AdminError ? (err.retryAfterMs ?? 0) : 0;
+    const retryInMs = this.#delay(Math.min(asked, MAX_RETRY_AFTER_MS));
+    this.#options.log.say("warn", { err, snapshot, retryInMs }, message, err.message);
+  }
+
+  #delay(atLeastMs: number): number {
+    const { clock, random } = this.#options;
+    const delayMs = Math.max(atLeastMs, backoffMs(BACKOFF, this.#failures, random));
+    this.#failures += 1;
+    this.#retryAtMs = clock.monotonicMs() + delayMs;
+    return delayMs;
+  }
+}
+
+function notLoaded(url: string, bytes: number): AdminError {
+  return new AdminError(
+    "ADMIN_UNAVAILABLE",
+    `POST ${url}/config did not finish loading ${bytes} bytes within ${LOAD_TIMEOUT_MS / 1000} s`,
+    { hint: "Look into Kong's error log, and whether Kong is short of memory." },
+  );
+}

@@ -1,0 +1,226 @@
+/** What is known of the control plane, for all data planes together, and whose turn it is to try it. */
+
+import { backoffMs } from "../../core/backoff.ts";
+import type { Clock } from "../../core/clock.ts";
+import { ServiceError } from "../../core/errors.ts";
+import type { Log } from "../../core/log.ts";
+import {
+  type DialedConnection,
+  type Dialer,
+  type DialRequest,
+  SourceError,
+} from "../../source/port.ts";
+import { UpstreamEvidence, type UpstreamState } from "./upstream-evidence.ts";
+import { WaitingRoom } from "./waiting-room.ts";
+
+export type { UpstreamState } from "./upstream-evidence.ts";
+
+export interface UpstreamTiming {
+  /** Between two attempts, milliseconds: at random from this to twice this. */
+  readonly retryMs: number;
+  /** For how long a broken connection is tried to be made again before the control plane counts as lost, milliseconds. */
+  readonly reconnectMs: number;
+  /** For how long a lost control plane must have been answering before data planes are moved back to it, milliseconds; more if it comes and goes: see RecoveryTime. */
+  readonly recoveryMs: number;
+  /** Data planes are moved back each at a random moment within this, milliseconds. */
+  readonly releaseMs: number;
+}
+
+export interface UpstreamOptions {
+  /** Undefined: there is no control plane, and the state is `fallback` for good. */
+  readonly dialer: Dialer | undefined;
+  /** Path and query of a request that is made only to see whether it is answered. */
+  readonly probeTarget: string;
+  readonly timing: UpstreamTiming;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly log: Log;
+  /** Called with the first state and with each new one. */
+  readonly onState?: (state: UpstreamState) => void;
+}
+
+/** While no data plane is connected to show whether the control plane lives, it is asked this often. */
+const IDLE_PROBE_MS = 30_000;
+
+export class Upstream {
+  readonly #options: UpstreamOptions;
+  readonly #evidence: UpstreamEvidence;
+  readonly #waiting = new WaitingRoom();
+  #wake: () => void = () => {};
+
+  constructor(options: UpstreamOptions) {
+    const { dialer, timing, clock, log, onState } = options;
+    const since = clock.now();
+    this.#options = options;
+    this.#evidence = new UpstreamEvidence({
+      initial:
+        dialer === undefined
+          ? { kind: "fallback", since, error: noControlPlane() }
+          : { kind: "connecting", since },
+      recoveryMs: timing.recoveryMs,
+      clock,
+      log,
+      onState: (state) => {
+        this.#wake();
+        onState?.(state);
+      },
+      onAnswer: () => this.#wake(),
+    });
+    onState?.(this.state);
+  }
+
+  get state(): UpstreamState {
+    return this.#evidence.state;
+  }
+
+  /** Whether an attempt made now is expected to succeed, or nothing is known. */
+  get isAnswering(): boolean {
+    return this.#evidence.isAnswering;
+  }
+
+  /** A connection for a data plane, and what it tells about the control plane. Rejects with SourceError or `signal.reason`. */
+  async dial(request: DialRequest, signal: AbortSignal): Promise<DialedConnection> {
+    const { dialer } = this.#options;
+    if (dialer === undefined) throw noControlPlane();
+    const connection = await dialer.dial(request, signal).catch((error: unknown) => {
+      signal.throwIfAborted();
+      // While it is not lost, a data plane tries for `reconnectMs` before it gives it up.
+      if (this.state.kind === "fallback" && error instanceof ServiceError) this.lost(error);
+      throw error;
+    });
+    const { webSocket } = connection;
+    this.#evidence.opened(connection);
+    webSocket.once("close", () => this.#evidence.closed(connection));
+    if (webSocket.readyState === webSocket.CLOSED) this.#evidence.closed(connection);
+    return connection;
+  }
+
+  /** A config came over this connection. */
+  delivered(connection: DialedConnection): void {
+    this.#evidence.delivered(connection);
+  }
+
+  /** A connection could not be made, or not be made again within `reconnectMs`. Where others are up, it was no more than that. */
+  lost(error: ServiceError): void {
+    this.#evidence.lost(error);
+  }
+
+  /** A connection brought no config in time. Where others do, the fault is the data plane's own. */
+  withheld(error: ServiceError): void {
+    this.#evidence.withheld(error);
+  }
+
+  /**
+   * Resolves when a data plane without a live connection may try again: after `retryMs` to
+   * twice that; in `fallback` when it is chosen to try first, or after the control plane is back for good, at a
+   * random moment within `releaseMs`. Rejects with `signal.reason`.
+   */
+  async turn(signal: AbortSignal): Promise<void> {
+    const { clock, random, timing } = this.#options;
+    if (this.state.kind !== "fallback") await clock.sleep(retryInMs(timing, random), signal);
+    while (this.state.kind === "fallback") {
+      if ((await this.#waiting.wait(signal)) === "first") return;
+      await clock.sleep(random() * timing.releaseMs, signal);
+    }
+  }
+
+  /** Watches the control plane as far as no data plane's connection does. Ends by rejecting with `signal.reason`. */
+  async run(signal: AbortSignal): Promise<never> {
+    const { dialer } = this.#options;
+    // Nobody calls: this ends with the signal.
+    while (dialer === undefined) await new WaitingRoom().wait(signal);
+    for (;;) {
+      signal.throwIfAborted();
+      const { kind } = this.state;
+      switch (kind) {
+        case "connecting":
+          await this.#probe(dialer, signal);
+          break;
+        case "live":
+          await this.#watchIdle(dialer, signal);
+          break;
+        case "fallback":
+          await this.#seekRecovery(dialer, signal);
+          break;
+        default:
+          kind satisfies never;
+      }
+    }
+  }
+
+  async #watchIdle(dialer: Dialer, signal: AbortSignal): Promise<void> {
+    const evidence = this.#evidence;
+    if (!(await this.#rest(IDLE_PROBE_MS - evidence.idleMs, signal))) return;
+    if (evidence.idleMs < IDLE_PROBE_MS) return;
+    if ((await this.#ask(dialer, signal)) === undefined) return;
+    if (!(await this.#rest(this.#options.timing.reconnectMs, signal))) return;
+    if (evidence.idleMs >= IDLE_PROBE_MS) await this.#probe(dialer, signal);
+  }
+
+  async #seekRecovery(dialer: Dialer, signal: AbortSignal): Promise<void> {
+    const evidence = this.#evidence;
+    const { timing, random } = this.#options;
+    const waitMs = Math.min(retryInMs(timing, random), evidence.holdMs);
+    if (!(await this.#rest(waitMs, signal))) return;
+    // A data plane that is moved over shows more than a probe: whether a config comes.
+    if (!evidence.isAnswering && (this.#waiting.callFirst() || evidence.mustDeliver)) return;
+    if (!evidence.isConnected) await this.#probe(dialer, signal);
+    if (evidence.holdMs <= 0) this.#release();
+  }
+
+  #release(): void {
+    const { log, timing } = this.#options;
+    const dataPlanes = this.#waiting.size;
+    this.#evidence.recovered();
+    log.info(
+      { dataPlanes, withinMs: timing.releaseMs },
+      "control plane is back, moving data planes",
+    );
+    this.#waiting.callAll();
+  }
+
+  async #probe(dialer: Dialer, signal: AbortSignal): Promise<void> {
+    const error = await this.#ask(dialer, signal);
+    if (error !== undefined) this.lost(error);
+  }
+
+  /** Why it does not answer. Nothing is sent on the connection, so that the control plane lists no data plane. */
+  async #ask(dialer: Dialer, signal: AbortSignal): Promise<ServiceError | undefined> {
+    try {
+      const { webSocket } = await dialer.dial({ target: this.#options.probeTarget }, signal);
+      webSocket.terminate();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof ServiceError) return error;
+      throw error;
+    }
+    this.#evidence.answered();
+    return undefined;
+  }
+
+  /** Sleeps; false if something changed before the time was up. */
+  async #rest(ms: number, signal: AbortSignal): Promise<boolean> {
+    const woken = new AbortController();
+    this.#wake = () => woken.abort();
+    try {
+      await this.#options.clock.sleep(Math.max(0, ms), AbortSignal.any([signal, woken.signal]));
+      return true;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!woken.signal.aborted) throw error;
+      return false;
+    }
+  }
+}
+
+function retryInMs({ retryMs }: UpstreamTiming, random: () => number): number {
+  return backoffMs({ minMs: retryMs, maxMs: 2 * retryMs }, 1, random);
+}
+
+function noControlPlane(): SourceError {
+  return new SourceError("SOURCE_UNREACHABLE", "there is no control plane to connect to", {
+    retryable: false,
+    hint: "Set KONG_CLUSTER_CONTROL_PLANE to have data planes relayed to one.",
+  });
+}

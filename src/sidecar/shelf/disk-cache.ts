@@ -1,0 +1,132 @@
+/** The newest config of each Kong version on the local disk, for a restart while control plane and store are gone. */
+
+import { type BackoffPolicy, backoffMs } from "../../core/backoff.ts";
+import type { Clock } from "../../core/clock.ts";
+import { ServiceError } from "../../core/errors.ts";
+import type { Log } from "../../core/log.ts";
+import type { KongVersion } from "../../kong/version.ts";
+import type { NewSnapshot } from "../../snapshots/archive.ts";
+import { SnapshotError } from "../../snapshots/errors.ts";
+import { currentKey } from "../../snapshots/layout.ts";
+import { encodeMetadata } from "../../snapshots/metadata.ts";
+import { verifySnapshot } from "../../snapshots/verify.ts";
+import { type Store, type StoredObject, StoreError } from "../../store/port.ts";
+import { Bell } from "./bell.ts";
+import { type Servable, unpackSnapshot } from "./payload.ts";
+
+export interface DiskCacheOptions {
+  /** A directory of this process's own: what lies there is overwritten without a look. */
+  readonly store: Store;
+  /** Longest config accepted from the disk, bytes. */
+  readonly maxConfigBytes: number;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly log: Log;
+}
+
+/** While the disk takes nothing. */
+const RETRY: BackoffPolicy = { minMs: 10_000, maxMs: 5 * 60_000 };
+
+export class DiskCache {
+  readonly #options: DiskCacheOptions;
+  /** To be written: of each version only the newest. */
+  readonly #pending = new Map<KongVersion, Servable>();
+  readonly #bell = new Bell();
+
+  constructor(options: DiskCacheOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * What was kept for this version, verified; undefined if there is nothing. SnapshotError if it
+   * cannot be trusted, StoreError if it cannot be read. Unlike in a store, a config without metadata
+   * counts as corrupt: nobody copies one here by hand, and without its digest damage may go unseen.
+   */
+  async read(version: KongVersion, signal: AbortSignal): Promise<NewSnapshot | undefined> {
+    const { store, maxConfigBytes } = this.#options;
+    const key = currentKey(version);
+    const name = `${store.url}/${key}`;
+    let object: StoredObject;
+    try {
+      object = await store.get(key, { maxBytes: maxConfigBytes }, signal);
+    } catch (error) {
+      if (error instanceof StoreError && error.code === "STORE_NOT_FOUND") return undefined;
+      throw error;
+    }
+    const { config, metadata } = verifySnapshot(object, version, name);
+    if (metadata !== undefined) return { config, metadata };
+    throw new SnapshotError("SNAPSHOT_CORRUPT", `${name} has no readable metadata`, {
+      hint: "Nothing has to be done: it is replaced by the next config.",
+    });
+  }
+
+  /** Has it written soon, in place of what was kept before. What came from the disk is there already. */
+  keep(servable: Servable): void {
+    if (servable.origin === "disk") {
+      this.#pending.delete(servable.kongVersion);
+      return;
+    }
+    this.#pending.set(servable.kongVersion, servable);
+    this.#bell.ring();
+  }
+
+  /**
+   * Writes one config at a time until `stop` aborts, then what is left, for as long as `deadline`
+   * allows; so `stop` should come after the jobs that find configs have ended. A write that fails is
+   * logged and tried again later. Resolves to whether nothing was left; rejects only for a bug.
+   */
+  async run(stop: AbortSignal, deadline: AbortSignal): Promise<boolean> {
+    const { clock, random } = this.#options;
+    try {
+      for (let failures = 0; ; ) {
+        while (this.#pending.size === 0) await this.#bell.wait(stop);
+        failures = (await this.#writeAll(deadline)) ? 0 : failures + 1;
+        if (failures > 0) await clock.sleep(backoffMs(RETRY, failures, random), stop);
+        stop.throwIfAborted();
+      }
+    } catch (error) {
+      // Anything else than the end of a wait, or of a write cut off by the deadline, is a bug.
+      if (!deadline.aborted && !(stop.aborted && error === stop.reason)) throw error;
+    }
+    try {
+      if (!deadline.aborted) await this.#writeAll(deadline);
+    } catch (error) {
+      if (!deadline.aborted) throw error;
+    }
+    return this.#pending.size === 0;
+  }
+
+  /** Whether none failed. Rejects with `signal.reason`. */
+  async #writeAll(signal: AbortSignal): Promise<boolean> {
+    let allWritten = true;
+    for (const [version, servable] of [...this.#pending]) {
+      try {
+        await this.#write(servable, signal);
+        if (this.#pending.get(version) === servable) this.#pending.delete(version);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof ServiceError)) throw error;
+        allWritten = false;
+        this.#options.log.error(
+          { err: error, kongVersion: version },
+          "config not kept on the local disk, will try again; it is served all the same",
+        );
+      }
+    }
+    return allWritten;
+  }
+
+  async #write(servable: Servable, signal: AbortSignal): Promise<void> {
+    const { store, log } = this.#options;
+    const { kongVersion, configHash, bytes } = servable;
+    const { config, metadata } = await unpackSnapshot(servable);
+    await store.put(
+      currentKey(kongVersion),
+      config,
+      { metadata: encodeMetadata(metadata), contentType: "application/json" },
+      signal,
+    );
+    log.debug({ kongVersion, configHash, bytes }, "config kept on the local disk");
+  }
+}

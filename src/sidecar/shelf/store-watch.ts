@@ -1,0 +1,135 @@
+/** Follows what lies in the store for one Kong version, and puts what is new there on the shelf. */
+
+import type { Clock } from "../../core/clock.ts";
+import { ServiceError } from "../../core/errors.ts";
+import type { Log } from "../../core/log.ts";
+import type { KongVersion } from "../../kong/version.ts";
+import { SnapshotError } from "../../snapshots/errors.ts";
+import { describeBare } from "../../snapshots/newest.ts";
+import type { Snapshot } from "../../snapshots/snapshot.ts";
+import type { Version } from "../../store/port.ts";
+import type { Shelf } from "./shelf.ts";
+
+/** The snapshots of one Kong version in the store: an Archive. */
+export interface StoreReader {
+  /** The object with its store, for messages. */
+  readonly name: string;
+  /** Verified; undefined if the object still has version `seen`. Rejects with a ServiceError. */
+  refresh(
+    seen: Version | undefined,
+    signal: AbortSignal,
+  ): Promise<{ readonly snapshot: Snapshot; readonly version: Version } | undefined>;
+}
+
+export interface StoreWatchOptions {
+  readonly reader: StoreReader;
+  readonly kongVersion: KongVersion;
+  readonly shelf: Shelf;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** The same failure again is worth a line this often. */
+const REPEAT_LOG_MS = 5 * 60_000;
+
+export class StoreWatch {
+  readonly #options: StoreWatchOptions;
+  #seen: Version | undefined;
+  /** It is known what lay there, or that nothing did: anything else was put there since. */
+  #hasLooked = false;
+  #missing: SnapshotError | undefined;
+  #failure: { readonly message: string; readonly loggedAtMs: number } | undefined;
+
+  constructor(options: StoreWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Says what else lies in the store, if nothing for this Kong version did at the last look. */
+  get missing(): SnapshotError | undefined {
+    return this.#missing;
+  }
+
+  /**
+   * Looks once. What the shelf has stays if nothing new, nothing newer or nothing good lies there.
+   * Resolves to whether the store answered as it should; that it holds nothing is no fault of its.
+   * Rejects with `signal.reason`, or for a bug.
+   *
+   * A snapshot without metadata, copied into the bucket by hand, has no age. If it lies there at the
+   * first look, everything else is newer. If it comes while we watch, somebody put it there on
+   * purpose, now: it is the newest, until the next config comes.
+   */
+  async look(signal: AbortSignal): Promise<boolean> {
+    const { reader } = this.#options;
+    this.#missing = undefined;
+    try {
+      const fresh = await reader.refresh(this.#seen, signal);
+      if (fresh !== undefined) {
+        await this.#offer(fresh.snapshot);
+        this.#seen = fresh.version;
+      }
+      return this.#answered();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof ServiceError)) throw error;
+      if (error instanceof SnapshotError) {
+        if (error.code === "SNAPSHOT_MISSING") {
+          this.#missing = error;
+          return this.#answered();
+        }
+        this.#hasLooked = true;
+      }
+      this.#report(error);
+      return false;
+    }
+  }
+
+  #answered(): true {
+    const { reader, log } = this.#options;
+    this.#hasLooked = true;
+    if (this.#failure !== undefined) log.info({ key: reader.name }, "store answers again");
+    this.#failure = undefined;
+    return true;
+  }
+
+  async #offer({ config, metadata }: Snapshot): Promise<void> {
+    const { reader, kongVersion, shelf, log } = this.#options;
+    const described = metadata ?? describeBare(config, kongVersion, this.#putAt());
+    const { configHash, bytes, exportedAt, exporterId } = described;
+    const isTaken = await shelf.offer({ config, metadata: described }, "store");
+    if (!isTaken) {
+      log.debug({ key: reader.name, configHash }, "snapshot in the store is not newer");
+    } else if (metadata === undefined) {
+      log.warn(
+        { key: reader.name, kongVersion, bytes },
+        "snapshot taken from the store carries no metadata, e.g. after a copy by hand; its digest and Kong version are not checked",
+      );
+    } else {
+      log.info(
+        { key: reader.name, kongVersion, configHash, bytes, exportedAt, exporterId },
+        "snapshot taken from the store",
+      );
+    }
+  }
+
+  /** When what lies there was put there, if it was while we watched: later than all we have, whatever the clocks say. */
+  #putAt(): Date | undefined {
+    const { shelf, kongVersion, clock } = this.#options;
+    if (!this.#hasLooked) return undefined;
+    const newest = shelf.confirmedAt(kongVersion)?.getTime() ?? 0;
+    return new Date(Math.max(clock.now().getTime(), newest + 1));
+  }
+
+  /** Says a failure once, then only every now and then: an outage must not bury the log. */
+  #report(error: ServiceError): void {
+    const { kongVersion, clock, log } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const { message, loggedAtMs } = this.#failure ?? { message: undefined, loggedAtMs: nowMs };
+    if (message === error.message && nowMs - loggedAtMs < REPEAT_LOG_MS) return;
+    this.#failure = { message: error.message, loggedAtMs: nowMs };
+    const fields = { err: error, kongVersion };
+    if (error.retryable)
+      log.warn(fields, "store not read, will try again; what is there is served");
+    else
+      log.error(fields, "store gives no snapshot, an operator must act; what is there is served");
+  }
+}
