@@ -13,7 +13,7 @@ describe("kong-fallback demo", () => {
     assert.equal(status, 0);
     assert.equal(stderr, "");
     const text = stdout.toString();
-    assert.equal(text.match(/^ok {4,}\d+\.\d\d s {2}/gm)?.length, 11, text);
+    assert.equal(text.match(/^ok {4,}\d+\.\d\d s {2}/gm)?.length, 12, text);
     assert.match(text, /Every promise held/);
     const [directory = ""] = /\/\S*kong-fallback-demo-\w+/.exec(text) ?? [];
     const imported = await readFile(join(directory, "data-plane", "kong.json"));
@@ -33,7 +33,7 @@ describe("kong-fallback demo", () => {
     assert.equal(status, 0);
     const { ok, steps } = JSON.parse(stdout.toString());
     assert.equal(ok, true);
-    assert.ok(steps.length === 11 && steps.every((step: { ok: boolean }) => step.ok));
+    assert.ok(steps.length === 12 && steps.every((step: { ok: boolean }) => step.ok));
   });
 
   it("ends with 1 and names the promise when one is broken", async () => {
