@@ -47,6 +47,8 @@ export interface FallbackControlPlaneOptions extends HostPort {
   readonly metrics: SidecarMetrics;
 }
 
+/** Enough to keep a fast line busy, few enough that each of them gets on. */
+const SENDS_AT_ONCE = 16;
 /** A data plane that takes no more data for this long is not coming back to it. */
 const STALL_MS = 15_000;
 /** Memory for messages that pass whole, bytes; each may be as long as a message can be. */
@@ -80,6 +82,7 @@ export class FallbackControlPlane implements AsyncDisposable {
       configWaitMs: timing.configWaitMs,
       isAuthority: options.dialer === undefined,
       upstream: this.#upstream,
+      sendSlots: new TransferSlots(SENDS_AT_ONCE),
       slots: new TransferSlots(Math.max(2, Math.floor(RELAY_BYTES / maxPayloadBytes))),
     };
   }
@@ -150,7 +153,12 @@ export class FallbackControlPlane implements AsyncDisposable {
     const request = { target, protocol };
     const session = new PlaneSession({ introduction, version, request, connection }, this.#context);
     this.#sessions.add(session);
-    await session.run().finally(() => this.#sessions.delete(session));
+    try {
+      await session.run();
+    } finally {
+      connection.webSocket.terminate();
+      this.#sessions.delete(session);
+    }
   }
 
   /** Whether from the snapshot or by the control plane. `gone` ends the search. */

@@ -1,4 +1,4 @@
-/** How many long messages may be on their way through the relay at a time: each lies in memory as a whole. */
+/** How many long messages may be on their way at a time: those of the relay lie in memory as a whole, and all share one line. */
 
 export class TransferSlots {
   #free: number;

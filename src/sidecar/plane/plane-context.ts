@@ -28,7 +28,10 @@ export interface PlaneContext {
   readonly shelf: Shelf;
   /** Is shown every config that passes; undefined: none is remembered. */
   readonly remember: ((version: KongVersion, frame: Buffer) => void) | undefined;
+  /** For long messages of the control plane. */
   readonly slots: TransferSlots;
+  /** For long frames from the shelf. */
+  readonly sendSlots: TransferSlots;
   /** See SnapshotFeedOptions. */
   readonly isAuthority: boolean;
   /** For how long a broken connection is tried to be made again, milliseconds. */

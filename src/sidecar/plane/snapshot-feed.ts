@@ -4,6 +4,7 @@ import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
 import type { BasicInfo } from "../../kong/basic-info.ts";
 import type { KongVersion } from "../../kong/version.ts";
+import type { TransferSlots } from "../live/transfer-slots.ts";
 import type { SidecarMetrics } from "../metrics.ts";
 import type { Servable } from "../shelf/payload.ts";
 import type { Shelf } from "../shelf/shelf.ts";
@@ -21,6 +22,8 @@ export interface SnapshotFeedOptions {
   readonly remembers: boolean;
   /** There is no control plane whose config could be overwritten: every data plane gets the newest snapshot. */
   readonly isAuthority: boolean;
+  /** How many long frames may be on their way at a time, to all data planes together. */
+  readonly sendSlots: TransferSlots;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: SidecarMetrics;
@@ -28,6 +31,10 @@ export interface SnapshotFeedOptions {
 
 /** A data plane pings right after `basic_info`; until then it is not known whether it runs a config. */
 const FIRST_PING_MS = 1_000;
+/** A frame no longer than this leaves at once. */
+const SHORT_FRAME_BYTES = 65_536;
+/** Time for some 10 MB over a line of 20 Mbit/s; who needs longer is not waited for. */
+const TURN_MS = 5_000;
 
 export class SnapshotFeed {
   readonly #options: SnapshotFeedOptions;
@@ -120,15 +127,30 @@ export class SnapshotFeed {
     this.#delivery?.over.abort();
     this.#deliver({
       of: servable,
-      send: () => channel.send(servable.frame),
+      send: (_, signal) => this.#sendInTurn(servable.frame, signal),
       frameBytes: servable.frame.length,
       expectedHash: servable.configHash,
     });
   }
 
+  /** If all got a long frame at once, the first would have it when the last has. A slow reader gives its turn up, and goes on beside the others. */
+  async #sendInTurn(frame: Uint8Array, signal: AbortSignal): Promise<void> {
+    const { channel, sendSlots, clock } = this.#options;
+    if (frame.length <= SHORT_FRAME_BYTES) return channel.send(frame);
+    const giveBack = await sendSlots.take(signal);
+    const over = new AbortController();
+    // Given back twice does no harm.
+    clock.sleep(TURN_MS, over.signal).then(giveBack, giveBack);
+    try {
+      await channel.send(frame);
+    } finally {
+      over.abort();
+    }
+  }
+
   #deliver(what: {
     readonly of: Servable | "live";
-    readonly send: (attempt: number) => Promise<void>;
+    readonly send: (attempt: number, signal: AbortSignal) => Promise<void>;
     readonly frameBytes: number;
     readonly expectedHash: string | undefined;
   }): void {
@@ -141,7 +163,8 @@ export class SnapshotFeed {
       metrics.resent();
       log.warn({ sends }, "data plane did not report the config it was sent, sent it again");
     };
-    deliver({ ...what, hash: channel.hash, clock, onResend }, signal)
+    const send = (attempt: number) => what.send(attempt, signal);
+    deliver({ ...what, send, hash: channel.hash, clock, onResend }, signal)
       .finally(() => {
         if (this.#delivery?.over === over) this.#delivery = undefined;
       })

@@ -209,4 +209,34 @@ describe("a data plane of a version without a snapshot", () => {
     await stage.settled(configured);
     await stage.until(() => stage.sidecar.planes.length === 1);
   });
+
+  it("waits its turn for a long config, but not for slow readers for longer than 5 s", async () => {
+    await using stage = await Stage.open();
+    const { frame, snapshot, configHash } = largeConfig("large", 15_000_000);
+    await stage.put(snapshot, frame);
+    const behaviour = { stopsReading: true };
+    const slow = await Promise.all(Array.from({ length: 16 }, () => stage.plane({ behaviour })));
+    for (const plane of slow) await stage.sessionOf(plane);
+    const plane = await stage.plane();
+    await stage.settled(plane);
+    await stage.pass(4_000);
+    assert.equal(plane.received.length, 0);
+    await stage.pass(2_000);
+    await plane.configured(configHash);
+    assert.ok(plane.received[0]?.frame.equals(frame));
+    for (const reader of slow) reader.resume();
+  });
+
+  it("does not wait for anybody's turn for a short config", async () => {
+    await using stage = await Stage.open();
+    const { frame, snapshot } = largeConfig("large", 15_000_000);
+    await stage.put(snapshot, frame);
+    const behaviour = { stopsReading: true };
+    const slow = await Promise.all(Array.from({ length: 16 }, () => stage.plane({ behaviour })));
+    for (const plane of slow) await stage.sessionOf(plane);
+    const { configHash } = await stage.shelve("small", { kongVersion: kongVersion("3.4.2") });
+    const plane = await stage.plane({ version: "3.4.2" });
+    await plane.configured(configHash);
+    for (const reader of slow) reader.resume();
+  });
 });
