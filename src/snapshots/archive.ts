@@ -1,102 +1,82 @@
 /** The saved configs of one Kong version: reads them verified, and never lets the backup move backwards. */
 
+import { ServiceError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { KongVersion } from "../kong/version.ts";
-import {
-  type ObjectInfo,
-  type Precondition,
-  type Store,
-  type StoredObject,
-  StoreError,
-  type Version,
-} from "../store/port.ts";
-import { SnapshotError } from "./errors.ts";
-import { currentKey, versionOfCurrentKey } from "./layout.ts";
-import { encodeMetadata } from "./metadata.ts";
-import { isSameConfig } from "./newest.ts";
-import type { Snapshot, SnapshotMetadata } from "./snapshot.ts";
-import { supersedes } from "./succession.ts";
-import { verifySnapshot } from "./verify.ts";
+import { type ObjectInfo, type Store, StoreError, type Version } from "../store/port.ts";
+import { CurrentObject, type Known } from "./current.ts";
+import { isPassedOver } from "./errors.ts";
+import { History, type RemoveReport } from "./history.ts";
+import { historyHash } from "./history-id.ts";
+import { isSettled, judge, type Stale } from "./judge.ts";
+import { SnapshotReader } from "./reader.ts";
+import { beyondRetention, type Removal, type RetentionPolicy } from "./retention.ts";
+import type {
+  Found,
+  FoundSnapshot,
+  NewSnapshot,
+  OnProgress,
+  SnapshotMetadata,
+} from "./snapshot.ts";
+import type { WriteOptions } from "./write-options.ts";
 
-/** A snapshot that is about to be saved always has metadata. */
-export type NewSnapshot = Snapshot & { readonly metadata: SnapshotMetadata };
+export type { NewSnapshot } from "./snapshot.ts";
 
 export type SaveOutcome =
   | { readonly kind: "saved"; readonly info: ObjectInfo }
-  /** The store holds this very config already. */
+  /** The store holds this very config already, under this token. */
   | { readonly kind: "unchanged" }
-  /** What lies there is newer, and somebody else's; it was left alone. */
-  | { readonly kind: "stale"; readonly stored: SnapshotMetadata };
-
-/** What is known to lie in the store; undefined content: unreadable, to be replaced. */
-type Known =
-  | { readonly kind: "absent" }
-  | {
-      readonly kind: "present";
-      readonly version: Version;
-      readonly metadata: SnapshotMetadata | undefined;
-    };
+  | Stale;
 
 export interface ArchiveOptions {
   readonly store: Store;
   readonly kongVersion: KongVersion;
   /** Longest config accepted from the store, bytes. */
   readonly maxConfigBytes: number;
+  /** Whether what is saved is kept in the history, too; absent: not. Readers look there all the same. */
+  readonly keepHistory?: boolean;
   readonly log: Log;
 }
 
 /** How often a save starts over because somebody else wrote in between. */
 const MAX_CONFLICTS = 5;
 
+/**
+ * One writer's, or one reader's, view. Why the backup never moves backwards: docs/format.md,
+ * "Who may write". Methods that write are called one at a time.
+ */
 export class Archive {
+  readonly history: History;
   readonly #options: ArchiveOptions;
-  readonly #key: string;
+  readonly #current: CurrentObject;
+  readonly #reader: SnapshotReader;
   /** Undefined until read, and again whenever it proved outdated. */
   #known: Known | undefined;
+  /** The object that a write of ours was to replace which may still happen; it never does once another is there. */
+  #inDoubt: Version | undefined;
+  /** Whether what is known to be current is known to be in the history. */
+  #isKept = false;
 
   constructor(options: ArchiveOptions) {
     this.#options = options;
-    this.#key = currentKey(options.kongVersion);
+    this.history = new History(options);
+    this.#current = new CurrentObject(options);
+    this.#reader = new SnapshotReader(options);
   }
 
   /** The current object with its store, for messages. */
   get name(): string {
-    return `${this.#options.store.url}/${this.#key}`;
+    return this.#current.name;
   }
 
-  /**
-   * The current snapshot, verified. SnapshotError if there is none or it cannot be trusted;
-   * StoreError if the store does not answer. No retry inside.
-   */
-  async latest(
-    signal: AbortSignal,
-    onProgress?: (receivedBytes: number, totalBytes: number | undefined) => void,
-  ): Promise<Snapshot> {
-    const { store, kongVersion, maxConfigBytes } = this.#options;
-    const options = { maxBytes: maxConfigBytes, ...(onProgress ? { onProgress } : {}) };
-    const object = await this.#present(store.get(this.#key, options, signal), signal);
-    return verifySnapshot(object, kongVersion, this.name);
+  /** See SnapshotReader.latest. */
+  latest(signal: AbortSignal, onProgress?: OnProgress): Promise<FoundSnapshot> {
+    return this.#reader.latest(signal, onProgress);
   }
 
-  /**
-   * The current snapshot, verified, and the version of its object, to be given as `seen` next time;
-   * undefined if the object still has version `seen`, which spares moving it. Errors as `latest`:
-   * an object that cannot be trusted is read, and refused, each time.
-   */
-  async refresh(
-    seen: Version | undefined,
-    signal: AbortSignal,
-  ): Promise<{ readonly snapshot: Snapshot; readonly version: Version } | undefined> {
-    const { store, kongVersion, maxConfigBytes } = this.#options;
-    const options = { maxBytes: maxConfigBytes };
-    const reading =
-      seen === undefined
-        ? store.get(this.#key, options, signal)
-        : store.getIfChanged(this.#key, seen, options, signal);
-    const object = await this.#present(reading, signal);
-    if (object === undefined) return undefined;
-    const snapshot = verifySnapshot(object, kongVersion, this.name);
-    return { snapshot, version: object.version };
+  /** See SnapshotReader.refresh. */
+  refresh(seen: Version | undefined, signal: AbortSignal): Promise<Found | undefined> {
+    return this.#reader.refresh(seen, signal);
   }
 
   /**
@@ -104,16 +84,40 @@ export class Archive {
    * good snapshot; undefined if there is none, or none that can be used, which is logged.
    */
   async recall(signal: AbortSignal): Promise<SnapshotMetadata | undefined> {
-    this.#known = await this.#read(signal);
-    return this.#known.kind === "present" ? this.#known.metadata : undefined;
+    const known = await this.#look(signal);
+    return known.kind === "present" ? known.metadata : undefined;
   }
 
-  /** Whether the config with this hash is known to be the saved one. Kong's hash tells: the bytes of one config differ from frame to frame. */
-  holds(configHash: string | undefined): boolean {
+  /**
+   * The highest fencing token that this store has seen with a snapshot, 0 if none: of the current
+   * one, or of the newest of the history where that is gone or its metadata are. Rejects as `recall`.
+   */
+  async highestToken(signal: AbortSignal): Promise<number> {
+    const known = await this.#current.look(signal);
+    if (known.kind === "present" && known.fencingToken > 0) return known.fencingToken;
+    for (const { id } of await this.history.list(signal)) {
+      try {
+        return (await this.history.read(id, signal)).metadata.fencingToken;
+      } catch (error) {
+        if (!isPassedOver(error)) throw error;
+      }
+    }
+    return 0;
+  }
+
+  /**
+   * Whether nothing has to be done for the config with this hash: it is known to be the saved one,
+   * under this token, and in the history. Kong's hash tells: the bytes of one config differ from
+   * frame to frame.
+   */
+  holds(configHash: string | undefined, fencingToken = 0): boolean {
+    const known = this.#known;
     return (
       configHash !== undefined &&
-      this.#known?.kind === "present" &&
-      this.#known.metadata?.configHash === configHash
+      known?.kind === "present" &&
+      known.metadata?.configHash === configHash &&
+      isSettled(known, fencingToken, this.#inDoubt) &&
+      (this.#isKept || this.#options.keepHistory !== true)
     );
   }
 
@@ -122,123 +126,122 @@ export class Archive {
    * what was last read; where somebody else wrote in between, it reads again and decides anew. With
    * `conditional: false`, for stores that do not honour preconditions, it reads before each write
    * instead, which narrows the race but does not close it. Throws StoreError; no retry inside.
+   *
+   * The same config under a lower token is written again, for a write of the exporter before may
+   * still be on its way. A history that cannot be written is logged, and fails nothing: what is
+   * missing there is added by the next save.
    */
   async save(
     snapshot: NewSnapshot,
-    options: { readonly conditional: boolean },
+    options: WriteOptions,
     signal: AbortSignal,
   ): Promise<SaveOutcome> {
     if (!options.conditional) this.#known = undefined;
     for (let conflicts = 0; ; conflicts += 1) {
-      this.#known ??= await this.#read(signal);
-      const stored = this.#known.kind === "present" ? this.#known.metadata : undefined;
-      if (stored !== undefined) {
-        if (isSameConfig(stored, snapshot.metadata)) return { kind: "unchanged" };
-        if (!supersedes(snapshot.metadata, stored)) return { kind: "stale", stored };
-      }
+      const known = this.#known ?? (await this.#look(signal));
+      const now = options.now ?? snapshot.metadata.exportedAt;
+      const verdict = judge(snapshot.metadata, known, this.#inDoubt, now);
+      if (verdict.kind === "stale") return verdict;
+      // What is about to be replaced may be missing there, if its writer died in between.
+      await this.#tryHistory(() => this.ensureInHistory(options, signal), signal);
+      if (verdict.kind === "unchanged") return verdict;
       try {
-        return await this.#put(snapshot, this.#known, options.conditional, signal);
+        const made = { ...snapshot, metadata: verdict.metadata };
+        const info = await this.#replace(known, made, options, signal);
+        await this.#tryHistory(() => this.#keep(made, options, signal), signal);
+        return { kind: "saved", info };
       } catch (error) {
-        // Whatever failed, the write may have happened: only a fresh read tells what lies there now.
-        this.#known = undefined;
-        const lostRace = error instanceof StoreError && error.code === "STORE_PRECONDITION_FAILED";
-        if (!lostRace || conflicts >= MAX_CONFLICTS) throw error;
+        if (!isLostRace(error) || conflicts >= MAX_CONFLICTS) throw error;
       }
     }
   }
 
-  async #put(
-    { config, metadata }: NewSnapshot,
-    known: Known,
-    conditional: boolean,
+  /**
+   * Adds the current snapshot to the history, if that is kept and it is missing there. `save` does so
+   * by itself, before it replaces what another one saved. Rejects with SnapshotError, StoreError.
+   */
+  async ensureInHistory(options: WriteOptions, signal: AbortSignal): Promise<void> {
+    if (this.#isKept || this.#options.keepHistory !== true) return;
+    const known = this.#known ?? (await this.#look(signal));
+    // Nothing is there, or nothing that anybody could vouch for.
+    if (known.kind === "absent" || known.metadata === undefined) return;
+    const newest = (await this.history.list(signal)).find(({ held }) => !held);
+    if (newest?.hash !== historyHash(known.metadata)) {
+      const { config, metadata } = await this.#current.read(signal);
+      if (metadata === undefined) return;
+      await this.history.add({ config, metadata }, options, signal);
+    }
+    this.#isKept = true;
+  }
+
+  /** What `prune` would remove now, the oldest first. For one writer at a time: the leader. Rejects as `recall`. */
+  async planPrune(
+    policy: RetentionPolicy,
+    now: Date,
     signal: AbortSignal,
-  ): Promise<SaveOutcome> {
-    const when: Precondition =
-      known.kind === "absent" ? { ifAbsent: true } : { ifVersion: known.version };
-    const info = await this.#options.store.put(
-      this.#key,
-      config,
-      {
-        metadata: encodeMetadata(metadata),
-        contentType: "application/json",
-        ...(conditional ? { when } : {}),
-      },
+  ): Promise<readonly Removal[]> {
+    const known = this.#known ?? (await this.#look(signal));
+    const metadata = known.kind === "present" ? known.metadata : undefined;
+    const currentHash = metadata && historyHash(metadata);
+    return beyondRetention(await this.history.list(signal), policy, { currentHash, now });
+  }
+
+  /** Removes from the history what is beyond `policy`, one by one, the oldest first. */
+  async prune(policy: RetentionPolicy, now: Date, signal: AbortSignal): Promise<RemoveReport> {
+    const removals = await this.planPrune(policy, now, signal);
+    return this.history.remove(
+      removals.map(({ entry }) => entry.id),
       signal,
     );
-    this.#known = { kind: "present", version: info.version, metadata };
-    return { kind: "saved", info };
   }
 
-  async #read(signal: AbortSignal): Promise<Known> {
-    const { store, kongVersion, maxConfigBytes, log } = this.#options;
+  async #keep(snapshot: NewSnapshot, options: WriteOptions, signal: AbortSignal): Promise<void> {
+    if (this.#options.keepHistory !== true) return;
+    await this.history.add(snapshot, options, signal);
+    this.#isKept = true;
+  }
+
+  async #look(signal: AbortSignal): Promise<Known> {
+    this.#isKept = false;
+    this.#known = await this.#current.look(signal);
+    return this.#known;
+  }
+
+  async #replace(
+    known: Known,
+    snapshot: NewSnapshot,
+    { conditional }: WriteOptions,
+    signal: AbortSignal,
+  ): Promise<ObjectInfo> {
+    this.#isKept = false;
     try {
-      const object = await store.get(this.#key, { maxBytes: maxConfigBytes }, signal);
-      return { kind: "present", version: object.version, metadata: this.#trusted(object) };
+      const replaced = await this.#current.replace(known, snapshot, conditional, signal);
+      this.#known = replaced.known;
+      return replaced.info;
     } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      if (error.code === "STORE_NOT_FOUND") return { kind: "absent" };
-      if (error.code !== "STORE_TOO_LARGE") throw error;
-      log.error({ err: error, kongVersion }, "saved snapshot is unusable and will be replaced");
-      return this.#versionOnly(error, signal);
+      // Whatever failed, the write may have happened: only a fresh read tells what lies there now.
+      this.#known = undefined;
+      if (known.kind === "present" && !isLostRace(error)) this.#inDoubt = known.version;
+      throw error;
     }
   }
 
-  /** An object too large to be read still has to be replaced, on the condition that it is still the same. */
-  async #versionOnly(cause: StoreError, signal: AbortSignal): Promise<Known> {
-    for await (const info of this.#options.store.list(this.#options.kongVersion, signal)) {
-      if (info.key === this.#key) {
-        return { kind: "present", version: info.version, metadata: undefined };
-      }
-    }
-    throw cause;
-  }
-
-  #trusted(object: StoredObject): SnapshotMetadata | undefined {
+  /** A history that fails must not keep a good config from being saved, nor one that was from being reported so. */
+  async #tryHistory(job: () => Promise<void>, signal: AbortSignal): Promise<void> {
     try {
-      return verifySnapshot(object, this.#options.kongVersion, this.name).metadata;
+      await job();
     } catch (error) {
-      if (!(error instanceof SnapshotError)) throw error;
-      // Nothing written by a newer program is ever replaced by an older one.
-      if (error.code === "SNAPSHOT_UNKNOWN_FORMAT") throw error;
-      this.#options.log.error({ err: error }, "saved snapshot is unusable and will be replaced");
-      return undefined;
+      if (signal.aborted) return;
+      if (!(error instanceof ServiceError)) throw error;
+      this.#options.log.error(
+        { err: error, kongVersion: this.#options.kongVersion },
+        "snapshot not kept in the history, the next save will try again",
+      );
     }
   }
+}
 
-  /** What `reading` gives; SNAPSHOT_MISSING where it finds no object. */
-  async #present<T>(reading: Promise<T>, signal: AbortSignal): Promise<T> {
-    try {
-      return await reading;
-    } catch (error) {
-      if (!(error instanceof StoreError) || error.code !== "STORE_NOT_FOUND") throw error;
-      throw await this.#missing(error, signal);
-    }
-  }
-
-  /** Names the versions that are there: a wrong prefix or version is the usual reason. */
-  async #missing(cause: StoreError, signal: AbortSignal): Promise<SnapshotError> {
-    const { store, kongVersion } = this.#options;
-    const found: string[] = [];
-    try {
-      for await (const { key } of store.list("", signal)) {
-        const version = versionOfCurrentKey(key);
-        if (version !== undefined) found.push(version);
-        if (found.length >= 10) break;
-      }
-    } catch {
-      // Listing is a courtesy: a policy may well forbid it.
-      signal.throwIfAborted();
-    }
-    return new SnapshotError(
-      "SNAPSHOT_MISSING",
-      `no snapshot for Kong ${kongVersion} in ${store.url}${found.length === 0 ? "" : `; there are some for ${found.join(", ")}`}`,
-      {
-        cause,
-        hint:
-          found.length === 0
-            ? "Check the storage URL's prefix, and that an exporter runs with this KONG_VERSION."
-            : "Set KONG_VERSION to the data plane's exact version, or run an exporter for this one.",
-      },
-    );
-  }
+/** This write did not happen: another one was first. */
+function isLostRace(error: unknown): boolean {
+  return error instanceof StoreError && error.code === "STORE_PRECONDITION_FAILED";
 }

@@ -1,6 +1,7 @@
 /** Why a snapshot cannot be used. */
 
 import { type ErrorDetails, ServiceError } from "../core/errors.ts";
+import { StoreError } from "../store/port.ts";
 
 /**
  * - `SNAPSHOT_MISSING`: nothing is saved for this Kong version. Start an exporter, or check prefix and KONG_VERSION.
@@ -22,4 +23,11 @@ export class SnapshotError extends ServiceError {
     super(message, { retryable: false, ...details });
     this.code = code;
   }
+}
+
+/** Whether another snapshot may be used in its place. Not for one of a newer program, which knew better; nor for a store that does not answer. */
+export function isPassedOver(error: unknown): boolean {
+  return error instanceof StoreError
+    ? error.code === "STORE_TOO_LARGE"
+    : error instanceof SnapshotError && error.code !== "SNAPSHOT_UNKNOWN_FORMAT";
 }

@@ -73,6 +73,11 @@ export function decodeMetadata(metadata: Metadata, name: string): SnapshotMetada
   };
 }
 
+/** The fencing token alone, as of an object whose config is damaged; 0 where there is none that can be read. */
+export function fencingTokenOf(metadata: Metadata): number {
+  return parseCount(metadata["fencing-token"] ?? "") ?? 0;
+}
+
 function matching(pattern: RegExp): (text: string) => string | undefined {
   return (text) => (pattern.test(text) ? text : undefined);
 }

@@ -1,6 +1,7 @@
 /** A saved config: the exact bytes of Kong's `config_table`, and what is known about them. */
 
 import type { KongVersion } from "../kong/version.ts";
+import type { Version } from "../store/port.ts";
 
 export interface SnapshotMetadata {
   /** Kong version the config is for, as the exporter declared it. */
@@ -31,3 +32,26 @@ export interface Snapshot {
   /** Undefined where the object carries none, e.g. after a copy by hand. */
   readonly metadata: SnapshotMetadata | undefined;
 }
+
+/** A snapshot that is about to be saved, or was found in the history, always has metadata. */
+export type NewSnapshot = Snapshot & { readonly metadata: SnapshotMetadata };
+
+/** Where a snapshot was read: the current object, or the history in its place. */
+export type SnapshotOrigin =
+  | { readonly kind: "current" }
+  | { readonly kind: "history"; readonly id: string };
+
+export interface FoundSnapshot extends Snapshot {
+  readonly origin: SnapshotOrigin;
+  /** Kong version under which it lay; not always the one that was asked for, see nearest.ts. */
+  readonly kongVersion: KongVersion;
+}
+
+/** A snapshot as a reader finds it, and the version of what lay there, to be given as `seen` next time. */
+export interface Found {
+  readonly snapshot: FoundSnapshot;
+  readonly version: Version;
+}
+
+/** Called as bytes arrive: received so far, and the total where the store tells it. */
+export type OnProgress = (receivedBytes: number, totalBytes: number | undefined) => void;

@@ -8,6 +8,7 @@ import type { StoredObject } from "../store/port.ts";
 import { SnapshotError } from "./errors.ts";
 import { decodeMetadata } from "./metadata.ts";
 import type { Snapshot } from "./snapshot.ts";
+import { blanksOf, writeIdOf } from "./write-id.ts";
 
 const CORRUPT_HINT =
   "Restore the object from a backup or a bucket version, or let an exporter write it anew.";
@@ -18,13 +19,15 @@ export function sha256(bytes: Uint8Array): string {
 }
 
 /**
- * The snapshot in `object`, its length, digest, form and Kong version checked. Without metadata only
- * the form can be checked. `name` is the object with its store, for messages. Throws SnapshotError.
+ * The snapshot in `object`, its length, digest, form and Kong version checked, without the blanks
+ * that may follow it (docs/format.md). Without metadata only the form can be checked. `name` is the
+ * object with its store, for messages. Throws SnapshotError.
  */
 export function verifySnapshot(object: StoredObject, wanted: KongVersion, name: string): Snapshot {
   const corrupt = (why: string, cause?: unknown) =>
     new SnapshotError("SNAPSHOT_CORRUPT", `${name} ${why}`, { hint: CORRUPT_HINT, cause });
-  if (object.body.length === 0) throw corrupt("is empty");
+  let config = object.body;
+  if (config.length === 0) throw corrupt("is empty");
   const metadata = decodeMetadata(object.metadata, name);
   if (metadata !== undefined) {
     if (metadata.kongVersion !== wanted) {
@@ -34,17 +37,26 @@ export function verifySnapshot(object: StoredObject, wanted: KongVersion, name: 
         { hint: "Set KONG_VERSION to the data plane's version and run an exporter for it." },
       );
     }
-    if (metadata.bytes !== object.body.length) {
-      throw corrupt(`has ${object.body.length} bytes where ${metadata.bytes} were saved`);
+    config = withoutBlanks(object, metadata.bytes);
+    if (metadata.bytes !== config.length) {
+      throw corrupt(`has ${config.length} bytes where ${metadata.bytes} were saved`);
     }
-    if (metadata.sha256 !== sha256(object.body)) {
+    if (metadata.sha256 !== sha256(config)) {
       throw corrupt("does not have the SHA-256 digest it was saved with");
     }
   }
   try {
-    checkDeclarativeConfig(object.body);
+    checkDeclarativeConfig(config);
   } catch (cause) {
     throw corrupt(`is no Kong configuration: ${describeCause(cause)}`, cause);
   }
-  return { config: object.body, metadata };
+  return { config, metadata };
+}
+
+/** The body without just the blanks that the object's write id stands for; as it is if others, or none, follow. */
+function withoutBlanks({ body, metadata }: StoredObject, configBytes: number): Uint8Array {
+  const writeId = writeIdOf(metadata);
+  if (writeId === undefined) return body;
+  const hasBlanks = Buffer.compare(body.subarray(configBytes), blanksOf(writeId)) === 0;
+  return hasBlanks ? body.subarray(0, configBytes) : body;
 }

@@ -1,0 +1,212 @@
+/** The configs of one Kong version that were saved, or held back, one object each: written once, never overwritten. */
+
+import type { KongVersion } from "../kong/version.ts";
+import {
+  type Key,
+  type Store,
+  type StoredObject,
+  StoreError,
+  type Version,
+} from "../store/port.ts";
+import { SnapshotError } from "./errors.ts";
+import { maxPackedBytes, packConfig, unpackConfig } from "./history-body.ts";
+import { type HistoryId, historyHash, historyId, parseHistoryId } from "./history-id.ts";
+import { HISTORY_SUFFIX, historyPrefix } from "./layout.ts";
+import { encodeMetadata } from "./metadata.ts";
+import type { NewSnapshot } from "./snapshot.ts";
+import { verifySnapshot } from "./verify.ts";
+
+/** What the name of an entry and the store's list tell about it. */
+export interface HistoryEntry extends HistoryId {
+  /** Length of the compressed config. */
+  readonly bytes: number;
+  readonly version: Version;
+}
+
+export type KeptSnapshot = NewSnapshot & {
+  /** Why it was held back; undefined for one that was made current. */
+  readonly held: string | undefined;
+};
+
+export interface RemoveReport {
+  readonly removed: readonly string[];
+  readonly failed: readonly { readonly id: string; readonly error: StoreError }[];
+}
+
+export interface HistoryOptions {
+  readonly store: Store;
+  readonly kongVersion: KongVersion;
+  /** Longest config accepted from the store, bytes. */
+  readonly maxConfigBytes: number;
+}
+
+/** Name of the metadata that says why a config was held back. */
+const HELD = "held";
+const MAX_HELD_CHARACTERS = 200;
+/** How often adding starts over because somebody else took the name. */
+const MAX_CONFLICTS = 5;
+/** How many ids a hint names. */
+const MAX_HINTED = 3;
+
+/** Every method rejects with StoreError where the store does; no retry inside. */
+export class History {
+  readonly #options: HistoryOptions;
+  readonly #prefix: Key;
+
+  constructor(options: HistoryOptions) {
+    this.#options = options;
+    this.#prefix = historyPrefix(options.kongVersion);
+  }
+
+  /** The newest first, by their names. Objects that are not of the history are left out. */
+  async list(signal: AbortSignal): Promise<readonly HistoryEntry[]> {
+    const entries: HistoryEntry[] = [];
+    for await (const { key, bytes, version } of this.#options.store.list(this.#prefix, signal)) {
+      const name = key.slice(this.#prefix.length + 1);
+      if (!name.endsWith(HISTORY_SUFFIX)) continue;
+      const parsed = parseHistoryId(name.slice(0, -HISTORY_SUFFIX.length));
+      if (parsed !== undefined) entries.push({ ...parsed, bytes, version });
+    }
+    // Stores list in ascending order of the key, which begins with the time.
+    return entries.reverse();
+  }
+
+  /**
+   * The config with this id, verified. SnapshotError: SNAPSHOT_MISSING, with the ids most like it in
+   * the hint; SNAPSHOT_CORRUPT also where it lies under a name that is not its own.
+   */
+  async read(id: string, signal: AbortSignal): Promise<KeptSnapshot> {
+    const { store, kongVersion, maxConfigBytes } = this.#options;
+    const parsed = parseHistoryId(id);
+    if (parsed === undefined) throw await this.#missing(id, signal);
+    const name = `${store.url}/${this.#key(id)}`;
+    const packed = await this.#get(id, signal);
+    const body = await unpackConfig(packed.body, maxConfigBytes, name);
+    const { config, metadata } = verifySnapshot({ ...packed, body }, kongVersion, name);
+    const held = packed.metadata[HELD];
+    if (metadata === undefined) {
+      throw new SnapshotError("SNAPSHOT_CORRUPT", `${name} has lost its metadata`, {
+        hint: "Copy objects with their metadata, or use another one of the history.",
+      });
+    }
+    if (historyHash(metadata) !== parsed.hash || (held !== undefined) !== parsed.held) {
+      throw new SnapshotError("SNAPSHOT_CORRUPT", `${name} is another one than its name says`, {
+        hint: "It was renamed or overwritten by hand. Use another one of the history.",
+      });
+    }
+    return { config, metadata, held };
+  }
+
+  /**
+   * Keeps `snapshot` and resolves to its id. Nothing is written where the newest entry, of those that
+   * were held back or of the others, is this config already, so it may be repeated. `held`: why it was
+   * held back; what is not printable ASCII is replaced, and what goes beyond 200 characters cut off.
+   *
+   * The time in the id is `exportedAt`, but always later than that of the newest entry: the order of
+   * names is that of writing, whatever the clocks of several exporters say. Without `conditional`, for
+   * stores that do not honour preconditions, two exporters may overwrite each other's entry.
+   */
+  async add(
+    snapshot: NewSnapshot,
+    { held, conditional }: { readonly held?: string | undefined; readonly conditional: boolean },
+    signal: AbortSignal,
+  ): Promise<string> {
+    const { exportedAt } = snapshot.metadata;
+    const isHeld = held !== undefined;
+    const hash = historyHash(snapshot.metadata);
+    const options = {
+      metadata: {
+        ...encodeMetadata(snapshot.metadata),
+        ...(isHeld ? { [HELD]: plain(held) } : {}),
+      },
+      contentType: "application/gzip",
+      ...(conditional ? { when: { ifAbsent: true } as const } : {}),
+    };
+    const body = await packConfig(snapshot.config);
+    for (let conflicts = 0; ; conflicts += 1) {
+      const entries = await this.list(signal);
+      const latest = entries.find((entry) => entry.held === isHeld);
+      if (latest?.hash === hash) return latest.id;
+      const earliestMs = (entries[0]?.at.getTime() ?? -1) + 1;
+      const at = new Date(Math.max(exportedAt.getTime(), earliestMs));
+      const { id } = historyId(at, hash, isHeld);
+      try {
+        await this.#options.store.put(this.#key(id), body, options, signal);
+        return id;
+      } catch (error) {
+        const isTaken = error instanceof StoreError && error.code === "STORE_PRECONDITION_FAILED";
+        if (!isTaken || conflicts >= MAX_CONFLICTS) throw error;
+      }
+    }
+  }
+
+  /**
+   * Deletes one after the other, in this order; one that is gone already counts as removed, one that
+   * fails does not stop the rest. Throws SNAPSHOT_MISSING, before it deletes any, for what is no id.
+   */
+  async remove(ids: readonly string[], signal: AbortSignal): Promise<RemoveReport> {
+    const removed: string[] = [];
+    const failed: { readonly id: string; readonly error: StoreError }[] = [];
+    for (const id of ids) {
+      if (parseHistoryId(id) === undefined) throw await this.#missing(id, signal);
+    }
+    for (const id of ids) {
+      try {
+        await this.#options.store.delete(this.#key(id), signal);
+        removed.push(id);
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        failed.push({ id, error });
+      }
+    }
+    return { removed, failed };
+  }
+
+  #key(id: string): Key {
+    return `${this.#prefix}/${id}${HISTORY_SUFFIX}`;
+  }
+
+  async #get(id: string, signal: AbortSignal): Promise<StoredObject> {
+    const { store, maxConfigBytes } = this.#options;
+    try {
+      return await store.get(this.#key(id), { maxBytes: maxPackedBytes(maxConfigBytes) }, signal);
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.code !== "STORE_NOT_FOUND") throw error;
+      throw await this.#missing(id, signal, error);
+    }
+  }
+
+  async #missing(id: string, signal: AbortSignal, cause?: unknown): Promise<SnapshotError> {
+    const { store, kongVersion } = this.#options;
+    const nearest = mostAlike(id, await this.list(signal));
+    return new SnapshotError(
+      "SNAPSHOT_MISSING",
+      `there is no snapshot ${JSON.stringify(id.slice(0, 80))} in the history of Kong ${kongVersion} in ${store.url}`,
+      {
+        cause,
+        hint:
+          nearest.length === 0 ? "The history is empty." : `Did you mean ${nearest.join(" or ")}?`,
+      },
+    );
+  }
+}
+
+/** Those that contain `text`, say a hash; else those that begin like it; the newest first. */
+function mostAlike(text: string, entries: readonly HistoryEntry[]): readonly string[] {
+  const ids = entries.map(({ id }) => id);
+  const containing = text === "" ? [] : ids.filter((id) => id.includes(text));
+  const alike = ids.toSorted((a, b) => commonStart(text, b) - commonStart(text, a));
+  return (containing.length > 0 ? containing : alike).slice(0, MAX_HINTED);
+}
+
+function commonStart(a: string, b: string): number {
+  let length = 0;
+  while (length < a.length && a[length] === b[length]) length += 1;
+  return length;
+}
+
+/** A value that object metadata can hold. */
+function plain(reason: string): string {
+  const printable = reason.replace(/[^\x20-\x7e]/g, "?").slice(0, MAX_HELD_CHARACTERS);
+  return printable.trim() || "held";
+}

@@ -1,0 +1,136 @@
+import assert from "node:assert/strict";
+import { describe, it } from "vitest";
+import { Archive } from "../../src/snapshots/archive.ts";
+import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
+import { blanksOf } from "../../src/snapshots/write-id.ts";
+import type { Key, Version } from "../../src/store/port.ts";
+import { snapshotOf, V391 } from "../fakes/config.ts";
+import { MemoryStore } from "../fakes/memory-store.ts";
+import { RecordingLog } from "../fakes/recording-log.ts";
+
+const { signal } = new AbortController();
+const KEY: Key = "3.9.1/config.json";
+const CONDITIONAL = { conditional: true };
+/** As S3's ETags look. */
+const MD5 = "0123456789abcdef0123456789abcdef" as Version;
+
+function archiveOn(store: MemoryStore, maxConfigBytes = 10_000): Archive {
+  return new Archive({ store, kongVersion: V391, maxConfigBytes, log: new RecordingLog() });
+}
+
+function objectIn(store: MemoryStore) {
+  const object = store.objects.get(KEY);
+  assert.ok(object);
+  return object;
+}
+
+/** A store in which "a" lies under a version that looks like an MD5, and was replaced by "b". */
+async function setUp() {
+  const store = new MemoryStore();
+  await archiveOn(store).save(snapshotOf("a"), CONDITIONAL, signal);
+  store.objects.set(KEY, { ...objectIn(store), version: MD5 });
+  await archiveOn(store).save(snapshotOf("b"), CONDITIONAL, signal);
+  return { store, bytes: snapshotOf("b").config.length };
+}
+
+describe("the current object", () => {
+  it("is byte for byte the config where versions tell more than the body", async () => {
+    const store = new MemoryStore();
+    for (const name of ["a", "b"]) {
+      await archiveOn(store).save(snapshotOf(name), CONDITIONAL, signal);
+      assert.deepEqual(Buffer.from(objectIn(store).body), snapshotOf(name).config);
+    }
+  });
+
+  it("is the config and 64 blanks where a version may be a digest of the body", async () => {
+    const { store, bytes } = await setUp();
+    const { body, metadata } = objectIn(store);
+    assert.deepEqual(Buffer.from(body.subarray(0, bytes)), snapshotOf("b").config);
+    assert.match(Buffer.from(body.subarray(bytes)).toString(), /^[ \n]{64}$/);
+    assert.equal(metadata["bytes"], String(bytes));
+    assert.deepEqual(JSON.parse(Buffer.from(body).toString()).services, [{ name: "b" }]);
+  });
+
+  it("is read without the blanks, though the config alone has the longest length allowed", async () => {
+    const { store, bytes } = await setUp();
+    const { config, metadata } = await archiveOn(store, bytes).latest(signal);
+    assert.deepEqual(Buffer.from(config), snapshotOf("b").config);
+    assert.deepEqual(metadata, snapshotOf("b").metadata);
+    assert.deepEqual(await archiveOn(store, bytes).recall(signal), metadata);
+  });
+
+  it("is refused with other blanks than its own, with too few, and with more", async () => {
+    const { store, bytes } = await setUp();
+    const good = objectIn(store);
+    const config = snapshotOf("b").config;
+    const blanks = Buffer.from(good.body.subarray(bytes));
+    for (const spoilt of [
+      blanksOf("0123456789abcdef"),
+      blanks.subarray(1),
+      Buffer.concat([blanks, Buffer.from(" ")]),
+    ]) {
+      store.objects.set(KEY, { ...good, body: Buffer.concat([config, spoilt]) });
+      await assert.rejects(archiveOn(store).latest(signal), { code: "SNAPSHOT_CORRUPT" });
+    }
+  });
+
+  it("has blanks that stand for the bits of its write id", () => {
+    assert.equal(Buffer.from(blanksOf("8000000000000001")).toString(), `\n${" ".repeat(62)}\n`);
+    assert.notDeepEqual(blanksOf("0000000000000001"), blanksOf("0000000000000002"));
+  });
+});
+
+describe("an exporter that takes over", () => {
+  const of = (name: string, overrides: Partial<SnapshotMetadata>) =>
+    snapshotOf(name, { controlPlaneTimestamp: 1_795_220_100, ...overrides });
+  const second = { fencingToken: 2, exporterId: "exporter-2" };
+
+  it("writes the config that is there once more under its token, and then leaves it", async () => {
+    const store = new MemoryStore();
+    await archiveOn(store).save(of("a", { fencingToken: 1 }), CONDITIONAL, signal);
+    const archive = archiveOn(store);
+    await archive.recall(signal);
+    const own = of("a", { ...second, controlPlaneTimestamp: 1_795_220_200 });
+    assert.equal(archive.holds(own.metadata.configHash, 2), false);
+    assert.equal((await archive.save(own, CONDITIONAL, signal)).kind, "saved");
+    assert.deepEqual((await archive.latest(signal)).metadata, own.metadata);
+    assert.equal((await archive.save(own, CONDITIONAL, signal)).kind, "unchanged");
+    assert.equal(archive.holds(own.metadata.configHash, 2), true);
+    assert.equal(archive.holds(own.metadata.configHash, 3), false);
+  });
+
+  it("does so though its control plane's clock is behind, and keeps the later timestamp", async () => {
+    const store = new MemoryStore();
+    await archiveOn(store).save(of("a", { fencingToken: 1 }), CONDITIONAL, signal);
+    const own = of("a", { ...second, controlPlaneTimestamp: 1_795_220_050 });
+    assert.equal((await archiveOn(store).save(own, CONDITIONAL, signal)).kind, "saved");
+    const { metadata } = await archiveOn(store).latest(signal);
+    assert.deepEqual(metadata, { ...own.metadata, controlPlaneTimestamp: 1_795_220_100 });
+  });
+
+  it("does not replace another config that the control plane made later, and says by which rule", async () => {
+    const store = new MemoryStore();
+    const stored = of("a", { fencingToken: 1 });
+    await archiveOn(store).save(stored, CONDITIONAL, signal);
+    const own = of("b", { ...second, controlPlaneTimestamp: 1_795_220_050 });
+    assert.deepEqual(await archiveOn(store).save(own, CONDITIONAL, signal), {
+      kind: "stale",
+      refusal: { rule: "timestamp", stored: 1_795_220_100, fresh: 1_795_220_050 },
+      stored: stored.metadata,
+    });
+  });
+
+  it("is fenced by the token of a config that is damaged, and replaces a damaged one of a lower token", async () => {
+    const store = new MemoryStore();
+    await archiveOn(store).save(of("a", { fencingToken: 2 }), CONDITIONAL, signal);
+    store.objects.set(KEY, { ...objectIn(store), body: Buffer.from("{") });
+    const lower = await archiveOn(store).save(of("b", { fencingToken: 1 }), CONDITIONAL, signal);
+    assert.deepEqual(lower, {
+      kind: "stale",
+      refusal: { rule: "token", stored: 2, fresh: 1 },
+      stored: undefined,
+    });
+    const higher = await archiveOn(store).save(of("b", { fencingToken: 3 }), CONDITIONAL, signal);
+    assert.equal(higher.kind, "saved");
+  });
+});
