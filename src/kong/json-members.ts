@@ -48,6 +48,37 @@ const LITERALS: ReadonlyMap<number, Uint8Array> = new Map(
  */
 export function jsonMembers(json: Uint8Array): readonly JsonMember[] {
   const members: JsonMember[] = [];
+  walkObject(json, (key, start) => {
+    const end = endOfValue(json, start);
+    members.push({ key, start, end });
+    return end;
+  });
+  return members;
+}
+
+/**
+ * How many elements each member of the one object has whose value is an array; 0 also for `{}`, which
+ * is what an empty Lua table may be written as. Other members are left out. Checks what jsonMembers
+ * does, in one pass; of a key that stands twice the last counts. Throws JsonSyntaxError.
+ */
+export function arrayLengths(json: Uint8Array): ReadonlyMap<string, number> {
+  const lengths = new Map<string, number>();
+  walkObject(json, (key, start) => {
+    lengths.delete(key);
+    if (json[start] === OPEN_BRACKET) {
+      const { length, end } = measureArray(json, start);
+      lengths.set(key, length);
+      return end;
+    }
+    const isEmpty = json[start] === OPEN_BRACE && json[skipSpace(json, start + 1)] === CLOSE_BRACE;
+    if (isEmpty) lengths.set(key, 0);
+    return endOfValue(json, start);
+  });
+  return lengths;
+}
+
+/** Calls `onValue` with the key and the offset of every member's value; it returns the offset behind the value. */
+function walkObject(json: Uint8Array, onValue: (key: string, start: number) => number): void {
   let position = skipSpace(json, 0);
   if (json[position] !== OPEN_BRACE) throw new JsonSyntaxError("expected {", position);
   position = skipSpace(json, position + 1);
@@ -56,8 +87,7 @@ export function jsonMembers(json: Uint8Array): readonly JsonMember[] {
       const keyStart = position;
       const keyEnd = endOfString(json, keyStart);
       const start = skipSpace(json, afterColon(json, keyEnd));
-      const end = endOfValue(json, start);
-      members.push({ key: decodeString(json, keyStart, keyEnd), start, end });
+      const end = onValue(decodeString(json, keyStart, keyEnd), start);
       position = skipSpace(json, end);
       if (json[position] === CLOSE_BRACE) break;
       if (json[position] !== COMMA) throw new JsonSyntaxError("expected , or }", position);
@@ -67,18 +97,29 @@ export function jsonMembers(json: Uint8Array): readonly JsonMember[] {
   position = skipSpace(json, position + 1);
   if (position !== json.length)
     throw new JsonSyntaxError("unexpected text after the object", position);
-  return members;
 }
 
-/** Offset behind the value that starts at `start`. A stack instead of recursion: the depth comes from the wire. */
-function endOfValue(json: Uint8Array, start: number): number {
+/** Of the array that starts at `start`: its elements, and the offset behind it. */
+function measureArray(json: Uint8Array, start: number): { length: number; end: number } {
+  let position = skipSpace(json, start + 1);
+  if (json[position] === CLOSE_BRACKET) return { length: 0, end: position + 1 };
+  for (let length = 1; ; length += 1) {
+    position = skipSpace(json, endOfValue(json, position, 1));
+    if (json[position] === CLOSE_BRACKET) return { length, end: position + 1 };
+    if (json[position] !== COMMA) throw new JsonSyntaxError("expected , or ]", position);
+    position = skipSpace(json, position + 1);
+  }
+}
+
+/** Offset behind the value that starts at `start`, inside `depth` containers. A stack instead of recursion: the depth comes from the wire. */
+function endOfValue(json: Uint8Array, start: number, depth = 0): number {
   const closers: number[] = [];
   let position = start;
   for (;;) {
     const first = json[position];
     if (first === OPEN_BRACE || first === OPEN_BRACKET) {
       const closer = first === OPEN_BRACE ? CLOSE_BRACE : CLOSE_BRACKET;
-      if (closers.push(closer) >= MAX_DEPTH) {
+      if (closers.push(closer) + depth >= MAX_DEPTH) {
         throw new JsonSyntaxError(`nested deeper than ${MAX_DEPTH} levels`, position);
       }
       position = skipSpace(json, position + 1);

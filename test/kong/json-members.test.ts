@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { describe, it } from "vitest";
-import { JsonSyntaxError, jsonMembers } from "../../src/kong/json-members.ts";
+import { arrayLengths, JsonSyntaxError, jsonMembers } from "../../src/kong/json-members.ts";
 
 const bytes = (text: string) => Buffer.from(text, "utf8");
 
@@ -13,6 +13,16 @@ function parsedValue(json: Buffer, key: string): unknown {
 function accepts(json: Buffer): boolean {
   try {
     jsonMembers(json);
+    return true;
+  } catch (error) {
+    assert.ok(error instanceof JsonSyntaxError, String(error));
+    return false;
+  }
+}
+
+function measures(json: Buffer): boolean {
+  try {
+    arrayLengths(json);
     return true;
   } catch (error) {
     assert.ok(error instanceof JsonSyntaxError, String(error));
@@ -108,6 +118,7 @@ describe("finding the members of a JSON object", () => {
         const middle = change.kind === "replace" || change.kind === "insert" ? change.with : "";
         const edited = bytes(text.slice(0, at) + middle + text.slice(tail)).toString("utf8");
         assert.equal(accepts(bytes(edited)), parserAccepts(edited), edited);
+        assert.equal(measures(bytes(edited)), parserAccepts(edited), edited);
       }),
       { numRuns: 5000 },
     );
@@ -144,6 +155,10 @@ describe("finding the members of a JSON object", () => {
     const deep = (depth: number) => bytes(`{"a":${"[".repeat(depth)}${"]".repeat(depth)}}`);
     assert.ok(accepts(deep(999)));
     assert.throws(() => jsonMembers(deep(1_000_000)), /nested deeper than 1000 levels/);
+    assert.equal(arrayLengths(deep(999)).get("a"), 1);
+    for (const read of [jsonMembers, arrayLengths]) {
+      assert.throws(() => read(deep(1000)), /nested deeper than 1000 levels/);
+    }
   });
 
   it("lists a key that stands twice twice, the last one last", () => {
@@ -155,5 +170,32 @@ describe("finding the members of a JSON object", () => {
         ["a", 11],
       ],
     );
+  });
+});
+
+describe("measuring the arrays of a JSON object", () => {
+  it("counts as many elements as JSON.parse finds, and none in an empty object", () => {
+    const tables = fc.dictionary(key, fc.oneof(fc.array(node, { maxLength: 20 }), node), {
+      maxKeys: 8,
+      noNullPrototype: true,
+    });
+    fc.assert(
+      fc.property(tables, choices, (value, next) => {
+        const json = bytes(spell(value, next));
+        const parsed = JSON.parse(json.toString("utf8")) as Record<string, unknown>;
+        const expected = new Map<string, number>();
+        for (const [name, item] of Object.entries(parsed)) {
+          if (Array.isArray(item)) expected.set(name, item.length);
+          else if (JSON.stringify(item) === "{}") expected.set(name, 0);
+        }
+        assert.deepEqual(arrayLengths(json), expected);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("takes the last of a key that stands twice, as a parser does", () => {
+    assert.deepEqual(arrayLengths(bytes('{"a":[1,2],"a":[3]}')), new Map([["a", 1]]));
+    assert.deepEqual(arrayLengths(bytes('{"a":[1,2],"a":null}')), new Map());
   });
 });

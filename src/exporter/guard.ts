@@ -1,0 +1,198 @@
+/** Keeps a config that lost much of what the current one has from taking its place, until somebody says that it may. */
+
+import { type EntityCounts, isEntityKind } from "../kong/entity-counts.ts";
+
+export type GuardPolicy = { readonly kind: "off" } | ({ readonly kind: "on" } & GuardLimits);
+
+/** Percentages are whole numbers from 0, nothing may be lost, to 100: everything may. */
+export interface GuardLimits {
+  /** For each kind without a limit of its own, and for all entities together but those of kinds with a higher limit. */
+  readonly maxShrinkPercent: number;
+  readonly maxShrinkPercentByKind: ReadonlyMap<string, number>;
+  /** A loss of fewer entities is never too much; only the last service and the last route always count. */
+  readonly minShrinkCount: number;
+}
+
+export const GUARD_MAX_SHRINK_PERCENT = 50;
+export const GUARD_MIN_SHRINK_COUNT = 10;
+
+/** `reasons`: sentences for people, the greatest loss first; kinds and numbers only, no content. */
+export type Verdict =
+  | { readonly kind: "pass" }
+  | { readonly kind: "held"; readonly reasons: readonly string[] };
+
+export type Admission =
+  | {
+      readonly kind: "pass";
+      /** What was held back until now. */
+      readonly cleared: HeldConfig | undefined;
+    }
+  | {
+      readonly kind: "held";
+      readonly reasons: readonly string[];
+      /** Not the one that is held back already: worth an alarm. */
+      readonly isNew: boolean;
+    };
+
+export interface HeldConfig {
+  readonly id: string;
+  readonly reasons: readonly string[];
+}
+
+/** A config without any of these is what a control plane sends that has lost its database, or got a fresh one. */
+const CORE_KINDS = ["services", "routes", "plugins", "consumers"];
+
+/** Without routes a gateway answers nothing but 404, without services next to nothing else, however small it was. */
+const VITAL_KINDS: ReadonlySet<string> = new Set(["services", "routes"]);
+
+/**
+ * Not watched unless the policy names them. The first two are Kong's own, a fresh control plane has
+ * them too; rows of the others expire by themselves: `ttl` in Kong/kong@001321b
+ * kong/plugins/oauth2/daos.lua and Kong/kong@3593c81 kong/plugins/acme/daos.lua.
+ */
+const UNWATCHED_KINDS: ReadonlySet<string> = new Set([
+  "workspaces",
+  "parameters",
+  "oauth2_authorization_codes",
+  "acme_storage",
+]);
+
+/**
+ * `off`, or limits in percent as `services=20,routes=30,*=50`: `*` is for all other kinds and for all
+ * together, 50 where it is not given. A kind at 100 is not watched, but even `*=100` holds back an empty
+ * config. Blanks around the parts are ignored. Undefined for any other text.
+ */
+export function parseGuardPolicy(text: string): GuardPolicy | undefined {
+  if (text.trim() === "off") return { kind: "off" };
+  const limits = new Map<string, number>();
+  for (const part of text.split(",")) {
+    const [, kind = "", digits] = /^([^=]+)=(\d{1,3})$/.exec(part.trim()) ?? [];
+    const percent = Number(digits);
+    const isLimit = (kind === "*" || isEntityKind(kind)) && percent <= 100;
+    if (!isLimit || limits.has(kind)) return undefined;
+    limits.set(kind, percent);
+  }
+  const maxShrinkPercent = limits.get("*") ?? GUARD_MAX_SHRINK_PERCENT;
+  limits.delete("*");
+  return {
+    kind: "on",
+    maxShrinkPercent,
+    maxShrinkPercentByKind: limits,
+    minShrinkCount: GUARD_MIN_SHRINK_COUNT,
+  };
+}
+
+/**
+ * Whether a config may take the place of the current one. Without a current one every config may. What
+ * is held back: no services, routes, plugins and consumers where there were any; a kind that lost more
+ * than its limit, and at least minShrinkCount entities; the last service or route gone, however few
+ * there were, unless its limit is 100; all entities together, by the limit and the count for all.
+ */
+export function judge(
+  fresh: EntityCounts,
+  current: EntityCounts | undefined,
+  policy: GuardPolicy,
+): Verdict {
+  if (current === undefined || policy.kind === "off") return { kind: "pass" };
+  const before = new Map(Object.entries(current));
+  const after = new Map(Object.entries(fresh));
+  const had = CORE_KINDS.filter((kind) => before.get(kind));
+  if (had.length > 0 && !CORE_KINDS.some((kind) => after.get(kind))) {
+    const lost = had.map((kind) => `${before.get(kind)} ${kind}`).join(", ");
+    const reason = `no services, routes, plugins or consumers, where the current config has ${lost}`;
+    return { kind: "held", reasons: [reason] };
+  }
+  const falls = [...before]
+    .map(([kind, from]) => ({
+      what: kind,
+      from,
+      to: after.get(kind) ?? 0,
+      allowedPercent: limitOf(kind, policy),
+    }))
+    .toSorted((a, b) => b.from - b.to - (a.from - a.to) || (a.what < b.what ? -1 : 1));
+  const all = {
+    what: "all entities",
+    from: total(before, policy),
+    to: total(after, policy),
+    allowedPercent: policy.maxShrinkPercent,
+  };
+  const reasons = [...falls, all].filter((fall) => isTooMuch(fall, policy)).map(describe);
+  return reasons.length === 0 ? { kind: "pass" } : { kind: "held", reasons };
+}
+
+/** What is held back, for one Kong version in one store. In memory only: after a restart the same config is held, and is new, again. */
+export class Guard {
+  readonly #policy: GuardPolicy;
+  #held: HeldConfig | undefined;
+  #released: string | undefined;
+
+  constructor(policy: GuardPolicy) {
+    this.#policy = policy;
+  }
+
+  /** The last that was held back, with the reasons of its last trial; undefined once another config, or this one, passed. */
+  get held(): HeldConfig | undefined {
+    return this.#held;
+  }
+
+  /**
+   * To be asked before every save, repeated ones too, and also for a config that is current already:
+   * it clears what is held. `current`: what lies in the store now, whoever saved it, or the newest good
+   * one where that is damaged; undefined only where there is none. `id` is the same for the same
+   * config, and another for any other.
+   */
+  admit(
+    fresh: { readonly id: string; readonly counts: EntityCounts },
+    current: EntityCounts | undefined,
+  ): Admission {
+    const { id, counts } = fresh;
+    const verdict = judge(counts, current, this.#policy);
+    if (verdict.kind === "held" && id !== this.#released) {
+      const isNew = this.#held?.id !== id;
+      this.#held = { id, reasons: verdict.reasons };
+      return { ...verdict, isNew };
+    }
+    // The save may fail and be tried again, so the word holds until another config has passed.
+    if (id !== this.#released) this.#released = undefined;
+    const cleared = this.#held;
+    this.#held = undefined;
+    return { kind: "pass", cleared };
+  }
+
+  /** Lets the config with this id pass, held back or still to come, until another one has passed. Replaces an earlier word. */
+  release(id: string): void {
+    this.#released = id;
+  }
+}
+
+interface Fall {
+  readonly what: string;
+  readonly from: number;
+  readonly to: number;
+  readonly allowedPercent: number;
+}
+
+function limitOf(kind: string, { maxShrinkPercent, maxShrinkPercentByKind }: GuardLimits): number {
+  return maxShrinkPercentByKind.get(kind) ?? (UNWATCHED_KINDS.has(kind) ? 100 : maxShrinkPercent);
+}
+
+/** A kind that may lose more than all together must not make all together lose too much. */
+function total(counts: ReadonlyMap<string, number>, limits: GuardLimits): number {
+  let sum = 0;
+  for (const [kind, count] of counts) {
+    if (limitOf(kind, limits) <= limits.maxShrinkPercent) sum += count;
+  }
+  return sum;
+}
+
+function isTooMuch({ what, from, to, allowedPercent }: Fall, limits: GuardLimits): boolean {
+  const isLastVital = to === 0 && VITAL_KINDS.has(what);
+  const minCount = isLastVital ? 1 : limits.minShrinkCount;
+  return from - to >= minCount && (from - to) * 100 > allowedPercent * from;
+}
+
+/** Rounded up to a tenth, so that a loss beyond the limit never reads like the limit. */
+function describe({ what, from, to, allowedPercent }: Fall): string {
+  const lostPercent = Math.ceil(((from - to) * 1000) / from) / 10;
+  return `${what} fell from ${from} to ${to} (-${lostPercent} %, allowed ${allowedPercent} %)`;
+}
