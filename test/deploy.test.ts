@@ -7,11 +7,15 @@ import { Registry } from "prom-client";
 import { describe, it } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { formatHostPort } from "../src/core/host-port.ts";
+import { leaseName } from "../src/election/kubernetes.ts";
 import { readSettings, type Settings } from "../src/runtime/settings.ts";
 import { SETTINGS } from "../src/runtime/settings-table.ts";
 import { startStatusServer } from "../src/runtime/status-server.ts";
 
 const DIRECTORY = fileURLToPath(new URL("../deploy/kubernetes/", import.meta.url));
+
+/** For the exporters of exporter.yaml. */
+const RIGHTS = "exporter-rbac.yaml";
 
 /** Of Kong's own: kong.conf.default of 3.9.1 has them all. */
 const DATA_PLANE_SETTINGS = [
@@ -41,6 +45,7 @@ interface Container {
 }
 
 interface PodSpec {
+  readonly serviceAccountName: string;
   readonly initContainers?: readonly Container[];
   readonly containers: readonly Container[];
   readonly volumes: readonly { readonly name: string }[];
@@ -48,8 +53,10 @@ interface PodSpec {
 
 interface Manifest {
   readonly kind: string;
-  readonly metadata: { readonly name: string };
+  readonly rules?: readonly { readonly resourceNames?: readonly string[] }[];
+  readonly metadata: { readonly name: string; readonly namespace?: string };
   readonly spec: {
+    readonly replicas?: number;
     readonly template?: { readonly spec: PodSpec };
     readonly volumeClaimTemplates?: readonly { readonly metadata: { readonly name: string } }[];
     readonly ports?: readonly { readonly port: number; readonly targetPort: string }[];
@@ -81,8 +88,11 @@ function only<T>(items: readonly T[] = []): T {
   return item;
 }
 
-/** The sidecar, or the one container of a shared service, with the settings it reads. */
-function serveIn(file: string): { readonly container: Container; readonly settings: Settings } {
+/** The one container of ours, with the settings it reads. */
+function ourContainerIn(file: string): {
+  readonly container: Container;
+  readonly settings: Settings;
+} {
   const { pod } = workload(file);
   const container = only(
     [...(pod.initContainers ?? []), ...pod.containers].filter(
@@ -92,20 +102,21 @@ function serveIn(file: string): { readonly container: Container; readonly settin
   return { container, settings: readSettings(environmentOf(container)) };
 }
 
-const FILES = readdirSync(DIRECTORY);
+/** What starts something; the exporters' rights have a test of their own. */
+const FILES = readdirSync(DIRECTORY).filter((file) => file !== RIGHTS);
 
 describe.each(FILES)("deploy/kubernetes/%s", (file) => {
-  it("gives serve settings that are known, and all it asks for", () => {
-    const { container, settings } = serveIn(file);
-    assert.deepEqual(container.args, ["serve"]);
+  it("gives its command settings that are known, and all it asks for", () => {
+    const { container, settings } = ourContainerIn(file);
+    assert.deepEqual(container.args, [file.startsWith("exporter") ? "export" : "serve"]);
     for (const { name } of container.env) assert.ok(name in SETTINGS, name);
     assert.ok(settings.controlPlane && settings.clusterCert && settings.clusterCertKey);
-    assert.ok(settings.storage && settings.stateDir);
+    assert.equal(settings.storages.length, 1);
     assert.equal(settings.kongVersions.length, 1);
   });
 
-  it("probes paths that serve answers, on the port where it does", async () => {
-    const { container, settings } = serveIn(file);
+  it("probes paths that are answered, on the port where they are", async () => {
+    const { container, settings } = ourContainerIn(file);
     await using server = await startStatusServer({
       listen: { host: "127.0.0.1", port: 0 },
       registry: new Registry(),
@@ -122,9 +133,9 @@ describe.each(FILES)("deploy/kubernetes/%s", (file) => {
     }
   });
 
-  it("mounts only volumes that exist, the certificates and the state among them", () => {
+  it("mounts only volumes that exist, the certificates and the state of serve among them", () => {
     const { manifest, pod } = workload(file);
-    const { container, settings } = serveIn(file);
+    const { container, settings } = ourContainerIn(file);
     const volumes = [
       ...pod.volumes.map(({ name }) => name),
       ...(manifest.spec.volumeClaimTemplates ?? []).map(({ metadata }) => metadata.name),
@@ -133,13 +144,15 @@ describe.each(FILES)("deploy/kubernetes/%s", (file) => {
       for (const { name } of volumeMounts) assert.ok(volumes.includes(name), name);
     }
     const paths = container.volumeMounts.map(({ mountPath }) => mountPath);
-    assert.ok(settings.stateDir !== undefined && paths.includes(settings.stateDir));
+    const isServe = container.args?.join() === "serve";
+    // The exporter's would hold its node id only, which the pod's name gives it, too.
+    assert.equal(paths.includes(settings.stateDir ?? "none"), isServe);
     assert.ok(paths.some((path) => settings.clusterCert?.startsWith(`${path}/`)));
   });
 });
 
 describe("deploy/kubernetes/sidecar.yaml", () => {
-  const { container, settings } = serveIn("sidecar.yaml");
+  const { container, settings } = ourContainerIn("sidecar.yaml");
   const kong = only(workload("sidecar.yaml").pod.containers);
 
   it("starts serve before Kong, and does not make the pod's readiness depend on it", () => {
@@ -163,7 +176,7 @@ describe("deploy/kubernetes/sidecar.yaml", () => {
 
 describe("deploy/kubernetes/shared.yaml", () => {
   it("is reached by its service, on the port where serve takes data planes", () => {
-    const { container, settings } = serveIn("shared.yaml");
+    const { container, settings } = ourContainerIn("shared.yaml");
     const service = only(manifests("shared.yaml").filter(({ kind }) => kind === "Service"));
     const { port, targetPort } = only(service.spec.ports);
     const named = container.ports.find(({ name }) => name === targetPort);
@@ -171,5 +184,31 @@ describe("deploy/kubernetes/shared.yaml", () => {
     assert.equal(settings.listen.host, "0.0.0.0");
     const text = readFileSync(`${DIRECTORY}shared.yaml`, "utf8");
     assert.ok(text.includes(`KONG_CLUSTER_CONTROL_PLANE=${service.metadata.name}:${port}.`));
+  });
+});
+
+describe("deploy/kubernetes/exporter.yaml", () => {
+  const { manifest, pod } = workload("exporter.yaml");
+  const { settings } = ourContainerIn("exporter.yaml");
+  const ofKind = (wanted: string) => only(manifests(RIGHTS).filter(({ kind }) => kind === wanted));
+
+  it("runs several exporters that elect one, as the service account with the rights for it", () => {
+    assert.equal(manifest.spec.replicas, 2);
+    assert.equal(settings.election, "kubernetes");
+    const account = ofKind("ServiceAccount").metadata;
+    assert.deepEqual(account, {
+      name: pod.serviceAccountName,
+      namespace: manifest.metadata.namespace,
+    });
+    for (const { metadata } of manifests(RIGHTS)) {
+      assert.equal(metadata.namespace, manifest.metadata.namespace);
+    }
+  });
+
+  it("has the Leases that its rights name", () => {
+    const { rules = [] } = ofKind("Role");
+    const named = rules.flatMap(({ resourceNames = [] }) => resourceNames);
+    const used = settings.kongVersions.map((version) => leaseName(settings.electionId, version));
+    assert.deepEqual(named, used);
   });
 });

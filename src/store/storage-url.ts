@@ -42,6 +42,20 @@ const CREDENTIALS = /^[a-z0-9+.-]*:\/\/(?:[^/]*:|[^/]*@)/i;
 
 const EXAMPLES = "Write s3://bucket/prefix, gs://bucket/prefix or file:///directory.";
 
+/**
+ * A comma-separated list of storage URLs, each a replica of the others: not empty, in this order,
+ * none twice. Throws as parseStorageUrl.
+ */
+export function parseStorageUrls(text: string): readonly StorageLocation[] {
+  const locations = text.split(",").map(parseStorageUrl);
+  const places = locations.map(placeOf);
+  const again = locations.find((_, index) => places.indexOf(places[index] ?? "") !== index);
+  if (again === undefined) return locations;
+  throw new StorageUrlError(`the storage URL ${shown(again.url)} stands in the list twice`, {
+    hint: "Each store of the list keeps a copy: name different ones.",
+  });
+}
+
 /** Throws StorageUrlError naming the fault and a form that works. Blanks around the URL are ignored. */
 export function parseStorageUrl(text: string): StorageLocation {
   const url = text.trim();
@@ -58,7 +72,7 @@ export function parseStorageUrl(text: string): StorageLocation {
   }
   if (url.includes(",")) {
     throw new StorageUrlError(
-      `the storage URL ${shown(url)} begins a list: several stores are not supported yet`,
+      `the storage URL ${shown(url)} begins a list where one store is expected`,
       { hint: "Name one store. A comma that belongs to a directory's name is written %2C." },
     );
   }
@@ -77,6 +91,13 @@ export function parseStorageUrl(text: string): StorageLocation {
     default:
       return kind satisfies never;
   }
+}
+
+/** The same for the same place, however it is written. */
+function placeOf(location: StorageLocation): string {
+  return location.kind === "file"
+    ? `file ${location.directory}`
+    : `${location.kind} ${location.bucket}/${location.prefix}`;
 }
 
 function kindOf(scheme: string, url: string): StorageLocation["kind"] {

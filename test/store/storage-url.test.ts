@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { parseStorageUrl, StorageUrlError } from "../../src/store/storage-url.ts";
+import { parseStorageUrl, parseStorageUrls, StorageUrlError } from "../../src/store/storage-url.ts";
 
 const SECRET = "wJalrXUtnFEMI";
 
@@ -66,11 +66,7 @@ describe("parseStorageUrl", () => {
     [`s3://bucket/${"p".repeat(513)}`, /513 bytes long/, /s3:\/\/bucket\/prefix/],
     ["s3://bucket/prefix?region=eu", /"s3:\/\/bucket\/prefix…" goes on with a "\?"/, /AWS_REGION/],
     ["s3://bucket/prefix#x", /goes on with/, /AWS_REGION/],
-    [
-      "s3://a-bucket/x,gs://b-bucket/y",
-      /begins a list: several stores are not supported yet/,
-      /one store/,
-    ],
+    ["s3://a-bucket/x,gs://b-bucket/y", /begins a list where one store is expected/, /one store/],
     ["azure://account/container/prefix", /azure:\/\/ storage is not supported yet/, /s3:\/\//],
     ["https://s3.amazonaws.com/bucket", /is a web address/, /AWS_CONFIG_STORAGE_ENDPOINT/],
     ["ftp://host/dir", /unknown scheme ftp/, /file:\/\/\/directory/],
@@ -128,3 +124,33 @@ function refusal(text: string): StorageUrlError {
   }
   throw new assert.AssertionError({ message: `${text} was understood` });
 }
+
+describe("parseStorageUrls", () => {
+  it("reads one or several, in their order, with blanks around them", () => {
+    const urls = (text: string) => parseStorageUrls(text).map(({ url }) => url);
+    assert.deepEqual(urls("s3://bucket/a"), ["s3://bucket/a"]);
+    assert.deepEqual(urls("s3://bucket/a, gs://bucket/a ,file:///a"), [
+      "s3://bucket/a",
+      "gs://bucket/a",
+      "file:///a",
+    ]);
+  });
+
+  it("refuses the same place twice, however it is written", () => {
+    for (const text of [
+      "s3://bucket/a,S3://bucket/a/",
+      "gs://bucket,gcs://bucket",
+      "file:/a,file:///a/",
+    ]) {
+      assert.throws(() => parseStorageUrls(text), /stands in the list twice/, text);
+    }
+  });
+
+  it("refuses an empty place in the list, and repeats no secret of any", () => {
+    assert.throws(() => parseStorageUrls("s3://bucket/a,"), /is empty/);
+    assert.throws(
+      () => parseStorageUrls("s3://bucket/a,s3://user:wJalrXUtnFEMI@bucket/b"),
+      (error: Error) => !error.message.includes("wJalrXUtnFEMI"),
+    );
+  });
+});

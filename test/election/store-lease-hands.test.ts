@@ -1,0 +1,228 @@
+/** The election by a lease in a store where people and damage have a hand in it. */
+
+import assert from "node:assert/strict";
+import { beforeEach, describe, it } from "vitest";
+import { encodeLease } from "../../src/election/lease.ts";
+import type { StoreElectionOptions } from "../../src/election/store-lease.ts";
+import { MemoryStore } from "../fakes/memory-store.ts";
+import { never, put, text } from "../store/conformance/client.ts";
+import { Stage } from "./conformance/stage.ts";
+import type { World } from "./conformance.ts";
+import { KEY, type StoreContender, StoreWorld, TTL_MS } from "./store-world.ts";
+
+/** A lease and the followers' longest poll and jitter after it. */
+const TAKEOVER_MS = TTL_MS + 7_000;
+
+let store: MemoryStore;
+let world: StoreWorld;
+let joined: StoreContender[];
+let options: Partial<StoreElectionOptions>;
+
+beforeEach(() => {
+  store = new MemoryStore();
+  world = new StoreWorld(store);
+  joined = [];
+  options = {};
+});
+
+/** The stage over `world`, whose contenders take `options`. */
+function open(): Promise<Stage> {
+  const join = async () => {
+    const contender = await world.join(options);
+    joined.push(contender);
+    return contender;
+  };
+  const { leaseMs, pollMs } = world;
+  const wrapped: World = {
+    leaseMs,
+    pollMs,
+    join,
+    advance: (ms) => world.advance(ms),
+    [Symbol.asyncDispose]: () => world[Symbol.asyncDispose](),
+  };
+  return Stage.open({ open: async () => wrapped });
+}
+
+async function stored(): Promise<unknown> {
+  return JSON.parse(await text(store, KEY));
+}
+
+describe("the object in the store", () => {
+  it("says who holds the lease, and after a stop that it is released, under the same token", async () => {
+    await using stage = await open();
+    const only = await stage.run();
+    const { session, sequence, ...held } = Object(await stored());
+    assert.deepEqual(held, {
+      holder: "exporter-1",
+      hostname: "host-of-exporter-1",
+      token: 1,
+      ttlMs: TTL_MS,
+      state: "held",
+      renewedAt: "2026-11-21T12:00:00.000Z",
+    });
+    await stage.advance(TTL_MS);
+    only.stop();
+    await stage.until(() => only.ended !== undefined, 0);
+    const after = Object(await stored());
+    assert.equal(after.session, session);
+    assert.ok(after.sequence > sequence + 1, `${after.sequence}`);
+    assert.equal(after.token, 1);
+    assert.equal(after.state, "released");
+  });
+
+  it("takes any host name, and followers are told it", async () => {
+    options = { exporter: { id: "exporter-x", hostname: "hö\nst".repeat(100) } };
+    await using stage = await open();
+    const { holder, follower } = await stage.holderAndFollower();
+    assert.ok(holder.isHolder);
+    const told = follower.told[0];
+    assert.ok(told?.kind === "follower");
+    assert.match(told.holder ?? "", /^exporter-x on h\?\?sth\?\?st/);
+  });
+
+  it("tells two exporters apart that were given one id", async () => {
+    options = { exporter: { id: "twin", hostname: "same" }, random: () => 0.5 };
+    await using stage = await open();
+    for (let count = 0; count < 4; count += 1) await stage.run();
+    await stage.advance(TTL_MS * 3);
+    assert.equal(stage.tokens.length, 1);
+    stage.runners.find(({ isHolder }) => isHolder)?.kill();
+    await stage.until(() => stage.tokens.length === 2, TAKEOVER_MS);
+    await stage.advance(TTL_MS * 3);
+    assert.equal(stage.tokens.length, 2);
+  });
+});
+
+describe("a lease of another TTL", () => {
+  it("is left alone for its own, and no longer", async () => {
+    const ttlMs = 4 * TTL_MS;
+    options = { ttlMs };
+    await using stage = await open();
+    const holder = await stage.run();
+    options = {};
+    const follower = await stage.run();
+    holder.kill();
+    await stage.advance(ttlMs);
+    assert.ok(!follower.isHolder);
+    await stage.until(() => follower.isHolder, 7_000);
+  });
+});
+
+describe("the floor", () => {
+  it("is what tokens go on from, and a missing lease may still be held by somebody", async () => {
+    options = { floor: async () => 41 };
+    await using stage = await open();
+    const only = await stage.run();
+    await stage.advance(TTL_MS);
+    assert.ok(!only.isHolder);
+    await stage.until(() => only.token === 42, 7_000);
+  });
+
+  it("counts beside a lease with a lower token", async () => {
+    let floor = 0;
+    options = { floor: async () => floor };
+    await using stage = await open();
+    const { holder, follower } = await stage.holderAndFollower();
+    floor = 99;
+    holder.stop();
+    await stage.until(() => follower.token === 100, 7_000);
+  });
+
+  it("is asked once for an acquisition, and not for a renewal", async () => {
+    let asked = 0;
+    options = {
+      floor: async () => {
+        asked += 1;
+        return 0;
+      },
+    };
+    await using stage = await open();
+    await stage.holderAndFollower();
+    await stage.advance(TTL_MS * 3);
+    assert.equal(asked, 1);
+  });
+});
+
+describe("a lease that was deleted under its holder", () => {
+  it("makes it step down, is waited for like one that is held, and the next token is higher", async () => {
+    await using stage = await open();
+    const { holder } = await stage.holderAndFollower();
+    await stage.advance(TTL_MS * 2);
+    await store.delete(KEY, never);
+    await stage.advance(TTL_MS - 1);
+    assert.ok(!holder.isHolder);
+    assert.deepEqual(stage.tokens, [1]);
+    await stage.until(() => stage.tokens.length === 2, TAKEOVER_MS);
+    assert.deepEqual(stage.tokens, [1, 2]);
+    const lost = joined[0]?.log.find("warn")[0];
+    assert.deepEqual(lost?.fields, { fencingToken: 1, reason: "it was deleted" });
+  });
+});
+
+describe("a lease that somebody wrote over the holder's", () => {
+  it("makes it step down, whatever its sequence", async () => {
+    await using stage = await open();
+    const only = await stage.run();
+    const theirs = { holder: "other", hostname: "elsewhere", session: "x", sequence: 2 };
+    const lease = { ...theirs, token: 5, ttlMs: TTL_MS, state: "held" as const };
+    await put(store, KEY, encodeLease({ ...lease, renewedAt: new Date(0) }));
+    await stage.advance(TTL_MS / 2);
+    assert.deepEqual(only.told.at(-1), { kind: "follower", holder: "other on elsewhere" });
+    const lost = joined[0]?.log.find("warn")[0];
+    assert.equal(lost?.fields["reason"], "other on elsewhere took it");
+    await stage.until(() => only.token === 6, TAKEOVER_MS);
+  });
+});
+
+describe("something else in place of the lease", () => {
+  it.each([
+    ["text", "hello"],
+    ["an impossible token", '{"token":-1}'],
+    ["something huge", "x".repeat(1_000_000)],
+  ])("as %s is left alone, said, and elects nobody until it is deleted", async (_, content) => {
+    await put(store, KEY, content);
+    await using stage = await open();
+    const only = await stage.run();
+    await stage.advance(TTL_MS * 10);
+    assert.deepEqual(stage.tokens, []);
+    assert.equal(await text(store, KEY), content);
+    const [said, ...more] = joined[0]?.log.find("error") ?? [];
+    assert.match(`${said?.fields["err"]}`, /lease\.json is no lease/);
+    assert.equal(more.length, 0);
+    await store.delete(KEY, never);
+    await stage.until(() => only.isHolder, TAKEOVER_MS);
+  });
+
+  it("makes the holder step down, and tokens go on where they were", async () => {
+    await using stage = await open();
+    const { holder, follower } = await stage.holderAndFollower();
+    await put(store, KEY, "hello");
+    await stage.until(() => !holder.isHolder, TTL_MS);
+    await stage.advance(TTL_MS * 3);
+    assert.deepEqual(stage.tokens, [1]);
+    await store.delete(KEY, never);
+    await stage.until(() => stage.tokens.length === 2, TAKEOVER_MS);
+    assert.ok(Number(holder.token ?? follower.token) > 1);
+  });
+
+  it("with the last token there is elects nobody", async () => {
+    const lease = { holder: "x", hostname: "x", session: "x", sequence: 1, token: 1, ttlMs: 1_000 };
+    const last = { ...lease, state: "released" as const, renewedAt: new Date(0) };
+    await put(store, KEY, encodeLease({ ...last, token: 999_999_999_999_999 }));
+    await using stage = await open();
+    await stage.run();
+    await stage.advance(TTL_MS * 3);
+    assert.deepEqual(stage.tokens, []);
+    assert.match(`${joined[0]?.log.find("error")[0]?.fields["err"]}`, /no fencing token is left/);
+  });
+
+  it("as an older lease of one's own, put back by hand, is not taken for the newest", async () => {
+    await using stage = await open();
+    const only = await stage.run();
+    const old = await text(store, KEY);
+    await stage.advance(TTL_MS);
+    await put(store, KEY, old);
+    await stage.until(() => only.token === 2, TAKEOVER_MS);
+    assert.equal(joined[0]?.log.find("warn")[0]?.fields["reason"], "an older one was put back");
+  });
+});
