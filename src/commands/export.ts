@@ -1,17 +1,19 @@
 /** `kong-fallback export`: a daemon that saves every config of a control plane, for one or several Kong versions. */
 
 import { Exporter } from "../exporter/exporter.ts";
+import { ReplicaWriter } from "../exporter/writer.ts";
 import { AdminClient } from "../kong/admin-client.ts";
 import type { KongVersion } from "../kong/version.ts";
-import { createMetrics } from "../runtime/metrics.ts";
+import { createMetrics, type Metrics, type ReplicaMetrics } from "../runtime/metrics.ts";
 import { loadNodeId, nodeIdFor } from "../runtime/node-id.ts";
-import { Interrupted, onShutdown } from "../runtime/shutdown.ts";
+import { Interrupted, onShutdown, type Shutdown } from "../runtime/shutdown.ts";
 import { Archive } from "../snapshots/archive.ts";
 import type { Store } from "../store/port.ts";
 import { type Command, type CommandContext, requireSettings } from "./context.ts";
+import { openElection } from "./election.ts";
 import { type ClusterSettings, openHybridSource } from "./hybrid-source.ts";
 import { openStatusServer } from "./status.ts";
-import { askPreconditions, openConfiguredStore } from "./store.ts";
+import { askPreconditions, openConfiguredStores } from "./store.ts";
 
 /** While the store does not take a config, milliseconds. */
 const SAVE_RETRY = { minMs: 1_000, maxMs: 30_000 };
@@ -23,7 +25,7 @@ export const exportCommand: Command = async (context) => {
     KONG_CLUSTER_CERT: settings.clusterCert,
     KONG_CLUSTER_CERT_KEY: settings.clusterCertKey,
     KONG_VERSION: settings.kongVersions,
-    KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: settings.storage,
+    KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: settings.storages,
   });
   const cluster: ClusterSettings = {
     controlPlane: required.KONG_CLUSTER_CONTROL_PLANE,
@@ -34,23 +36,26 @@ export const exportCommand: Command = async (context) => {
   const metrics = createMetrics();
   const purpose = `export from ${cluster.controlPlane.host}`;
   const nodeId = await loadNodeId(settings.stateDir, hostname, purpose);
-  await using store = await openConfiguredStore(
+  await using storage = await openConfiguredStores(
     required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE,
     context,
   );
+  const { stores } = storage;
+  const replicas = metrics.replicas(() => exporters.flatMap(({ exporter }) => exporter.replicas));
   const exporters: VersionExporter[] = [];
   for (const version of required.KONG_VERSION) {
-    const parts = { version, nodeId: nodeIdFor(nodeId, version), cluster, store };
-    exporters.push(await buildExporter(context, parts, metrics.exporter(version)));
+    const parts = { version, nodeId: nodeIdFor(nodeId, version), cluster, stores };
+    exporters.push(await buildExporter(context, parts, metrics, replicas));
   }
   await using _status = await openStatusServer(context, {
     registry: metrics.registry,
     notReady: () => notReady(exporters),
   });
-  log.info({ nodeId, store: store.url, versions: required.KONG_VERSION }, "exporter started");
-  const results = await Promise.all(
-    exporters.map(({ exporter }) => exporter.run(shutdown.stop, shutdown.deadline)),
+  log.info(
+    { nodeId, stores: stores.map(({ url }) => url), versions: required.KONG_VERSION },
+    "exporter started",
   );
+  const results = await runAll(exporters, shutdown);
   const allSaved = results.every((saved) => saved);
   log.info({ allSaved }, "exporter stopped");
   return allSaved && shutdown.stop.reason instanceof Interrupted
@@ -63,19 +68,38 @@ interface VersionExporter {
   readonly exporter: Exporter;
 }
 
+/** One that fails ends the others as SIGTERM would: they save what is pending and give up their leases. */
+async function runAll(
+  exporters: readonly VersionExporter[],
+  { stop, deadline }: Shutdown,
+): Promise<readonly boolean[]> {
+  const failed = new AbortController();
+  const stopOrFailed = AbortSignal.any([stop, failed.signal]);
+  const runs = exporters.map(({ exporter }) =>
+    exporter.run(stopOrFailed, deadline).catch((error: unknown) => {
+      failed.abort(error);
+      throw error;
+    }),
+  );
+  await Promise.allSettled(runs);
+  return Promise.all(runs);
+}
+
 interface ExporterParts {
   readonly version: KongVersion;
   readonly nodeId: string;
   readonly cluster: ClusterSettings;
-  readonly store: Store;
+  readonly stores: readonly Store[];
 }
 
 async function buildExporter(
   context: CommandContext,
-  { version, nodeId, cluster, store }: ExporterParts,
-  metrics: ConstructorParameters<typeof Exporter>[0]["metrics"],
+  parts: ExporterParts,
+  metrics: Metrics,
+  replicas: ReplicaMetrics,
 ): Promise<VersionExporter> {
   const { settings, clock, random, hostname } = context;
+  const { version, nodeId, cluster, stores } = parts;
   const log = context.log.child({ component: "export", kongVersion: version });
   const source = await openHybridSource({
     settings,
@@ -86,23 +110,59 @@ async function buildExporter(
     clock,
     ...adminStatus(context, nodeId),
   });
-  const { maxConfigBytes, exportDelayMs, hashCheckMaxBytes } = settings;
-  const archive = new Archive({ store, kongVersion: version, maxConfigBytes, log });
+  const writers: ReplicaWriter[] = [];
+  for (const store of stores) writers.push(await buildWriter(context, parts, store, replicas));
   const exporter = new Exporter({
     source,
-    archive,
+    writers,
     kongVersion: version,
     exporterId: nodeId,
-    conditional: askPreconditions(store, version, log),
-    exportDelayMs,
-    retry: SAVE_RETRY,
-    hashCheckMaxBytes,
+    hashCheckMaxBytes: settings.hashCheckMaxBytes,
     clock,
     random,
     log,
-    metrics,
+    metrics: metrics.exporter(version),
   });
   return { version, exporter };
+}
+
+async function buildWriter(
+  context: CommandContext,
+  { version, nodeId }: ExporterParts,
+  store: Store,
+  replicas: ReplicaMetrics,
+): Promise<ReplicaWriter> {
+  const { settings, clock } = context;
+  const log = context.log.child({ component: "export", kongVersion: version, store: store.url });
+  const { maxConfigBytes, exportDelayMs, guard } = settings;
+  const { historyMaxCount, historyMaxAgeMs, historyMaxBytes } = settings;
+  const archive = new Archive({
+    store,
+    kongVersion: version,
+    maxConfigBytes,
+    keepHistory: true,
+    log,
+  });
+  const conditional = askPreconditions(store, version, log);
+  const request = { version, store, archive, exporterId: nodeId, conditional, log };
+  return new ReplicaWriter({
+    election: await openElection(context, request),
+    archive,
+    store: store.url,
+    kongVersion: version,
+    conditional,
+    guard,
+    retention: {
+      maxCount: historyMaxCount,
+      maxAgeMs: historyMaxAgeMs,
+      maxTotalBytes: historyMaxBytes,
+    },
+    exportDelayMs,
+    retry: SAVE_RETRY,
+    clock,
+    log,
+    metrics: replicas.writer(version, store.url),
+  });
 }
 
 /** How the control plane itself judges this node, where its Admin API is known. */

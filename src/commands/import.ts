@@ -8,11 +8,11 @@ import type { KongVersion } from "../kong/version.ts";
 import { loadNodeId, nodeIdFor } from "../runtime/node-id.ts";
 import { SettingsError } from "../runtime/settings-reader.ts";
 import { onShutdown } from "../runtime/shutdown.ts";
-import { Archive } from "../snapshots/archive.ts";
 import { type Command, type CommandContext, requireSettings } from "./context.ts";
 import { openHybridSource } from "./hybrid-source.ts";
 import { createProgress } from "./progress.ts";
-import { openConfiguredStore } from "./store.ts";
+import { readerOf } from "./snapshot-reader.ts";
+import { openConfiguredStores } from "./store.ts";
 import { UsageError } from "./usage-error.ts";
 
 export const importCommand: Command = async (context) => {
@@ -21,7 +21,7 @@ export const importCommand: Command = async (context) => {
   const required = requireSettings("import", {
     KONG_FALLBACK_IMPORT_TO: settings.importTo,
     KONG_VERSION: settings.kongVersions,
-    KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: settings.storage,
+    KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: settings.storages,
   });
   if (json && required.KONG_FALLBACK_IMPORT_TO === "-") {
     throw new UsageError("--json and --to - both want standard output", "Give one of them up.");
@@ -39,16 +39,16 @@ export const importCommand: Command = async (context) => {
     log,
   });
   await using probe = await openProbe(context, version);
-  await using store = await openConfiguredStore(
+  await using storage = await openConfiguredStores(
     required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE,
     context,
   );
-  const { maxConfigBytes, readTimeoutMs, prefixDir } = settings;
-  const archive = new Archive({ store, kongVersion: version, maxConfigBytes, log });
+  const { readTimeoutMs, prefixDir } = settings;
+  const reader = readerOf(storage.stores, version, context, log);
   const progress = createProgress(stderr, clock);
   const outcome = await importConfig(
     {
-      reader: { latest: (signal) => archive.latest(signal, progress) },
+      reader: { latest: (signal) => reader.latest(signal, progress) },
       target,
       probe: probe.ask,
       localCache:
@@ -62,7 +62,7 @@ export const importCommand: Command = async (context) => {
     },
     shutdown.stop,
   );
-  if (json) stdout.write(`${JSON.stringify(report(outcome, target.name, archive.name))}\n`);
+  if (json) stdout.write(`${JSON.stringify(report(outcome, target.name, reader.name))}\n`);
   return 0;
 };
 

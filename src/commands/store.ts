@@ -29,6 +29,29 @@ export async function openConfiguredStore(
   });
 }
 
+export interface ConfiguredStores extends AsyncDisposable {
+  /** In the order of the settings. */
+  readonly stores: readonly Store[];
+}
+
+/** Those of a list. Rejects as openConfiguredStore; then none is left open. */
+export async function openConfiguredStores(
+  locations: readonly StorageLocation[],
+  context: CommandContext,
+): Promise<ConfiguredStores> {
+  const stores: Store[] = [];
+  const close = async () => {
+    for (const store of stores) await store[Symbol.asyncDispose]();
+  };
+  try {
+    for (const location of locations) stores.push(await openConfiguredStore(location, context));
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { stores, [Symbol.asyncDispose]: close };
+}
+
 /**
  * Whether `store` honours preconditions, found out by trying and said in the log; asks again until
  * the store has answered once. A store that does not is written without them.

@@ -1,61 +1,46 @@
-/** The job of saving, for one Kong version: what the control plane sends ends up in the archive. */
+/** The job of saving, for one Kong version: what the control plane sends ends up in every store. */
 
-import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
-import type { Log } from "../core/log.ts";
-import { matchConfigHash } from "../kong/config-hash.ts";
 import type { ConfigUpdate } from "../kong/reconfigure.ts";
-import type { KongVersion } from "../kong/version.ts";
-import type { Archive, NewSnapshot } from "../snapshots/archive.ts";
-import { sha256 } from "../snapshots/verify.ts";
 import type { ConfigSource, SourceEvent } from "../source/port.ts";
-import { follow } from "./follow.ts";
-import type { ExporterMetrics } from "./metrics.ts";
-import { type SaveResult, type SaveRetry, Saver } from "./saver.ts";
+import { Arrival, type ArrivalOptions } from "./arrival.ts";
+import { type FollowOptions, follow } from "./follow.ts";
+import type { ExporterMetrics, WriterStatus } from "./metrics.ts";
+import type { ReplicaWriter, Stored } from "./writer.ts";
 
-export interface ExporterOptions {
+export interface ExporterOptions extends ArrivalOptions, FollowOptions {
   readonly source: ConfigSource;
-  readonly archive: Archive;
-  readonly kongVersion: KongVersion;
-  /** Node id under which this exporter is known to the control plane, and in what it saves. */
-  readonly exporterId: string;
-  /** Whether the store honours preconditions; asked before each save, so it should remember its answer. Rejects with StoreError. */
-  readonly conditional: (signal: AbortSignal) => Promise<boolean>;
-  readonly exportDelayMs: number;
-  readonly retry: SaveRetry;
-  /** Kong's hash is recomputed for configs up to this length, bytes; 0: never. */
-  readonly hashCheckMaxBytes: number;
-  readonly clock: Clock;
-  /** In [0, 1). */
-  readonly random: () => number;
-  readonly log: Log;
+  /** One for each store; none waits for another. */
+  readonly writers: readonly ReplicaWriter[];
   readonly metrics: ExporterMetrics;
-}
-
-/** A config on its way into the archive. */
-interface Arrival {
-  readonly update: ConfigUpdate;
-  readonly receivedAt: Date;
 }
 
 export class Exporter {
   readonly #options: ExporterOptions;
-  readonly #saver: Saver<Arrival>;
-  #hasSaved = false;
+  #newest: Arrival | undefined;
+  /** Order of the newest config that the source was told to be saved. */
+  #acknowledged = 0;
+  #savedAt: Date | undefined;
 
   constructor(options: ExporterOptions) {
     this.#options = options;
-    this.#saver = new Saver({ ...options, save: (arrival, signal) => this.#save(arrival, signal) });
   }
 
-  /** Whether the store is known to hold a good snapshot, saved by this process or before it. */
+  /** Whether at least one store is known to hold a good snapshot, saved by this process or another one. */
   get hasSaved(): boolean {
-    return this.#hasSaved;
+    return this.#options.writers.some((writer) => writer.hasSaved);
+  }
+
+  /** One for each store, in the order of the settings. */
+  get replicas(): readonly WriterStatus[] {
+    return this.#options.writers.map(({ status }) => status);
   }
 
   /**
    * Follows the source until `stop` aborts, then saves what is pending for as long as `deadline`
-   * allows. Resolves to whether nothing was left unsaved; rejects only for a bug.
+   * allows. Resolves to whether the newest config lies in at least one store, or another exporter is
+   * there to save it. Rejects with ELECTION_UNSAFE where that is so for every store; with others only
+   * for a bug.
    */
   async run(stop: AbortSignal, deadline: AbortSignal): Promise<boolean> {
     const { source, log, metrics } = this.#options;
@@ -75,38 +60,43 @@ export class Exporter {
     ).catch((error: unknown) => {
       if (!stopOrFailed.aborted) giveUp(error);
     });
-    const saving = this.#recall(stopOrFailed)
-      .then(() => this.#saver.run(stopOrFailed, deadline))
-      .catch(giveUp);
-    const [, allSaved] = await Promise.all([following, saving]);
-    if (!allSaved) log.error({}, "stopped before the newest config could be saved");
-    return allSaved;
+    const writing = this.#write(stopOrFailed, deadline).catch(giveUp);
+    const [, saved] = await Promise.all([following, writing]);
+    if (!saved.includes(true)) {
+      log.error({}, "stopped before the newest config could be saved");
+      return false;
+    }
+    if (saved.includes(false)) {
+      log.warn({}, "stopped before the newest config could be saved in every store");
+    }
+    return true;
   }
 
-  /** Learns what is saved already. A store that is down does not keep the exporter from following the control plane. */
-  async #recall(signal: AbortSignal): Promise<void> {
-    const { archive, conditional, source, log, metrics } = this.#options;
-    try {
-      await conditional(signal);
-      const saved = await archive.recall(signal);
-      if (saved === undefined) return;
-      this.#hasSaved = true;
-      const { configHash, exportedAt, bytes } = saved;
-      metrics.saved(exportedAt);
-      log.info({ key: archive.name, configHash, exportedAt, bytes }, "snapshot found");
-      if (configHash !== undefined) source.acknowledge(configHash);
-    } catch (error) {
-      if (signal.aborted) return;
-      if (!(error instanceof ServiceError)) throw error;
-      log.error(
-        { err: error },
-        "store cannot be used yet, configs are kept in memory until it can",
-      );
-    }
+  /** For each store whether nothing was left unsaved. */
+  async #write(stop: AbortSignal, deadline: AbortSignal): Promise<readonly boolean[]> {
+    const { writers, log } = this.#options;
+    const refusals: ServiceError[] = [];
+    const results = await Promise.all(
+      writers.map(async (writer) => {
+        try {
+          return await writer.run((stored) => this.#onStored(stored), stop, deadline);
+        } catch (error) {
+          if (!(error instanceof ServiceError)) throw error;
+          refusals.push(error);
+          if (writers.length > 1) {
+            log.error({ err: error, store: writer.status.store }, "nothing is saved in this store");
+          }
+          return false;
+        }
+      }),
+    );
+    const [refusal] = refusals;
+    if (refusal !== undefined && refusals.length === writers.length) throw refusal;
+    return results;
   }
 
   #onEvent(event: SourceEvent): void {
-    const { source, clock, log, metrics } = this.#options;
+    const { source, log, metrics } = this.#options;
     switch (event.kind) {
       case "connected":
         metrics.connected(true);
@@ -115,7 +105,7 @@ export class Exporter {
       case "config":
         metrics.received(event.update.configTable.length);
         log.info(describeUpdate(event.update), "config received");
-        this.#saver.offer({ update: event.update, receivedAt: clock.now() });
+        this.#offer(event.update);
         return;
       case "rejected":
         metrics.rejected(event.error.code);
@@ -129,69 +119,31 @@ export class Exporter {
     }
   }
 
-  async #save({ update, receivedAt }: Arrival, signal: AbortSignal): Promise<SaveResult> {
-    const { archive, source, conditional, clock, log, metrics } = this.#options;
-    const startedAt = clock.monotonicMs();
-    let result: SaveResult = "unchanged";
-    if (!archive.holds(update.configHash)) {
-      const snapshot = this.#snapshotOf(update, receivedAt);
-      const outcome = await archive.save(
-        snapshot,
-        { conditional: await conditional(signal) },
-        signal,
-      );
-      result = outcome.kind;
-      if (outcome.kind === "stale") {
-        log.error(
-          { configHash: update.configHash, stored: outcome.stored },
-          "config not saved: another exporter saved a newer one",
-        );
-        return result;
-      }
-    }
-    this.#hasSaved = true;
-    metrics.saved(clock.now());
-    if (result === "saved") {
-      const bytes = update.configTable.length;
-      const durationMs = Math.round(clock.monotonicMs() - startedAt);
-      metrics.wrote(durationMs);
-      log.info(
-        { key: archive.name, configHash: update.configHash, bytes, durationMs },
-        "snapshot saved",
-      );
-    } else {
-      log.debug({ configHash: update.configHash }, "config unchanged, nothing to save");
-    }
-    if (update.configHash !== undefined) source.acknowledge(update.configHash);
-    return result;
+  #offer(update: ConfigUpdate): void {
+    const { clock, writers } = this.#options;
+    const order = (this.#newest?.receipt.order ?? 0) + 1;
+    const receipt = { order, at: clock.now(), monotonicMs: clock.monotonicMs() };
+    const arrival = new Arrival(update, receipt, this.#options);
+    this.#newest = arrival;
+    for (const writer of writers) writer.offer(arrival);
   }
 
-  #snapshotOf(update: ConfigUpdate, receivedAt: Date): NewSnapshot {
-    const { kongVersion, exporterId, hashCheckMaxBytes, log } = this.#options;
-    const config = update.configTable;
-    const hashMatch = matchConfigHash(config, update.configHash, kongVersion, hashCheckMaxBytes);
-    if (hashMatch === "false") {
-      log.warn(
-        { configHash: update.configHash, kongVersion },
-        "config does not hash to what the control plane says: normal if it was rewritten for an older Kong version",
-      );
+  /** The first store counts; one that lags behind must not take the source back to an older config. */
+  #onStored({ configHash, at, arrival }: Stored): void {
+    const { source, metrics } = this.#options;
+    const newest = this.#newest;
+    if (this.#savedAt !== undefined && at < this.#savedAt) {
+      if (newest === undefined) return;
+    } else {
+      this.#savedAt = at;
+      metrics.saved(at);
     }
-    return {
-      config,
-      metadata: {
-        kongVersion,
-        configHash: update.configHash,
-        hashes: update.hashes,
-        hashMatch,
-        sha256: sha256(config),
-        bytes: config.length,
-        controlPlaneTimestamp: update.timestamp,
-        exportedAt: receivedAt,
-        exporterId,
-        // No election yet: every exporter writes with the same token, and time decides.
-        fencingToken: 0,
-      },
-    };
+    if (configHash === undefined) return;
+    const isNewest = newest === undefined || newest.update.configHash === configHash;
+    const order = isNewest ? (newest?.receipt.order ?? 0) : (arrival?.receipt.order ?? -1);
+    if (order < this.#acknowledged) return;
+    this.#acknowledged = order;
+    source.acknowledge(configHash);
   }
 }
 

@@ -1,5 +1,9 @@
 /** What the exporter tells the outside about itself; runtime/metrics.ts makes Prometheus series of it. */
 
+import type { Leadership } from "../election/port.ts";
+import type { KongVersion } from "../kong/version.ts";
+
+/** Of one Kong version. */
 export interface ExporterMetrics {
   /** The session with the control plane came up or broke. */
   connected(isUp: boolean): void;
@@ -7,10 +11,31 @@ export interface ExporterMetrics {
   received(bytes: number): void;
   /** A frame was refused. */
   rejected(code: string): void;
-  /** The newest config is durably saved: newly written, or found to lie there already. */
+  /** A config is durably saved in at least one store: newly written, or found to lie there already. */
   saved(at: Date): void;
+}
+
+/** Of one Kong version in one store. */
+export interface WriterMetrics {
   /** A config was written. */
   wrote(durationMs: number): void;
   /** One attempt to save failed. */
   saveFailed(code: string): void;
+  /** The guard held back a config that it had not held back before. */
+  held(): void;
+}
+
+/** How one writer stands, asked at each scrape. */
+export interface WriterStatus {
+  readonly store: string;
+  readonly kongVersion: KongVersion;
+  /** Undefined until the election has said something. */
+  readonly leadership: Leadership | undefined;
+  /**
+   * How long the store lacks the newest config received, milliseconds; 0 where it has it, or the
+   * config was held back or refused as an older one. Undefined where another exporter writes.
+   */
+  readonly lagMs: number | undefined;
+  /** Whether the guard holds a config back. */
+  readonly isHolding: boolean;
 }

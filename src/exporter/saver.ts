@@ -4,10 +4,10 @@ import pRetry from "p-retry";
 import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
-import type { ExporterMetrics } from "./metrics.ts";
+import type { WriterMetrics } from "./metrics.ts";
 
 /** "saved": written; the others: nothing had to, or was allowed to, be written. */
-export type SaveResult = "saved" | "unchanged" | "stale";
+export type SaveResult = "saved" | "unchanged" | "stale" | "held";
 
 /** Delays between attempts, milliseconds: doubled from the first to the longest, with jitter. */
 export interface SaveRetry {
@@ -24,7 +24,7 @@ export interface SaverOptions<T> {
   readonly retry: SaveRetry;
   readonly clock: Clock;
   readonly log: Log;
-  readonly metrics: Pick<ExporterMetrics, "saveFailed">;
+  readonly metrics: Pick<WriterMetrics, "saveFailed">;
 }
 
 /** After SIGTERM there are only seconds left to save what is pending. */

@@ -1,16 +1,24 @@
 /** Every metric name of this program; docs/operations.md says what an abnormal value means. */
 
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { ExporterMetrics } from "../exporter/metrics.ts";
+import type { ExporterMetrics, WriterMetrics, WriterStatus } from "../exporter/metrics.ts";
 import type { SidecarMetrics } from "../sidecar/metrics.ts";
+import { createReplicaMetrics } from "./replica-metrics.ts";
 import { createSidecarMetrics, type SidecarGauges } from "./sidecar-metrics.ts";
 
 export interface Metrics {
   readonly registry: Registry;
   /** The exporter's series for one Kong version. */
   exporter(kongVersion: string): ExporterMetrics;
+  /** The series of each version in each store; `statuses` is asked at each scrape. */
+  replicas(statuses: () => readonly WriterStatus[]): ReplicaMetrics;
   /** The sidecar's series; `gauges` is asked at each scrape. */
   sidecar(gauges: SidecarGauges): SidecarMetrics;
+}
+
+export interface ReplicaMetrics {
+  /** `store`: its URL, without credentials. */
+  writer(kongVersion: string, store: string): WriterMetrics;
 }
 
 export function createMetrics(): Metrics {
@@ -43,25 +51,27 @@ export function createMetrics(): Metrics {
   });
   const savedAt = new Gauge({
     name: "kong_fallback_snapshot_saved_timestamp_seconds",
-    help: "When the newest config was last known to be durably saved, seconds since 1970.",
+    help: "When the newest config was last known to be durably saved in at least one store, seconds since 1970.",
     labelNames,
     registers,
   });
   const saveDuration = new Histogram({
     name: "kong_fallback_save_duration_seconds",
     help: "How long it took to write a config, checks included. Configs that lie there already are not counted.",
-    labelNames,
+    labelNames: [...labelNames, "store"],
     buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60],
     registers,
   });
   const saveFailures = new Counter({
     name: "kong_fallback_save_failures_total",
     help: "Attempts to save a config that failed, by error code.",
-    labelNames: [...labelNames, "code"],
+    labelNames: [...labelNames, "store", "code"],
     registers,
   });
   return {
     registry,
+    replicas: (statuses) =>
+      createReplicaMetrics(registry, { saveDuration, saveFailures }, statuses),
     sidecar: (gauges) => createSidecarMetrics(registry, gauges),
     exporter(kongVersion) {
       const labels = { kong_version: kongVersion };
@@ -75,8 +85,6 @@ export function createMetrics(): Metrics {
         },
         rejected: (code) => rejected.inc({ ...labels, code }),
         saved: (at) => savedAt.set(labels, at.getTime() / 1000),
-        wrote: (durationMs) => saveDuration.observe(labels, durationMs / 1000),
-        saveFailed: (code) => saveFailures.inc({ ...labels, code }),
       };
     },
   };

@@ -71,7 +71,7 @@ export const KNOWN_SETTINGS = {
   KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: {
     example: "s3://bucket/prefix",
     meaning:
-      "Where configs are saved: `s3://bucket/prefix`, `gs://bucket/prefix` (or `gcs://`), `file:///directory`.",
+      "Where configs are saved: `s3://bucket/prefix`, `gs://bucket/prefix` (or `gcs://`), `file:///directory`. A comma-separated list: `export` saves to each, readers take the newest of those that answer.",
   },
   KONG_CLUSTER_FALLBACK_CONFIG_EXPORT: {
     default: "off",
@@ -109,5 +109,18 @@ export const KNOWN_SETTINGS = {
   STORAGE_EMULATOR_HOST: {
     example: "http://fake-gcs:4443",
     meaning: "URL of a Google Cloud Storage emulator; no credentials are sent.",
+  },
+  KUBECONFIG: {
+    example: "/etc/kong-fallback/kubeconfig",
+    meaning: "With `KONG_FALLBACK_ELECTION=kubernetes`, outside of a cluster: how to reach it.",
+  },
+  KUBERNETES_SERVICE_HOST: {
+    example: "10.0.0.1",
+    meaning: "Set in every pod: host of the cluster's API.",
+  },
+  KUBERNETES_SERVICE_PORT: {
+    default: "443",
+    example: "6443",
+    meaning: "Set in every pod: port of the cluster's API.",
   },
 } as const;

@@ -126,6 +126,54 @@ export const OWN_SETTINGS = {
     meaning:
       "With an Admin API as target: how long an empty Kong is left to its own controller, seconds.",
   },
+  KONG_FALLBACK_VERSION_MATCH: {
+    default: "patch",
+    example: "exact",
+    meaning:
+      "Which older Kong version's snapshot readers take where none was saved for theirs: none (`exact`), one that differs in the last number (`patch`), or one with the same major number (`minor`).",
+  },
+  KONG_FALLBACK_ELECTION: {
+    default: "store",
+    example: "kubernetes",
+    meaning:
+      "How several exporters agree which one writes: by a lease in each `store`, by a Lease of `kubernetes`, or `off`: only one exporter runs.",
+  },
+  KONG_FALLBACK_LEASE_TTL: {
+    default: "15",
+    example: "30",
+    meaning:
+      "After this long without a sign of life of its holder another exporter takes over, seconds.",
+  },
+  KONG_FALLBACK_ELECTION_ID: {
+    default: "kong-fallback-exporter",
+    example: "kong-fallback-team-a",
+    meaning: "With `kubernetes`: how the Leases' names begin. Exporters of one storage share it.",
+  },
+  KONG_FALLBACK_ELECTION_NAMESPACE: {
+    example: "kong",
+    meaning: "With `kubernetes`: where the Leases lie. Unset: the pod's namespace.",
+  },
+  KONG_FALLBACK_GUARD: {
+    default: "*=50",
+    example: "services=20,routes=20,*=50",
+    meaning:
+      "A config that lost more than this of what the current one has is held back, percent by kind, `*` for all others; `off`: every config is saved.",
+  },
+  KONG_FALLBACK_HISTORY_MAX_COUNT: {
+    default: "50",
+    example: "200",
+    meaning: "How many saved configs are kept of each version in each store.",
+  },
+  KONG_FALLBACK_HISTORY_MAX_AGE: {
+    default: "90",
+    example: "30",
+    meaning: "How long they are kept, days.",
+  },
+  KONG_FALLBACK_HISTORY_MAX_BYTES: {
+    default: "1073741824",
+    example: "107374182400",
+    meaning: "How many bytes they may take, compressed.",
+  },
   KONG_FALLBACK_STATE_DIR: {
     example: "/var/lib/kong-fallback",
     meaning:

@@ -2,11 +2,24 @@
 
 import { type HostPort, parseHostPort } from "../core/host-port.ts";
 import type { Secret } from "../core/secret.ts";
+import { type GuardPolicy, parseGuardPolicy } from "../exporter/guard.ts";
 import { parseTarget } from "../importer/targets/open.ts";
 import { type ForwardProxy, parseForwardProxy } from "../kong/forward-proxy.ts";
-import { type KongVersion, parseKongVersion } from "../kong/version.ts";
-import { parseStorageUrl, type StorageLocation } from "../store/storage-url.ts";
+import type { KongVersion } from "../kong/version.ts";
+import { parseStorageUrls, type StorageLocation } from "../store/storage-url.ts";
 import { type KongLogLevel, LOG_LEVELS } from "./logger.ts";
+import {
+  parseElectionId,
+  parseHostName,
+  parseHttpUrl,
+  parseLabels,
+  parseMode,
+  parseNames,
+  parseNamespace,
+  parseObject,
+  parsePeer,
+  parseVersions,
+} from "./settings-parsers.ts";
 import { type Environment, SettingsError, SettingsReader } from "./settings-reader.ts";
 import type { SettingName } from "./settings-table.ts";
 
@@ -25,7 +38,8 @@ export interface Settings {
   /** Names as written, `bundled` included. */
   readonly plugins: readonly string[];
   readonly kongVersions: readonly KongVersion[];
-  readonly storage: StorageLocation | undefined;
+  /** Replicas of each other. */
+  readonly storages: readonly StorageLocation[];
   readonly exportRole: boolean;
   readonly importRole: boolean;
   readonly exportDelayMs: number;
@@ -61,6 +75,18 @@ export interface Settings {
   /** URL of an Admin API; undefined: data planes. */
   readonly serveTarget: string | undefined;
   readonly serveGraceMs: number;
+  readonly versionMatch: "exact" | "patch" | "minor";
+  readonly election: "store" | "kubernetes" | "off";
+  readonly leaseTtlMs: number;
+  readonly electionId: string;
+  readonly electionNamespace: string | undefined;
+  readonly kubeconfig: string | undefined;
+  /** The API server of the cluster this runs in; undefined outside of one. */
+  readonly kubernetesService: HostPort | undefined;
+  readonly guard: GuardPolicy;
+  readonly historyMaxCount: number;
+  readonly historyMaxAgeMs: number;
+  readonly historyMaxBytes: number;
   readonly stateDir: string | undefined;
   readonly statusListen: HostPort | undefined;
   readonly maxConfigBytes: number;
@@ -76,6 +102,8 @@ const LOG_LEVEL_NAMES = Object.keys(LOG_LEVELS) as KongLogLevel[];
 /** Throws SettingsError with all faults. */
 export function readSettings(source: Environment): Settings {
   const read = new SettingsReader(source);
+  const storages =
+    read.parsed("KONG_CLUSTER_FALLBACK_CONFIG_STORAGE", "storage URLs", parseStorageUrls) ?? [];
   const settings: Settings = {
     controlPlane: read.parsed("KONG_CLUSTER_CONTROL_PLANE", "host:port", parsePeer),
     clusterCert: read.text("KONG_CLUSTER_CERT"),
@@ -90,7 +118,7 @@ export function readSettings(source: Environment): Settings {
     plugins: read.parsed("KONG_PLUGINS", "a comma-separated list of names", parseNames) ?? [],
     kongVersions:
       read.parsed("KONG_VERSION", "full versions like 3.9.1, comma-separated", parseVersions) ?? [],
-    storage: read.parsed("KONG_CLUSTER_FALLBACK_CONFIG_STORAGE", "a storage URL", parseStorageUrl),
+    storages,
     exportRole: read.onOff("KONG_CLUSTER_FALLBACK_CONFIG_EXPORT"),
     importRole: read.onOff("KONG_CLUSTER_FALLBACK_CONFIG_IMPORT"),
     exportDelayMs: read.seconds("KONG_CLUSTER_FALLBACK_CONFIG_EXPORT_DELAY", 0, 86_400),
@@ -129,6 +157,30 @@ export function readSettings(source: Environment): Settings {
     maxHandshakesPerSecond: read.integer("KONG_FALLBACK_MAX_HANDSHAKES", 1, 1_000_000),
     serveTarget: readServeTarget(read),
     serveGraceMs: read.seconds("KONG_FALLBACK_SERVE_GRACE", 0, 3_600),
+    versionMatch: read.oneOf("KONG_FALLBACK_VERSION_MATCH", ["exact", "patch", "minor"]) ?? "patch",
+    election: read.oneOf("KONG_FALLBACK_ELECTION", ["store", "kubernetes", "off"]) ?? "store",
+    leaseTtlMs: read.seconds("KONG_FALLBACK_LEASE_TTL", 1, 300),
+    electionId:
+      read.parsed(
+        "KONG_FALLBACK_ELECTION_ID",
+        "lower-case letters, digits, - and .",
+        parseElectionId,
+      ) ?? "",
+    electionNamespace: read.parsed(
+      "KONG_FALLBACK_ELECTION_NAMESPACE",
+      "a namespace",
+      parseNamespace,
+    ),
+    kubeconfig: read.text("KUBECONFIG"),
+    kubernetesService: readKubernetesService(read),
+    guard: read.parsed(
+      "KONG_FALLBACK_GUARD",
+      "off, or limits in percent like services=20,*=50",
+      parseGuardPolicy,
+    ) ?? { kind: "off" },
+    historyMaxCount: read.integer("KONG_FALLBACK_HISTORY_MAX_COUNT", 1, 1_000_000),
+    historyMaxAgeMs: read.integer("KONG_FALLBACK_HISTORY_MAX_AGE", 1, 36_500) * DAY_MS,
+    historyMaxBytes: read.integer("KONG_FALLBACK_HISTORY_MAX_BYTES", 1, Number.MAX_SAFE_INTEGER),
     stateDir: read.text("KONG_FALLBACK_STATE_DIR"),
     statusListen: readListen(read, "KONG_FALLBACK_STATUS_LISTEN"),
     maxConfigBytes: read.integer("KONG_FALLBACK_MAX_CONFIG_BYTES", 1_048_576, 2 * GIBIBYTE - 1),
@@ -143,14 +195,9 @@ export function readSettings(source: Environment): Settings {
 
 /** Stands in for one at fault. */
 const ANYWHERE: HostPort = { host: "127.0.0.1", port: 0 };
+const DAY_MS = 86_400_000;
 const LOCAL_ADMIN_API = "http://127.0.0.1:8001";
 const HTTP_URL = "a URL like http://host:port, without credentials";
-
-/** A port to connect to: 0 is none. */
-function parsePeer(text: string): HostPort | undefined {
-  const peer = parseHostPort(text);
-  return peer === undefined || peer.port === 0 ? undefined : peer;
-}
 
 /** KONG_PROXY_SERVER counts only where KONG_CLUSTER_USE_PROXY is on. Kong/kong@3.9.1 kong/conf_loader/init.lua */
 function readProxy(read: SettingsReader): ForwardProxy | undefined {
@@ -164,48 +211,6 @@ function readProxy(read: SettingsReader): ForwardProxy | undefined {
     read.fault("KONG_CLUSTER_USE_PROXY", "is on, but KONG_PROXY_SERVER is not set");
   }
   return proxy;
-}
-
-function parseHostName(text: string): string | undefined {
-  return /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,252})$/.test(text) ? text : undefined;
-}
-
-function parseHttpUrl(text: string): string | undefined {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const isPlain = url?.username === "" && url.password === "";
-  return isPlain && /^https?:$/.test(url.protocol) ? text.replace(/\/+$/, "") : undefined;
-}
-
-function parseVersions(text: string): readonly KongVersion[] | undefined {
-  const versions = text.split(",").map((part) => parseKongVersion(part.trim()));
-  return versions.every((version) => version !== undefined) ? [...new Set(versions)] : undefined;
-}
-
-function parseNames(text: string): readonly string[] | undefined {
-  const names = text.split(",").map((name) => name.trim());
-  return names.every((name) => /^[A-Za-z0-9._-]{1,128}$/.test(name)) ? names : undefined;
-}
-
-/** Kong/kong@3.9.1 kong/conf_loader/parse.lua: each label 63 characters at most, letters, digits, `.`, `-`, `_`. */
-function parseLabels(text: string): Readonly<Record<string, string>> | undefined {
-  const pairs = text.split(",").map((pair) => /^\s*([\w.-]{1,63}):([\w.-]{1,63})\s*$/.exec(pair));
-  const entries = pairs.map((match) => [match?.[1] ?? "", match?.[2] ?? ""] as const);
-  return pairs.every((match) => match !== null) ? Object.fromEntries(entries) : undefined;
-}
-
-function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
-    return isObject ? { ...value } : undefined;
-  } catch {
-    // The parser's message quotes the text; the caller says what was expected.
-    return undefined;
-  }
-}
-
-function parseMode(text: string): number | undefined {
-  return /^0?[0-7]{3}$/.test(text) ? Number.parseInt(text, 8) : undefined;
 }
 
 function readServeTarget(read: SettingsReader): string | undefined {
@@ -223,4 +228,11 @@ function readListen(read: SettingsReader, name: SettingName): HostPort | undefin
     text === "off" ? text : parseHostPort(text),
   );
   return value === "off" ? undefined : value;
+}
+
+/** Set in every pod; the port may be missing where somebody sets the host by hand. */
+function readKubernetesService(read: SettingsReader): HostPort | undefined {
+  const host = read.text("KUBERNETES_SERVICE_HOST");
+  const port = read.integer("KUBERNETES_SERVICE_PORT", 1, 65_535);
+  return host === undefined ? undefined : { host, port };
 }

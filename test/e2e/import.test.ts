@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, readFile, stat, truncate, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { describe, it } from "vitest";
 import { expiredClusterCertificate } from "../fakes/certificates.ts";
 import { configBytes } from "../fakes/config.ts";
@@ -140,6 +140,20 @@ describe("kong-fallback import", () => {
   });
 });
 
+describe("kong-fallback import with a damaged snapshot", () => {
+  it("takes the newest good one of the history, and says so", async () => {
+    const { stage, port, configTable } = await exported();
+    await using _ = stage;
+    await truncate(stage.path("store", "3.9.1", "config.json"), 1000);
+    const { status, log } = await runOnce(["import"], stage.environment(port));
+    assert.equal(status, 0);
+    assert.deepEqual(await readFile(stage.path("kong.json")), configTable);
+    const said =
+      "current snapshot cannot be used, the newest good one of the history is used instead";
+    assert.equal(log.filter((line) => line["msg"] === said).length, 1);
+  });
+});
+
 describe("kong-fallback import without a usable snapshot", () => {
   const KEPT = Buffer.from("what the target held before");
 
@@ -149,6 +163,7 @@ describe("kong-fallback import without a usable snapshot", () => {
     const { stage, port } = await exported();
     await using _ = stage;
     await writeFile(stage.path("kong.json"), KEPT);
+    await rm(stage.path("store", "3.9.1", "history"), { recursive: true });
     const more = (await spoil(stage)) ?? {};
     const { status, stderr } = await runOnce(["import"], stage.environment(port, more));
     assert.deepEqual(await readFile(stage.path("kong.json")), KEPT, "the target is untouched");

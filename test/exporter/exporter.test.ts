@@ -1,69 +1,20 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { Exporter } from "../../src/exporter/exporter.ts";
-import type { ConfigUpdate } from "../../src/kong/reconfigure.ts";
 import { FrameError } from "../../src/kong/reconfigure.ts";
-import { Archive } from "../../src/snapshots/archive.ts";
 import { SourceError } from "../../src/source/port.ts";
 import { StoreError } from "../../src/store/port.ts";
-import { updateOf, V391 } from "../fakes/config.ts";
-import { ManualClock } from "../fakes/manual-clock.ts";
+import { updateOf } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
-import { RecordingLog } from "../fakes/recording-log.ts";
-import { ScriptedSource } from "../fakes/scripted-source.ts";
+import { bytesOf, DELAY_MS, KEY, savedIn, setUp as setUpStage, until } from "./stage.ts";
 
-const KEY = "3.9.1/config.json";
-const DELAY_MS = 60_000;
-
+/** One store, no election. */
 function setUp(options: { store?: MemoryStore; hashCheckMaxBytes?: number } = {}) {
-  const store = options.store ?? new MemoryStore();
-  const clock = new ManualClock();
-  const log = new RecordingLog();
-  const source = new ScriptedSource();
-  const seen: string[] = [];
-  const archive = new Archive({ store, kongVersion: V391, maxConfigBytes: 1_000_000, log });
-  const exporter = new Exporter({
-    source,
-    archive,
-    kongVersion: V391,
-    exporterId: "exporter-1",
-    conditional: async () => true,
-    exportDelayMs: DELAY_MS,
-    retry: { minMs: 1, maxMs: 2 },
-    hashCheckMaxBytes: options.hashCheckMaxBytes ?? 1_000_000,
-    clock,
-    random: () => 0,
-    log,
-    metrics: {
-      connected: (isUp) => seen.push(isUp ? "up" : "down"),
-      received: () => seen.push("received"),
-      rejected: (code) => seen.push(code),
-      saved: () => seen.push("saved"),
-      wrote: () => seen.push("wrote"),
-      saveFailed: (code) => seen.push(code),
-    },
-  });
-  const stop = new AbortController();
-  const deadline = new AbortController();
-  const running = exporter.run(stop.signal, deadline.signal);
-  const savedConfig = () => Buffer.from(store.objects.get(KEY)?.body ?? []).toString();
+  const { store = new MemoryStore(), ...others } = options;
   return {
-    exporter,
+    ...setUpStage({ stores: [store], ...others }),
     store,
-    clock,
-    log,
-    source,
-    seen,
-    archive,
-    stop,
-    deadline,
-    running,
-    savedConfig,
+    savedConfig: () => savedIn(store),
   };
-}
-
-function bytesOf(update: ConfigUpdate): string {
-  return Buffer.from(update.configTable).toString();
 }
 
 describe("the exporter", () => {
@@ -81,7 +32,7 @@ describe("the exporter", () => {
     assert.equal(metadata?.["control-plane-timestamp"], "1795220000.000");
     assert.equal(metadata?.["exported-at"], "2026-11-21T12:00:00.000Z");
     assert.deepEqual(source.acknowledged, [update.configHash]);
-    assert.deepEqual(seen, ["up", "received", "saved", "wrote"]);
+    assert.deepEqual(seen, ["up", "received", "wrote", "saved"]);
     stop.abort();
     assert.equal(await running, true);
   });
@@ -91,8 +42,8 @@ describe("the exporter", () => {
     let confirm: (() => void) | undefined;
     let writing: (() => void) | undefined;
     const begun = new Promise<void>((resolve) => (writing = resolve));
-    store.intercept = async (operation) => {
-      if (operation !== "put") return;
+    store.intercept = async (operation, key) => {
+      if (operation !== "put" || key !== KEY) return;
       writing?.();
       await new Promise<void>((resolve) => (confirm = resolve));
     };
@@ -116,9 +67,8 @@ describe("the exporter", () => {
     await first.running;
     const second = setUp({ store: first.store });
     assert.equal(second.exporter.hasSaved, false);
-    await second.clock.advance(1);
+    await until(second.clock, () => second.exporter.hasSaved);
     assert.deepEqual(second.source.acknowledged, [update.configHash]);
-    assert.equal(second.exporter.hasSaved, true);
     second.stop.abort();
     await second.running;
   });
@@ -129,13 +79,30 @@ describe("the exporter", () => {
     const { exporter, clock, source, log, stop, running, savedConfig } = setUp({ store });
     const update = updateOf("a");
     source.emitConfig(update);
+    await until(clock, () => exporter.hasSaved, 100);
+    assert.equal(log.find("election fails, will try again").length, 1);
+    assert.equal(savedConfig(), bytesOf(update));
+    stop.abort();
+    await running;
+  });
+
+  it("goes on where what is saved cannot be read once it is elected", async () => {
+    const store = new MemoryStore();
+    let gets = 0;
+    store.intercept = async (operation, key) => {
+      if (operation !== "get" || key !== KEY) return;
+      gets += 1;
+      if (gets === 2) throw new StoreError("STORE_UNAVAILABLE", "the store is down");
+    };
+    const { clock, source, log, stop, running, savedConfig } = setUp({ store });
+    const update = updateOf("a");
+    source.emitConfig(update);
     await clock.untilSleeping(DELAY_MS);
     assert.equal(
       log.find("store cannot be used yet, configs are kept in memory until it can").length,
       1,
     );
     assert.equal(savedConfig(), bytesOf(update));
-    assert.equal(exporter.hasSaved, true);
     stop.abort();
     await running;
   });
@@ -156,7 +123,7 @@ describe("the exporter", () => {
     await first.running;
     const second = setUp({ store: first.store });
     second.source.emitConfig({ ...update, timestamp: 1_795_240_000 });
-    await second.clock.advance(1);
+    await until(second.clock, () => second.exporter.hasSaved);
     second.stop.abort();
     await second.running;
     assert.equal(puts, 0);
@@ -220,7 +187,8 @@ describe("the exporter", () => {
     let thirdFailure: (() => void) | undefined;
     const failedThrice = new Promise<void>((resolve) => (thirdFailure = resolve));
     let failures = 0;
-    store.intercept = async () => {
+    store.intercept = async (operation) => {
+      if (operation !== "put") return;
       failures += 1;
       if (failures === 3) thirdFailure?.();
       throw new StoreError("STORE_UNAVAILABLE", "the store is down");

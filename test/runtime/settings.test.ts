@@ -64,6 +64,16 @@ const NONSENSE: { readonly [Name in SettingName]?: readonly string[] } = {
   KONG_FALLBACK_MAX_HANDSHAKES: ["0"],
   KONG_FALLBACK_SERVE_TARGET: ["kong:8001", "plane", "http://a:secret@b"],
   KONG_FALLBACK_SERVE_GRACE: ["-1"],
+  KONG_FALLBACK_VERSION_MATCH: ["major", "any"],
+  KONG_FALLBACK_ELECTION: ["on", "etcd"],
+  KONG_FALLBACK_LEASE_TTL: ["0.5", "301"],
+  KONG_FALLBACK_ELECTION_ID: ["Upper", "-a", "a b"],
+  KONG_FALLBACK_ELECTION_NAMESPACE: ["Kong", "a.b"],
+  KONG_FALLBACK_GUARD: ["50", "services=101", "*=50,*=40", "on"],
+  KONG_FALLBACK_HISTORY_MAX_COUNT: ["0", "all"],
+  KONG_FALLBACK_HISTORY_MAX_AGE: ["0", "1.5"],
+  KONG_FALLBACK_HISTORY_MAX_BYTES: ["0", "1G"],
+  KUBERNETES_SERVICE_PORT: ["0", "https"],
   KONG_FALLBACK_STATUS_LISTEN: ["8010", "on"],
   KONG_FALLBACK_MAX_CONFIG_BYTES: ["1", "all"],
   KONG_FALLBACK_HASH_CHECK_MAX_BYTES: ["-1"],
@@ -95,6 +105,16 @@ describe("settings", () => {
     assert.equal(settings.serveTarget, undefined);
     assert.equal(settings.serveGraceMs, 10_000);
     assert.equal(settings.logLevel, "info");
+    assert.deepEqual(settings.storages, []);
+    assert.equal(settings.versionMatch, "patch");
+    assert.equal(settings.election, "store");
+    assert.equal(settings.leaseTtlMs, 15_000);
+    assert.equal(settings.electionId, "kong-fallback-exporter");
+    assert.equal(settings.guard.kind === "on" && settings.guard.maxShrinkPercent, 50);
+    assert.equal(settings.historyMaxCount, 50);
+    assert.equal(settings.historyMaxAgeMs, 90 * 86_400_000);
+    assert.equal(settings.historyMaxBytes, 2 ** 30);
+    assert.equal(settings.kubernetesService, undefined);
     assert.equal(settings.controlPlane, undefined);
     assert.ok(Object.isFrozen(settings));
   });
@@ -179,7 +199,14 @@ describe("settings", () => {
       KONG_FALLBACK_FILE_MODE: "600",
       KONG_FALLBACK_STATUS_LISTEN: "off",
       AWS_DEFAULT_REGION: "eu-west-1",
+      KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: "s3://bucket/a, file:///b",
+      KUBERNETES_SERVICE_HOST: "10.0.0.1",
     });
+    assert.deepEqual(
+      settings.storages.map(({ kind }) => kind),
+      ["s3", "file"],
+    );
+    assert.deepEqual(settings.kubernetesService, { host: "10.0.0.1", port: 443 });
     assert.deepEqual(settings.kongVersions, ["3.8.1", "3.9.1"]);
     assert.deepEqual(settings.labels, { env: "prod", team: "a" });
     assert.deepEqual(settings.plugins, ["bundled", "my-plugin"]);

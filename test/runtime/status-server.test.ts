@@ -40,8 +40,9 @@ describe("the status server", () => {
     exporter.received(10);
     exporter.rejected("FRAME_NOT_JSON");
     exporter.saved(new Date(1_795_220_000_000));
-    exporter.wrote(20);
-    exporter.saveFailed("STORE_DENIED");
+    const writer = metrics.replicas(() => []).writer("3.9.1", "s3://bucket");
+    writer.wrote(20);
+    writer.saveFailed("STORE_DENIED");
     const { body } = await get("/metrics");
     for (const line of [
       'kong_fallback_control_plane_connected{kong_version="3.9.1"} 1',
@@ -49,8 +50,8 @@ describe("the status server", () => {
       'kong_fallback_configs_rejected_total{kong_version="3.9.1",code="FRAME_NOT_JSON"} 1',
       'kong_fallback_config_bytes{kong_version="3.9.1"} 10',
       'kong_fallback_snapshot_saved_timestamp_seconds{kong_version="3.9.1"} 1795220000',
-      'kong_fallback_save_duration_seconds_count{kong_version="3.9.1"} 1',
-      'kong_fallback_save_failures_total{kong_version="3.9.1",code="STORE_DENIED"} 1',
+      'kong_fallback_save_duration_seconds_count{store="s3://bucket",kong_version="3.9.1"} 1',
+      'kong_fallback_save_failures_total{store="s3://bucket",kong_version="3.9.1",code="STORE_DENIED"} 1',
     ]) {
       assert.ok(body.includes(line), line);
     }

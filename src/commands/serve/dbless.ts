@@ -18,7 +18,7 @@ export async function serveDbless(context: CommandContext, url: string): Promise
   const log = context.log.child({ component: "serve" });
   const required = requireSettings("serve with an Admin API as target", {
     KONG_VERSION: settings.kongVersions,
-    KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: settings.storage,
+    KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: settings.storages,
   });
   const [version, another] = required.KONG_VERSION;
   if (version === undefined || another !== undefined) {

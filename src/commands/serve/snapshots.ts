@@ -7,11 +7,12 @@ import { DiskCache } from "../../sidecar/shelf/disk-cache.ts";
 import { Refresher } from "../../sidecar/shelf/refresher.ts";
 import { Remember } from "../../sidecar/shelf/remember.ts";
 import { Shelf } from "../../sidecar/shelf/shelf.ts";
-import { Archive } from "../../snapshots/archive.ts";
+import type { StoreReader } from "../../sidecar/shelf/store-watch.ts";
 import { versionOfCurrentKey } from "../../snapshots/layout.ts";
 import type { Store } from "../../store/port.ts";
 import type { CommandContext } from "../context.ts";
-import { openConfiguredStore } from "../store.ts";
+import { type ConfiguredReader, readerOf } from "../snapshot-reader.ts";
+import { openConfiguredStores } from "../store.ts";
 import type { StateDir } from "./state-dir.ts";
 
 /** A dead store does not hold up the start for longer, milliseconds. */
@@ -41,15 +42,19 @@ export async function openSnapshots(
   log: Log,
 ): Promise<ServableSnapshots> {
   const { settings, clock, random } = context;
-  const { storage, maxConfigBytes, refreshMs } = settings;
-  const store = storage && (await openConfiguredStore(storage, context));
+  const { maxConfigBytes, refreshMs } = settings;
+  const storage = await openConfiguredStores(settings.storages, context);
+  const { stores } = storage;
   const shelf = new Shelf();
   const common = { shelf, maxConfigBytes, clock, random, log };
   const disk = diskStore && new DiskCache({ ...common, store: diskStore });
   const refresher = new Refresher({
     ...common,
     disk,
-    store: store && ((kongVersion) => new Archive({ store, kongVersion, maxConfigBytes, log })),
+    store:
+      stores.length === 0
+        ? undefined
+        : (version) => underVersion(version, readerOf(stores, version, context, log)),
     refreshMs,
     firstRoundMs: FIRST_ROUND_MS,
   });
@@ -78,7 +83,7 @@ export async function openSnapshots(
         },
       };
     },
-    [Symbol.asyncDispose]: async () => store?.[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => storage[Symbol.asyncDispose](),
   };
 }
 
@@ -94,4 +99,20 @@ async function versionsIn(store: Store): Promise<readonly KongVersion[]> {
     if (!(error instanceof ServiceError)) throw error;
   }
   return versions;
+}
+
+/** What another version's snapshot stands in for is served as the wanted one's; tokens are those of the other. */
+function underVersion(version: KongVersion, reader: ConfiguredReader): StoreReader {
+  return {
+    name: reader.name,
+    async refresh(seen, signal) {
+      const found = await reader.refresh(seen, signal);
+      const metadata = found?.snapshot.metadata;
+      if (found === undefined || metadata === undefined || metadata.kongVersion === version) {
+        return found;
+      }
+      const own = { ...metadata, kongVersion: version, fencingToken: 0 };
+      return { ...found, snapshot: { ...found.snapshot, metadata: own } };
+    },
+  };
 }

@@ -1,0 +1,33 @@
+/** Stores to what readers read: shared by the commands that restore. */
+
+import type { Log } from "../core/log.ts";
+import type { KongVersion } from "../kong/version.ts";
+import { NearestReader } from "../snapshots/nearest.ts";
+import { ReplicaReader } from "../snapshots/replicas.ts";
+import type { Found, FoundSnapshot, OnProgress } from "../snapshots/snapshot.ts";
+import type { Store, Version } from "../store/port.ts";
+import type { CommandContext } from "./context.ts";
+
+/** See NearestReader, ReplicaReader. */
+export interface ConfiguredReader {
+  readonly name: string;
+  /** Progress is told only where there is one store. */
+  latest(signal: AbortSignal, onProgress?: OnProgress): Promise<FoundSnapshot>;
+  refresh(seen: Version | undefined, signal: AbortSignal): Promise<Found | undefined>;
+}
+
+/** By the version rule of the settings. `stores` is not empty. */
+export function readerOf(
+  stores: readonly Store[],
+  kongVersion: KongVersion,
+  { settings, clock }: Pick<CommandContext, "settings" | "clock">,
+  log: Log,
+): ConfiguredReader {
+  const { maxConfigBytes, versionMatch: match } = settings;
+  const replicas = stores.map(
+    (store) => new NearestReader({ store, kongVersion, maxConfigBytes, match, log }),
+  );
+  const [only, another] = replicas;
+  if (only !== undefined && another === undefined) return only;
+  return new ReplicaReader({ replicas, kongVersion, clock, log });
+}

@@ -1,0 +1,85 @@
+/** A config on its way into the stores: what is worked out about it is worked out once, however many stores there are. */
+
+import type { Log } from "../core/log.ts";
+import { matchConfigHash } from "../kong/config-hash.ts";
+import { countEntities, type EntityCounts } from "../kong/entity-counts.ts";
+import type { ConfigUpdate } from "../kong/reconfigure.ts";
+import type { KongVersion } from "../kong/version.ts";
+import type { NewSnapshot } from "../snapshots/archive.ts";
+import { sha256 } from "../snapshots/verify.ts";
+
+export interface ArrivalOptions {
+  readonly kongVersion: KongVersion;
+  /** Node id under which this exporter is known to the control plane, and in what it saves. */
+  readonly exporterId: string;
+  /** Kong's hash is recomputed for configs up to this length, bytes; 0: never. */
+  readonly hashCheckMaxBytes: number;
+  readonly log: Log;
+}
+
+/** When a config came. */
+export interface Receipt {
+  /** Grows with each config received. */
+  readonly order: number;
+  readonly at: Date;
+  /** By the monotonic clock. */
+  readonly monotonicMs: number;
+}
+
+export class Arrival {
+  readonly update: ConfigUpdate;
+  readonly receipt: Receipt;
+  readonly #options: ArrivalOptions;
+  #snapshot: NewSnapshot | undefined;
+  #counts: EntityCounts | undefined;
+
+  constructor(update: ConfigUpdate, receipt: Receipt, options: ArrivalOptions) {
+    this.update = update;
+    this.receipt = receipt;
+    this.#options = options;
+  }
+
+  /** The same for the same config. */
+  get id(): string {
+    return this.update.configHash ?? sha256(this.update.configTable);
+  }
+
+  get counts(): EntityCounts {
+    this.#counts ??= countEntities(this.update.configTable);
+    return this.#counts;
+  }
+
+  /** As it is to be saved under this token. Says in the log, once, where Kong's hash is another one. */
+  snapshot(fencingToken: number): NewSnapshot {
+    this.#snapshot ??= this.#describe();
+    const { config, metadata } = this.#snapshot;
+    return { config, metadata: { ...metadata, fencingToken } };
+  }
+
+  #describe(): NewSnapshot {
+    const { kongVersion, exporterId, hashCheckMaxBytes, log } = this.#options;
+    const { configTable: config, configHash, hashes, timestamp } = this.update;
+    const hashMatch = matchConfigHash(config, configHash, kongVersion, hashCheckMaxBytes);
+    if (hashMatch === "false") {
+      log.warn(
+        { configHash, kongVersion },
+        "config does not hash to what the control plane says: normal if it was rewritten for an older Kong version",
+      );
+    }
+    return {
+      config,
+      metadata: {
+        kongVersion,
+        configHash,
+        hashes,
+        hashMatch,
+        sha256: sha256(config),
+        bytes: config.length,
+        controlPlaneTimestamp: timestamp,
+        exportedAt: this.receipt.at,
+        exporterId,
+        fencingToken: 0,
+      },
+    };
+  }
+}

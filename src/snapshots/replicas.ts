@@ -1,0 +1,204 @@
+/** Reads the newest good snapshot of those that several stores hold: one that is dead, slow, damaged or stale changes nothing. */
+
+import type { Clock } from "../core/clock.ts";
+import { ServiceError } from "../core/errors.ts";
+import type { Log } from "../core/log.ts";
+import type { KongVersion } from "../kong/version.ts";
+import type { Version } from "../store/port.ts";
+import { SnapshotError } from "./errors.ts";
+import { describeBare, isNewer } from "./newest.ts";
+import type { Found, FoundSnapshot } from "./snapshot.ts";
+import { olderVersions } from "./version-match.ts";
+
+/** One store: a NearestReader. */
+export interface Replica {
+  /** The current object with its store, for messages. */
+  readonly name: string;
+  refresh(seen: Version | undefined, signal: AbortSignal): Promise<Found | undefined>;
+}
+
+export interface ReplicaReaderOptions {
+  /** In the order of preference where they are equally new; not empty. */
+  readonly replicas: readonly Replica[];
+  readonly kongVersion: KongVersion;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Once one has answered well, the others get this much longer, milliseconds. */
+export const REPLICA_GRACE_MS = 2_000;
+/** The same where nobody waits, for there was an answer before: enough to read a large config from a slow store. */
+export const REFRESH_GRACE_MS = 10_000;
+/** The same trouble with the same store again is worth a line this often. */
+const REPEAT_LOG_MS = 5 * 60_000;
+
+type Answer =
+  /** `found` is undefined where the same still lies there as at the last look. */
+  | { readonly kind: "good"; readonly found: Found | undefined }
+  | { readonly kind: "failed"; readonly error: ServiceError }
+  | { readonly kind: "late" };
+
+/** What the last look found in each store; undefined where nothing did. */
+interface Look {
+  readonly given: Version;
+  readonly seen: readonly (Version | undefined)[];
+}
+
+/**
+ * As NearestReader. The wanted version comes before older ones; then the newest counts by time
+ * alone, for each store has fencing tokens of its own. So the snapshot has the token 0: it must not
+ * be compared with one of another store.
+ */
+export class ReplicaReader {
+  readonly #options: ReplicaReaderOptions;
+  readonly #reported = new Map<string, { readonly message: string; readonly atMs: number }>();
+  #last: Look | undefined;
+
+  constructor(options: ReplicaReaderOptions) {
+    this.#options = options;
+  }
+
+  /** All of them, for messages. */
+  get name(): string {
+    return this.#options.replicas.map(({ name }) => name).join(", ");
+  }
+
+  /** Rejects, where no store gives one, with the error that says most; a retryable one if trying again may help. */
+  async latest(signal: AbortSignal): Promise<FoundSnapshot> {
+    this.#last = undefined;
+    const found = await this.refresh(undefined, signal);
+    if (found === undefined) throw new TypeError("unchanged, though nothing was seen before");
+    return found.snapshot;
+  }
+
+  /** The newest of what changed since `seen` was given; undefined where nothing did. */
+  async refresh(seen: Version | undefined, signal: AbortSignal): Promise<Found | undefined> {
+    const before = seen !== undefined && seen === this.#last?.given ? this.#last.seen : [];
+    const graceMs = seen === undefined ? REPLICA_GRACE_MS : REFRESH_GRACE_MS;
+    const answers = await this.#ask(before, graceMs, signal);
+    for (const [index, answer] of answers.entries()) this.#report(index, answer);
+    const founds = answers.flatMap((answer) =>
+      answer.kind === "good" && answer.found !== undefined ? [answer.found] : [],
+    );
+    const [first, ...others] = founds;
+    if (first === undefined) {
+      if (answers.some(({ kind }) => kind === "good")) return undefined;
+      throw mostUseful(answers);
+    }
+    const newest = others.reduce(
+      (best, found) => (this.#isBetter(found, best) ? found : best),
+      first,
+    );
+    this.#last = {
+      given: newest.version,
+      seen: answers.map((answer, index) =>
+        answer.kind === "good" ? (answer.found?.version ?? before[index]) : before[index],
+      ),
+    };
+    const { metadata } = newest.snapshot;
+    if (metadata === undefined) return newest;
+    return { ...newest, snapshot: { ...newest.snapshot, metadata: untied(metadata) } };
+  }
+
+  /** All at once. Rejects with `signal.reason`, or for a bug. */
+  async #ask(
+    seen: readonly (Version | undefined)[],
+    graceMs: number,
+    signal: AbortSignal,
+  ): Promise<readonly Answer[]> {
+    const { replicas, clock } = this.#options;
+    const enough = new AbortController();
+    const asked = AbortSignal.any([signal, enough.signal]);
+    const answers: Answer[] = replicas.map(() => ({ kind: "late" }));
+    let isGraceRunning = false;
+    const grace = new Promise<void>((resolve, reject) => {
+      const onGood = () => {
+        if (isGraceRunning) return;
+        isGraceRunning = true;
+        // Ended by the last answer, or with everything else.
+        clock.sleep(graceMs, asked).then(resolve, () => {});
+      };
+      const all = replicas.map(async (replica, index) => {
+        const answer = await ask(replica, seen[index], asked);
+        // Too late: what counts was decided.
+        if (enough.signal.aborted) return;
+        answers[index] = answer;
+        if (answer.kind === "good") onGood();
+      });
+      Promise.all(all).then(() => resolve(), reject);
+    });
+    try {
+      await grace;
+    } finally {
+      enough.abort();
+    }
+    signal.throwIfAborted();
+    return answers;
+  }
+
+  #isBetter(a: Found, b: Found): boolean {
+    const { kongVersion: wanted } = this.#options;
+    const [versionA, versionB] = [a.snapshot.kongVersion, b.snapshot.kongVersion];
+    if (versionA !== versionB) {
+      const [nearest] = olderVersions(wanted, [versionA, versionB], "minor");
+      return versionA === wanted || (versionB !== wanted && nearest === versionA);
+    }
+    return isNewer(described(a.snapshot), described(b.snapshot));
+  }
+
+  #report(index: number, answer: Answer): void {
+    const { replicas, clock, log } = this.#options;
+    const name = replicas[index]?.name ?? "";
+    const before = this.#reported.get(name);
+    if (answer.kind === "good") {
+      if (before !== undefined) log.info({ key: name }, "store of several answers again");
+      this.#reported.delete(name);
+      return;
+    }
+    const message = answer.kind === "failed" ? answer.error.message : "";
+    const atMs = clock.monotonicMs();
+    if (before?.message === message && atMs - before.atMs < REPEAT_LOG_MS) return;
+    this.#reported.set(name, { message, atMs });
+    if (answer.kind === "failed") {
+      log.warn({ err: answer.error, key: name }, "one of several stores gives no snapshot");
+    } else {
+      log.warn({ key: name }, "one of several stores is slow, not waited for");
+    }
+  }
+}
+
+async function ask(
+  replica: Replica,
+  seen: Version | undefined,
+  signal: AbortSignal,
+): Promise<Answer> {
+  try {
+    return { kind: "good", found: await replica.refresh(seen, signal) };
+  } catch (error) {
+    if (signal.aborted) return { kind: "late" };
+    if (!(error instanceof ServiceError)) throw error;
+    return { kind: "failed", error };
+  }
+}
+
+function described(snapshot: FoundSnapshot) {
+  const { config, kongVersion, metadata } = snapshot;
+  return untied(metadata ?? describeBare(config, kongVersion, undefined));
+}
+
+function untied<T extends { readonly fencingToken: number }>(metadata: T): T {
+  return { ...metadata, fencingToken: 0 };
+}
+
+/** A store that may yet answer comes first, for it may hold what the others lack; that nothing is saved says least. */
+function mostUseful(answers: readonly Answer[]): ServiceError {
+  const errors = answers.flatMap((answer) => (answer.kind === "failed" ? [answer.error] : []));
+  const isMissing = (error: ServiceError) =>
+    error instanceof SnapshotError && error.code === "SNAPSHOT_MISSING";
+  const best =
+    errors.find(({ retryable }) => retryable) ??
+    errors.find((error) => !isMissing(error)) ??
+    errors[0];
+  if (best === undefined) throw new TypeError("no store was asked");
+  return best;
+}

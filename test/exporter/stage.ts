@@ -1,0 +1,145 @@
+/** An exporter over memory stores, under a clock that the test moves. */
+
+import assert from "node:assert/strict";
+import { setImmediate } from "node:timers/promises";
+import type { Clock } from "../../src/core/clock.ts";
+import { NoElection } from "../../src/election/none.ts";
+import type { Election } from "../../src/election/port.ts";
+import { StoreElection } from "../../src/election/store-lease.ts";
+import { Exporter } from "../../src/exporter/exporter.ts";
+import { type GuardPolicy, parseGuardPolicy } from "../../src/exporter/guard.ts";
+import { ReplicaWriter } from "../../src/exporter/writer.ts";
+import type { ConfigUpdate } from "../../src/kong/reconfigure.ts";
+import { Archive } from "../../src/snapshots/archive.ts";
+import { leaseKey } from "../../src/snapshots/layout.ts";
+import type { RetentionPolicy } from "../../src/snapshots/retention.ts";
+import type { Store } from "../../src/store/port.ts";
+import { V391 } from "../fakes/config.ts";
+import { ManualClock } from "../fakes/manual-clock.ts";
+import { MemoryStore } from "../fakes/memory-store.ts";
+import { RecordingLog } from "../fakes/recording-log.ts";
+import { ScriptedSource } from "../fakes/scripted-source.ts";
+
+export const KEY = "3.9.1/config.json";
+export const DELAY_MS = 60_000;
+export const TTL_MS = 15_000;
+/** A lease period, and what a follower's looking takes. */
+export const TAKEOVER_MS = TTL_MS + 7_000;
+
+export interface StageOptions {
+  /** One of its own by default. */
+  readonly stores?: readonly Store[];
+  readonly clock?: ManualClock;
+  /** As this process sees it; `clock` by default. */
+  readonly ownClock?: Clock;
+  readonly id?: string;
+  readonly exportDelayMs?: number;
+  readonly hashCheckMaxBytes?: number;
+  readonly guard?: string;
+  readonly retention?: RetentionPolicy;
+  readonly conditional?: boolean;
+  /** By a lease in each store; absent: none. */
+  readonly lease?: boolean;
+}
+
+export function setUp(options: StageOptions = {}) {
+  const clock = options.clock ?? new ManualClock();
+  const ownClock = options.ownClock ?? clock;
+  const log = new RecordingLog();
+  const source = new ScriptedSource();
+  const seen: string[] = [];
+  const random = () => 0;
+  const id = options.id ?? "exporter-1";
+  const guard: GuardPolicy | undefined = parseGuardPolicy(options.guard ?? "off");
+  assert.ok(guard);
+  const stores = options.stores ?? [new MemoryStore()];
+  const conditional = async () => options.conditional ?? true;
+  const writers = stores.map((store) => {
+    const archive = new Archive({
+      store,
+      kongVersion: V391,
+      maxConfigBytes: 1_000_000,
+      keepHistory: true,
+      log,
+    });
+    const floor = (signal: AbortSignal) => archive.highestToken(signal);
+    const common = { floor, clock: ownClock, random, log };
+    const exporter = { id, hostname: `host-of-${id}` };
+    const election: Election = options.lease
+      ? new StoreElection({
+          ...common,
+          store,
+          key: leaseKey(V391),
+          exporter,
+          ttlMs: TTL_MS,
+          conditional,
+        })
+      : new NoElection({ ...common, name: store.url });
+    return new ReplicaWriter({
+      election,
+      archive,
+      store: store.url,
+      kongVersion: V391,
+      conditional,
+      guard,
+      retention: options.retention ?? {},
+      exportDelayMs: options.exportDelayMs ?? DELAY_MS,
+      retry: { minMs: 1, maxMs: 2 },
+      clock: ownClock,
+      log,
+      metrics: {
+        wrote: () => seen.push("wrote"),
+        saveFailed: (code) => seen.push(code),
+        held: () => seen.push("held"),
+      },
+    });
+  });
+  const exporter = new Exporter({
+    source,
+    writers,
+    kongVersion: V391,
+    exporterId: id,
+    hashCheckMaxBytes: options.hashCheckMaxBytes ?? 1_000_000,
+    clock: ownClock,
+    random,
+    log,
+    metrics: {
+      connected: (isUp) => seen.push(isUp ? "up" : "down"),
+      received: () => seen.push("received"),
+      rejected: (code) => seen.push(code),
+      saved: () => seen.push("saved"),
+    },
+  });
+  const stop = new AbortController();
+  const deadline = new AbortController();
+  const running = exporter.run(stop.signal, deadline.signal);
+  running.catch(() => {});
+  return { exporter, clock, log, source, seen, stop, deadline, running };
+}
+
+/** Of the current object; "" if there is none. */
+export function savedIn(store: MemoryStore): string {
+  return Buffer.from(store.objects.get(KEY)?.body ?? [])
+    .toString()
+    .trimEnd();
+}
+
+export function tokenIn(store: MemoryStore): number {
+  return Number(store.objects.get(KEY)?.metadata["fencing-token"]);
+}
+
+export function bytesOf(update: ConfigUpdate): string {
+  return Buffer.from(update.configTable).toString();
+}
+
+/** Lets things happen, and `stepMs` at a time pass, until `condition` holds. */
+export async function until(
+  clock: ManualClock,
+  condition: () => boolean,
+  stepMs = 1,
+): Promise<void> {
+  while (!condition()) {
+    await setImmediate();
+    await clock.advance(stepMs);
+  }
+}

@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { describe, it } from "vitest";
+import type { WriterStatus } from "../../src/exporter/metrics.ts";
+import { createMetrics } from "../../src/runtime/metrics.ts";
+import { V391 } from "../fakes/config.ts";
+
+describe("the metrics of an exporter's replicas", () => {
+  it("tell lag, lease and hold of each store as they are at the scrape", async () => {
+    const { registry, replicas } = createMetrics();
+    const common = { kongVersion: V391, isHolding: false };
+    let statuses: readonly WriterStatus[] = [
+      {
+        ...common,
+        store: "s3://a",
+        leadership: { kind: "holder", token: 7 },
+        lagMs: 1_500,
+        isHolding: true,
+      },
+      {
+        ...common,
+        store: "s3://b",
+        leadership: { kind: "follower", holder: "x" },
+        lagMs: undefined,
+      },
+    ];
+    const { held } = replicas(() => statuses).writer("3.9.1", "s3://a");
+    held();
+    const [a, b] = [
+      `{store="s3://a",kong_version="3.9.1"}`,
+      `{store="s3://b",kong_version="3.9.1"}`,
+    ];
+    const text = await registry.metrics();
+    for (const line of [
+      `kong_fallback_replica_lag_seconds${a} 1.5`,
+      `kong_fallback_lease_held${a} 1`,
+      `kong_fallback_lease_held${b} 0`,
+      `kong_fallback_lease_token${a} 7`,
+      `kong_fallback_config_held${a} 1`,
+      `kong_fallback_config_held${b} 0`,
+      `kong_fallback_configs_held_total${a} 1`,
+    ]) {
+      assert.ok(text.includes(line), line);
+    }
+    assert.ok(!text.includes(`kong_fallback_replica_lag_seconds${b}`));
+    assert.ok(!text.includes(`kong_fallback_lease_token${b}`));
+    statuses = [];
+    assert.ok(!(await registry.metrics()).includes(`kong_fallback_lease_held${a}`));
+  });
+});
