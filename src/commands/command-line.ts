@@ -6,7 +6,15 @@ import { describeCause } from "../core/errors.ts";
 import type { Settings } from "../runtime/settings.ts";
 import type { Environment } from "../runtime/settings-reader.ts";
 import type { SettingName } from "../runtime/settings-table.ts";
+import type { Terminal } from "./confirm.ts";
 import type { Command } from "./context.ts";
+import { HELP } from "./help.ts";
+import {
+  parseSnapshotsRequest,
+  refuseSnapshotsFlags,
+  SNAPSHOTS_FLAGS,
+  type SnapshotsRequest,
+} from "./snapshots/request.ts";
 import { UsageError } from "./usage-error.ts";
 
 export type CommandLine =
@@ -25,9 +33,18 @@ const COMMANDS = {
   export: async () => (await import("./export.ts")).exportCommand,
   import: async () => (await import("./import.ts")).importCommand,
   serve: async () => (await import("./serve/serve.ts")).serveCommand,
+  status: async () => (await import("./status-report/status.ts")).statusCommand,
   demo: async () => (await import("./demo/demo.ts")).demoCommand,
 } as const satisfies Record<string, () => Promise<Command>>;
 type CommandName = keyof typeof COMMANDS;
+
+async function loadSnapshots(
+  request: SnapshotsRequest,
+  stdin: Terminal["stdin"],
+): Promise<Command> {
+  const { snapshotsCommand } = await import("./snapshots/snapshots.ts");
+  return snapshotsCommand(request, stdin);
+}
 
 /** Flags that are nothing but another way to give a setting. */
 const FLAG_SETTINGS = {
@@ -37,50 +54,20 @@ const FLAG_SETTINGS = {
   "probe-timeout": "KONG_FALLBACK_PROBE_TIMEOUT",
   "prefix-dir": "KONG_FALLBACK_PREFIX_DIR",
   target: "KONG_FALLBACK_SERVE_TARGET",
+  "kong-version": "KONG_VERSION",
+  storage: "KONG_CLUSTER_FALLBACK_CONFIG_STORAGE",
 } as const satisfies Record<string, SettingName>;
 
-const HELP = `kong-fallback: data planes that start while Kong's control plane is down
-
-Usage: kong-fallback [command] [flags]
-
-Commands
-  export   follow the control plane and save each config; runs until stopped
-  import   if the control plane is unreachable, hand the saved config to a new data plane
-  serve    give data planes the live config, or the saved one while there is none; runs until stopped
-  demo     the whole story on this machine, without Kong, cloud or Docker
-
-Without a command, KONG_CLUSTER_FALLBACK_CONFIG_EXPORT=on means export and
-KONG_CLUSTER_FALLBACK_CONFIG_IMPORT=on means import.
-
-Flags of import
-  --to TARGET              file:/path, - (standard output), or the URL of an Admin API
-  --force                  do not ask whether the control plane lives
-  --probe handshake|config when the control plane counts as alive
-  --probe-timeout SECONDS  how long it is tried
-  --prefix-dir DIR         the data plane's prefix, for Kong's own cache
-  --json                   the outcome as JSON on standard output
-
-Flags of serve
-  --target planes|admin|URL
-                           data planes (default), or the Admin API of a DB-less Kong
-
-Flags of demo
-  --json                   the steps as JSON on standard output
-
-Everything else is set by environment variables, Kong's own where Kong has one:
-README.md has the table. Exit status: 0 done, 1 unexpected, 2 usage or settings,
-3 no usable snapshot, 4 store, target or control plane unavailable.
-`;
-
-export function parseCommandLine(argv: readonly string[], environment: Environment): CommandLine {
+/** `stdin`: where a command that asks is answered; called only for one that may. Throws UsageError. */
+export function parseCommandLine(
+  argv: readonly string[],
+  environment: Environment,
+  stdin: () => Terminal["stdin"] = () => process.stdin,
+): CommandLine {
   const { values, positionals } = parse(argv);
   if (values.help) return { kind: "print", text: HELP };
   if (values.version) return { kind: "print", text: `${packageVersion()}\n` };
-  const [name, extra] = positionals;
-  if (extra !== undefined)
-    throw new UsageError(`one command at a time, not ${positionals.join(" ")}`);
-  if (name !== undefined && !isCommandName(name))
-    throw new UsageError(`there is no command ${name}`);
+  const load = parseCommand(positionals, values, stdin);
   const flags = Object.entries(FLAG_SETTINGS).flatMap(([flag, setting]) => {
     const value = values[flag as keyof typeof FLAG_SETTINGS];
     return value === undefined ? [] : [[setting, value === true ? "on" : String(value)] as const];
@@ -89,8 +76,25 @@ export function parseCommandLine(argv: readonly string[], environment: Environme
     kind: "run",
     environment: { ...environment, ...Object.fromEntries(flags) },
     json: values.json ?? false,
-    load: (settings) => COMMANDS[name ?? roleOf(settings)](),
+    load,
   };
+}
+
+function parseCommand(
+  positionals: readonly string[],
+  flags: Parameters<typeof refuseSnapshotsFlags>[0],
+  stdin: () => Terminal["stdin"],
+): (settings: Settings) => Promise<Command> {
+  const [name, ...rest] = positionals;
+  if (name === "snapshots") {
+    const request = parseSnapshotsRequest(rest, flags);
+    return () => loadSnapshots(request, stdin());
+  }
+  refuseSnapshotsFlags(flags);
+  if (rest.length > 0) throw new UsageError(`one command at a time, not ${positionals.join(" ")}`);
+  if (name !== undefined && !isCommandName(name))
+    throw new UsageError(`there is no command ${name}`);
+  return (settings) => COMMANDS[name ?? roleOf(settings)]();
 }
 
 function parse(argv: readonly string[]) {
@@ -105,6 +109,9 @@ function parse(argv: readonly string[]) {
         "probe-timeout": { type: "string" },
         "prefix-dir": { type: "string" },
         target: { type: "string" },
+        "kong-version": { type: "string" },
+        storage: { type: "string" },
+        ...SNAPSHOTS_FLAGS,
         json: { type: "boolean" },
         help: { type: "boolean", short: "h" },
         version: { type: "boolean", short: "v" },

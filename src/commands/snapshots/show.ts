@@ -1,0 +1,72 @@
+/** `snapshots show`: all that is known about one snapshot, or its bytes. */
+
+import { countEntities } from "../../kong/entity-counts.ts";
+import { sha256 } from "../../snapshots/verify.ts";
+import { print, printJson } from "../print.ts";
+import { formatBytes, formatTime } from "../quantities.ts";
+import { formatList } from "../table.ts";
+import { UsageError } from "../usage-error.ts";
+import { formatTaken, snapshotJson } from "./describe.ts";
+import { type FoundSnapshot, findSnapshot } from "./find.ts";
+import type { ActionContext } from "./place.ts";
+import type { SnapshotsRequest } from "./request.ts";
+
+/** With `config`, the exact bytes and no line feed behind them: they hold every secret of the configuration. */
+export async function showCommand(
+  { which, config: wantsConfig }: Extract<SnapshotsRequest, { kind: "show" }>,
+  context: ActionContext,
+  signal: AbortSignal,
+): Promise<number> {
+  const { stdout, json, clock } = context;
+  if (wantsConfig && json) {
+    throw new UsageError("--config and --json both want standard output", "Give one of them up.");
+  }
+  const found = await findSnapshot(which, context, "show", signal);
+  if (wantsConfig) {
+    await print(stdout, found.config, signal);
+  } else if (json) {
+    const { place, held } = found;
+    await printJson(stdout, { which, place, held: held ?? null, ...snapshotJson(found) }, signal);
+  } else {
+    await print(stdout, formatList(factsOf(found, clock.now())), signal);
+  }
+  return 0;
+}
+
+type Facts = readonly (readonly [name: string, value: string])[];
+
+function factsOf({ which, place, config, metadata, held }: FoundSnapshot, now: Date): Facts {
+  const entities = Object.entries(countEntities(config))
+    .filter(([, count]) => count > 0)
+    .map(([kind, count]) => `${kind} ${count}`)
+    .join(", ");
+  const facts: Facts = [
+    ["snapshot", which],
+    ["place", place],
+    ...(held === undefined ? [] : [["held back", held] as const]),
+    ["size", `${formatBytes(config.length)} (${config.length} bytes)`],
+    ["SHA-256", sha256(config)],
+    ["entities", entities === "" ? "none" : entities],
+  ];
+  if (metadata === undefined) {
+    const none = "none: copied by hand, so neither digest nor version could be checked";
+    return [...facts, ["metadata", none]];
+  }
+  const { controlPlaneTimestamp: made, hashes } = metadata;
+  return [
+    ...facts,
+    ["Kong version", metadata.kongVersion],
+    ["taken", formatTaken(metadata, now)],
+    [
+      "made",
+      made === undefined
+        ? "unknown: the control plane did not say"
+        : `${formatTime(new Date(made * 1000))} by the control plane's clock`,
+    ],
+    ["config hash", metadata.configHash ?? "unknown: the control plane gave none"],
+    ["hash match", metadata.hashMatch],
+    ["exporter", metadata.exporterId],
+    ["fencing token", String(metadata.fencingToken)],
+    ...Object.entries(hashes).map(([part, hash]) => [`hash of ${part}`, hash] as const),
+  ];
+}

@@ -1,0 +1,105 @@
+/** The answer of `status`, for people and as JSON. */
+
+import type { ServiceError } from "../../core/errors.ts";
+import type { Lease } from "../../election/lease.ts";
+import { countEntities } from "../../kong/entity-counts.ts";
+import type { ConfigUpdate } from "../../kong/reconfigure.ts";
+import type { KongVersion } from "../../kong/version.ts";
+import type { Settings } from "../../runtime/settings.ts";
+import type { FoundSnapshot } from "../../snapshots/snapshot.ts";
+import { formatBytes, formatDuration } from "../quantities.ts";
+import { errorJson, formatTaken, snapshotJson, summarise } from "../snapshots/describe.ts";
+import { formatList } from "../table.ts";
+import { compareWith, comparisonText } from "./compare.ts";
+import type { Saved } from "./saved.ts";
+
+export interface VersionReport {
+  readonly version: KongVersion;
+  /** What the control plane has now, or why nobody knows. */
+  readonly live: ConfigUpdate | ServiceError;
+  /** One for each store. */
+  readonly saved: readonly Saved[];
+  readonly election: Settings["election"];
+}
+
+export function reportText({ version, live, saved, election }: VersionReport, now: Date): string {
+  return saved
+    .map((each) => {
+      const facts = [
+        ...snapshotFacts(each, live, now),
+        ["held back", heldText(each)] as const,
+        ["lease", leaseText(each.lease, election, now)] as const,
+      ];
+      return `Kong ${version} in ${each.place.store.url}\n${formatList(facts)}`;
+    })
+    .join("\n");
+}
+
+export function reportJson({ version, live, saved }: VersionReport): object {
+  return {
+    kongVersion: version,
+    controlPlane:
+      live instanceof Error
+        ? errorJson(live)
+        : { configHash: live.configHash ?? null, timestamp: live.timestamp ?? null },
+    stores: saved.map(({ place, latest, held, heldBecause, lease }) => ({
+      store: place.store.url,
+      ...(latest.kind === "bad"
+        ? errorJson(latest.error)
+        : {
+            ...snapshotJson(latest.snapshot),
+            origin: latest.snapshot.origin,
+            comparison: compareWith(live, latest.snapshot.metadata),
+          }),
+      held: held?.map(({ id }) => id) ?? null,
+      heldBecause: heldBecause ?? null,
+      lease: lease.kind === "bad" ? errorJson(lease.error) : leaseJson(lease.snapshot),
+    })),
+  };
+}
+
+type Facts = readonly (readonly [name: string, value: string])[];
+
+function snapshotFacts({ latest }: Saved, live: VersionReport["live"], now: Date): Facts {
+  if (latest.kind === "bad") return [["saved", `nothing usable: ${latest.error.message}`]];
+  const { config, metadata, origin } = latest.snapshot;
+  const token = metadata === undefined ? "no metadata" : `fencing token ${metadata.fencingToken}`;
+  return [
+    ["saved", `${formatTaken(metadata, now)}, ${formatBytes(config.length)}, ${token}`],
+    ...originFacts(origin),
+    ["config hash", metadata?.configHash ?? "unknown"],
+    ["entities", summarise(countEntities(config))],
+    ["compared", comparisonText(compareWith(live, metadata))],
+  ];
+}
+
+function originFacts(origin: FoundSnapshot["origin"]): Facts {
+  if (origin.kind === "current") return [];
+  return [["attention", `the current object cannot be used, readers get ${origin.id} instead`]];
+}
+
+function heldText({ held, heldBecause }: Saved): string {
+  if (held === undefined) return "unknown";
+  const [newest] = held;
+  if (newest === undefined) return "none";
+  return `${held.length}, the newest ${newest.id}: ${heldBecause ?? "no reason given"}`;
+}
+
+function leaseText(lease: Saved["lease"], election: Settings["election"], now: Date): string {
+  if (election === "kubernetes") return "in Kubernetes: kubectl get leases";
+  if (election === "off") return "none: KONG_FALLBACK_ELECTION is off";
+  if (lease.kind === "bad") return `unknown: ${lease.error.message}`;
+  if (lease.snapshot === undefined) return "none: no exporter was elected for this store";
+  const { holder, hostname, state, token, renewedAt } = lease.snapshot;
+  const age = formatDuration(now.getTime() - renewedAt.getTime());
+  const who = `${holder} on ${hostname}, token ${token}`;
+  return state === "held"
+    ? `held by ${who}, renewed ${age} ago by its clock`
+    : `free, released ${age} ago by ${who}`;
+}
+
+function leaseJson(lease: Lease | undefined): object | null {
+  if (lease === undefined) return null;
+  const { holder, hostname, state, token, ttlMs, renewedAt } = lease;
+  return { holder, hostname, state, token, ttlMs, renewedAt };
+}

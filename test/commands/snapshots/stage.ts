@@ -1,0 +1,186 @@
+/** Runs commands as cli.ts does, inside the test's own process, over a directory of snapshots. */
+
+import { EventEmitter } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough, Writable } from "node:stream";
+import { parseCommandLine } from "../../../src/commands/command-line.ts";
+import { exitStatusOf, printError } from "../../../src/commands/failure.ts";
+import type { Clock } from "../../../src/core/clock.ts";
+import type { KongVersion } from "../../../src/kong/version.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
+import { createLogger } from "../../../src/runtime/logger.ts";
+import { readSettings } from "../../../src/runtime/settings.ts";
+import { Archive, type NewSnapshot } from "../../../src/snapshots/archive.ts";
+import type { SnapshotMetadata } from "../../../src/snapshots/snapshot.ts";
+import { sha256 } from "../../../src/snapshots/verify.ts";
+import { FileStore } from "../../../src/store/file.ts";
+import { kongVersion, snapshotOf, V391 } from "../../fakes/config.ts";
+import { RecordingLog } from "../../fakes/recording-log.ts";
+
+export const NEVER = new AbortController().signal;
+
+export interface Ran {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export class SnapshotsStage implements AsyncDisposable {
+  readonly directory: string;
+  readonly store: FileStore;
+  readonly #environment: Readonly<Record<string, string>>;
+  readonly #clock: Clock;
+
+  private constructor(
+    directory: string,
+    environment: Readonly<Record<string, string>>,
+    clock: Clock,
+  ) {
+    this.directory = directory;
+    this.#clock = clock;
+    const url = `file://${directory}`;
+    this.store = new FileStore({ url, directory, clock: systemClock });
+    this.#environment = {
+      KONG_VERSION: "3.9.1",
+      KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: url,
+      KONG_FALLBACK_PROBE_TIMEOUT: "0.5",
+      ...environment,
+    };
+  }
+
+  static async open(
+    options: {
+      readonly environment?: Readonly<Record<string, string>>;
+      readonly clock?: Clock;
+    } = {},
+  ): Promise<SnapshotsStage> {
+    const directory = await mkdtemp(join(tmpdir(), "kong-fallback-snapshots-"));
+    const { environment = {}, clock = systemClock } = options;
+    return new SnapshotsStage(directory, environment, clock);
+  }
+
+  path(...names: readonly string[]): string {
+    return join(this.directory, ...names);
+  }
+
+  archive(version: KongVersion = V391): Archive {
+    return new Archive({
+      store: this.store,
+      kongVersion: version,
+      maxConfigBytes: 20_000_000,
+      keepHistory: true,
+      log: new RecordingLog(),
+    });
+  }
+
+  /** Saves as an exporter does; resolves to the id in the history. */
+  async save(snapshot: NewSnapshot): Promise<string> {
+    const archive = this.archive(snapshot.metadata.kongVersion);
+    await archive.save(snapshot, { conditional: true }, NEVER);
+    return this.newestId(archive);
+  }
+
+  async hold(snapshot: NewSnapshot, held: string): Promise<string> {
+    return this.archive().history.add(snapshot, { held, conditional: true }, NEVER);
+  }
+
+  async newestId(archive = this.archive()): Promise<string> {
+    const [newest] = await archive.history.list(NEVER);
+    if (newest === undefined) throw new Error("the history is empty");
+    return newest.id;
+  }
+
+  /** `answer`: typed on a terminal; without one there is no terminal. */
+  async run(
+    argv: readonly string[],
+    more: {
+      readonly answer?: string;
+      readonly environment?: Readonly<Record<string, string>>;
+    } = {},
+  ): Promise<Ran> {
+    const isTTY = more.answer !== undefined;
+    const stdin = Object.assign(new PassThrough(), { isTTY });
+    if (more.answer !== undefined) stdin.end(`${more.answer}\n`);
+    const stdout = new Sink();
+    const stderr = Object.assign(new Sink(), { isTTY });
+    const status = await this.#runWith(argv, { stdin, stdout, stderr, ...more }).catch(
+      (error: unknown) => {
+        printError(error, stderr);
+        return exitStatusOf(error);
+      },
+    );
+    return { status, stdout: stdout.text, stderr: stderr.text };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.store[Symbol.asyncDispose]();
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  async #runWith(
+    argv: readonly string[],
+    streams: {
+      readonly stdin: PassThrough & { readonly isTTY: boolean };
+      readonly stdout: Sink;
+      readonly stderr: Sink & { readonly isTTY: boolean };
+      readonly environment?: Readonly<Record<string, string>>;
+    },
+  ): Promise<number> {
+    const environment = { ...this.#environment, ...streams.environment };
+    const line = parseCommandLine(argv, environment, () => streams.stdin);
+    if (line.kind === "print") throw new Error("help was printed");
+    const settings = readSettings(line.environment);
+    const command = await line.load(settings);
+    return command({
+      settings,
+      log: createLogger({ level: settings.logLevel, stream: streams.stderr }),
+      stdout: streams.stdout,
+      stderr: streams.stderr,
+      json: line.json,
+      signals: new EventEmitter(),
+      hostname: "workstation",
+      clock: this.#clock,
+      random: () => 0,
+    });
+  }
+}
+
+class Sink extends Writable {
+  text = "";
+
+  override _write(chunk: Buffer, _: string, done: () => void): void {
+    this.text += chunk.toString();
+    done();
+  }
+}
+
+/** A snapshot of this config, taken `minutes` after noon under this token. */
+export function snapshotAt(
+  minutes: number,
+  table: Readonly<Record<string, unknown>>,
+  overrides: Partial<SnapshotMetadata> = {},
+): NewSnapshot {
+  const config = Buffer.from(JSON.stringify({ _format_version: "3.0", ...table }));
+  const seconds = Date.parse("2026-11-21T12:00:00Z") / 1000 + minutes * 60;
+  const { metadata } = snapshotOf("any", {
+    configHash: sha256(config).slice(0, 32),
+    hashes: {},
+    hashMatch: "unchecked",
+    sha256: sha256(config),
+    bytes: config.length,
+    controlPlaneTimestamp: seconds,
+    exportedAt: new Date(seconds * 1000),
+    fencingToken: 1,
+    ...overrides,
+  });
+  return { config, metadata };
+}
+
+/** As many services with these names. */
+export function services(...names: readonly string[]) {
+  return { services: names.map((name) => ({ id: `id-${name}`, name, port: 80 })) };
+}
+
+export { kongVersion };

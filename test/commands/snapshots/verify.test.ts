@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { rm, writeFile } from "node:fs/promises";
+import { describe, it } from "vitest";
+import { V391 } from "../../fakes/config.ts";
+import { kongVersion, NEVER, SnapshotsStage, services, snapshotAt } from "./stage.ts";
+
+interface Finding {
+  readonly kongVersion: string;
+  readonly object: string;
+  readonly result: string;
+  readonly code?: string;
+}
+
+async function verify(stage: SnapshotsStage, ...flags: readonly string[]) {
+  const { status, stdout } = await stage.run(["snapshots", "verify", "--json", ...flags]);
+  const findings = JSON.parse(stdout) as readonly Finding[];
+  return { status, results: findings.map(({ object, result, code }) => [object, result, code]) };
+}
+
+describe("kong-fallback snapshots verify", () => {
+  it("finds good what is good", async () => {
+    await using stage = await SnapshotsStage.open();
+    const first = await stage.save(snapshotAt(0, services("a")));
+    const second = await stage.save(snapshotAt(1, services("b")));
+    const held = await stage.hold(snapshotAt(2, services()), "empty");
+    const { status, results } = await verify(stage);
+    assert.equal(status, 0);
+    assert.deepEqual(results, [
+      ["current", "good", undefined],
+      [held, "good", undefined],
+      [second, "good", undefined],
+      [first, "good", undefined],
+    ]);
+    const { stdout } = await stage.run(["snapshots", "verify"]);
+    assert.match(stdout, /^4 checked, 0 bad, 0 not read$/m);
+  });
+
+  it("finds a damaged one wherever it lies, and ends with 3", async () => {
+    await using stage = await SnapshotsStage.open();
+    const id = await stage.save(snapshotAt(0, services("a")));
+    await stage.save(snapshotAt(1, services("b")));
+    await writeFile(stage.path("3.9.1", "history", `${id}.json.gz`), "damaged");
+    const damaged = await verify(stage);
+    assert.equal(damaged.status, 3);
+    assert.deepEqual(damaged.results.at(-1), [id, "bad", "SNAPSHOT_CORRUPT"]);
+    const { status, stdout } = await stage.run(["snapshots", "verify"]);
+    assert.equal(status, 3);
+    assert.match(stdout, /3 checked, 1 bad/);
+
+    await rm(stage.path("3.9.1", "config.json"));
+    const missing = await verify(stage);
+    assert.deepEqual(missing.results[0], ["current", "bad", "SNAPSHOT_MISSING"]);
+  });
+
+  it("finds a hash that was right once and is not that of the bytes", async () => {
+    await using stage = await SnapshotsStage.open();
+    await stage.save(snapshotAt(0, services("a"), { hashMatch: "true" }));
+    const { status, results } = await verify(stage);
+    assert.equal(status, 3);
+    assert.deepEqual(results[0], ["current", "bad", "SNAPSHOT_CORRUPT"]);
+  });
+
+  it("tells what it could not check: no metadata, or a store that does not answer", async () => {
+    await using stage = await SnapshotsStage.open();
+    const options = { metadata: {}, contentType: "application/json" };
+    await stage.store.put("3.9.1/config.json", snapshotAt(0, {}).config, options, NEVER);
+    const bare = await verify(stage);
+    assert.deepEqual(bare, { status: 0, results: [["current", "unchecked", undefined]] });
+
+    const flags = ["--storage", "s3://bucket/prefix"];
+    const environment = {
+      AWS_REGION: "us-east-1",
+      AWS_ACCESS_KEY_ID: "id",
+      AWS_SECRET_ACCESS_KEY: "canary",
+      AWS_CONFIG_STORAGE_ENDPOINT: "http://127.0.0.1:9",
+    };
+    const dead = await stage.run(["snapshots", "verify", ...flags], { environment });
+    assert.equal(dead.status, 4, dead.stderr);
+    assert.match(dead.stdout, /1 checked, 0 bad, 1 not read/);
+    assert.equal(dead.stdout.includes("canary"), false);
+  });
+
+  it("covers every version on request", async () => {
+    await using stage = await SnapshotsStage.open();
+    await stage.save(snapshotAt(0, services("a")));
+    await stage.save(snapshotAt(0, services("a"), { kongVersion: kongVersion("3.4.2") }));
+    const { stdout } = await stage.run(["snapshots", "verify", "--all-versions", "--json"]);
+    const findings = JSON.parse(stdout) as readonly Finding[];
+    const versions = new Set(findings.map((finding) => finding.kongVersion));
+    assert.deepEqual([...versions], [V391, "3.4.2"]);
+  });
+});

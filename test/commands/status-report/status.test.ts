@@ -1,0 +1,156 @@
+import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { gzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, it } from "vitest";
+import { LeaseObject } from "../../../src/election/lease-object.ts";
+import type { ClusterCertificate } from "../../../src/kong/cluster-certificate.ts";
+import type { NewSnapshot } from "../../../src/snapshots/archive.ts";
+import { leaseKey } from "../../../src/snapshots/layout.ts";
+import { clusterCertificate, sharedTls } from "../../fakes/certificates.ts";
+import { V391 } from "../../fakes/config.ts";
+import { FakeControlPlane } from "../../fakes/control-plane.ts";
+import { NEVER, SnapshotsStage, services, snapshotAt } from "../snapshots/stage.ts";
+
+let pair: ClusterCertificate;
+const resources: AsyncDisposable[] = [];
+
+beforeAll(async () => {
+  pair = await clusterCertificate();
+});
+afterAll(async () => {
+  for (const resource of resources) await resource[Symbol.asyncDispose]();
+});
+
+/** As the control plane sends it. */
+function frameOf({ config, metadata }: NewSnapshot): Uint8Array {
+  const { configHash, controlPlaneTimestamp: timestamp } = metadata;
+  return gzipSync(
+    `{"type":"reconfigure","timestamp":${timestamp},"config_hash":"${configHash}","config_table":${Buffer.from(config).toString()}}`,
+  );
+}
+
+/** A control plane that has `live`, and the settings by which it is reached. */
+async function scene(live: NewSnapshot) {
+  const controlPlane = await FakeControlPlane.listen({
+    tls: await sharedTls(pair),
+    config: frameOf(live),
+  });
+  resources.push(controlPlane);
+  const environment = {
+    KONG_CLUSTER_CONTROL_PLANE: `127.0.0.1:${controlPlane.address.port}`,
+    KONG_CLUSTER_CERT: pair.cert,
+    KONG_CLUSTER_CERT_KEY: pair.key.reveal(),
+    KONG_FALLBACK_PROBE_TIMEOUT: "10",
+  };
+  return { controlPlane, environment };
+}
+
+async function compared(stage: SnapshotsStage) {
+  const { status, stdout } = await stage.run(["status", "--json"]);
+  const [{ stores }] = JSON.parse(stdout);
+  return { status, comparison: stores[0].comparison };
+}
+
+describe("kong-fallback status", () => {
+  it("says that what is saved is what the control plane has, though it made it anew", async () => {
+    const { environment, controlPlane } = await scene(snapshotAt(30, services("a")));
+    await using stage = await SnapshotsStage.open({ environment });
+    await stage.save(snapshotAt(0, services("a")));
+    assert.deepEqual(await compared(stage), { status: 0, comparison: { kind: "same" } });
+    const [session] = controlPlane.sessions;
+    const query = new URL(session?.request.url ?? "", "https://cp").searchParams;
+    assert.equal(query.get("node_hostname"), "kong-fallback-status.workstation");
+    assert.deepEqual(session?.violations, []);
+  });
+
+  it("says by how much it is behind, or ahead, by the control plane's clock", async () => {
+    const { environment } = await scene(snapshotAt(5, services("a", "b")));
+    await using stage = await SnapshotsStage.open({ environment });
+    await stage.save(snapshotAt(0, services("a")));
+    assert.deepEqual(await compared(stage), {
+      status: 0,
+      comparison: { kind: "behind", seconds: 300 },
+    });
+    await stage.save(snapshotAt(6, services("a", "c")));
+    assert.deepEqual((await compared(stage)).comparison, { kind: "ahead", seconds: 60 });
+  });
+
+  it("tells people what is saved, held back, and who holds the lease", async () => {
+    const { environment } = await scene(snapshotAt(5, services("a", "b")));
+    await using stage = await SnapshotsStage.open({ environment });
+    const saved = snapshotAt(0, services("a"), { fencingToken: 3 });
+    await stage.save(saved);
+    const held = await stage.hold(snapshotAt(1, services()), "services fell");
+    const lease = new LeaseObject({
+      store: stage.store,
+      key: leaseKey(V391),
+      exporter: { id: "exporter-1", hostname: "host-1" },
+      ttlMs: 15_000,
+      clock: { now: () => new Date(), monotonicMs: () => 0, sleep: async () => {} },
+    });
+    await lease.write(lease.draft(3, "held"), { ifAbsent: true }, NEVER);
+    const { status, stdout, stderr } = await stage.run(["status"]);
+    assert.equal(status, 0, stderr);
+    assert.ok(stdout.startsWith(`Kong 3.9.1 in file://${stage.directory}\n`));
+    assert.match(stdout, /^saved +2026-11-21 12:00:00Z \(.* ago\), 73 B, fencing token 3$/m);
+    assert.ok(stdout.includes(`config hash  ${saved.metadata.configHash}`), stdout);
+    assert.match(stdout, /^entities +services 1, /m);
+    assert.match(stdout, /^compared +behind the control plane by 300 s$/m);
+    assert.match(stdout, new RegExp(`^held back +1, the newest ${held}: services fell$`, "m"));
+    assert.match(
+      stdout,
+      /^lease +held by exporter-1 on host-1, token 3, renewed \d s ago by its clock$/m,
+    );
+    assert.ok(stdout.split("\n").every((line) => line.length <= 100));
+  });
+
+  it("says why it does not know where the control plane is down, or not configured", async () => {
+    const { controlPlane, environment } = await scene(snapshotAt(5, services("a")));
+    await controlPlane.kill();
+    const short = { ...environment, KONG_FALLBACK_PROBE_TIMEOUT: "0.2" };
+    await using stage = await SnapshotsStage.open({ environment: short });
+    await stage.save(snapshotAt(0, services("a")));
+    const down = await compared(stage);
+    assert.equal(down.status, 0);
+    assert.equal(down.comparison.kind, "unknown");
+    assert.match(down.comparison.reason, /ECONNREFUSED/);
+    const unset = await stage.run(["status"], { environment: { KONG_CLUSTER_CONTROL_PLANE: "" } });
+    assert.equal(unset.status, 0);
+    assert.match(unset.stdout, /^compared +unknown: KONG_CLUSTER_CONTROL_PLANE: is not set/m);
+  });
+
+  it("says which one readers get where the current one is damaged, and 3 where there is none", async () => {
+    const environment = { KONG_CLUSTER_CONTROL_PLANE: "" };
+    await using stage = await SnapshotsStage.open({ environment });
+    const nothing = await stage.run(["status"]);
+    assert.equal(nothing.status, 3);
+    assert.match(nothing.stdout, /^saved +nothing usable: no snapshot for Kong 3\.9\.1/m);
+    const id = await stage.save(snapshotAt(0, services("a")));
+    await writeFile(stage.path("3.9.1", "config.json"), "damaged");
+    const { status, stdout } = await stage.run(["status"]);
+    assert.equal(status, 0);
+    assert.ok(stdout.replaceAll(/\s+/g, " ").includes(`readers get ${id} instead`), stdout);
+  });
+
+  it("counts one healthy store as enough, and 4 where none answers", async () => {
+    const environment = {
+      KONG_CLUSTER_CONTROL_PLANE: "",
+      AWS_REGION: "us-east-1",
+      AWS_ACCESS_KEY_ID: "id",
+      AWS_SECRET_ACCESS_KEY: "canary",
+      AWS_CONFIG_STORAGE_ENDPOINT: "http://127.0.0.1:9",
+    };
+    await using stage = await SnapshotsStage.open({ environment });
+    await stage.save(snapshotAt(0, services("a")));
+    const dead = "s3://bucket/prefix";
+    const both = await stage.run(["status", "--storage", `${dead},file://${stage.directory}`]);
+    assert.equal(both.status, 0);
+    assert.match(both.stdout, /in s3:\/\/bucket\/prefix\nsaved +nothing usable/);
+    assert.match(both.stdout, /^saved +2026-11-21/m);
+    const none = await stage.run(["status", "--storage", dead]);
+    assert.equal(none.status, 4);
+    for (const text of [both.stdout, both.stderr, none.stdout, none.stderr]) {
+      assert.equal(text.includes("canary"), false);
+    }
+  });
+});
