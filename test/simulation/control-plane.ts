@@ -1,0 +1,92 @@
+/** A control plane of one to three nodes: one order of changes, which each node hears of in its own time and stamps by its own clock. */
+
+import type { ConfigUpdate } from "../../src/kong/reconfigure.ts";
+import { updateOf } from "../fakes/config.ts";
+import { START_MS } from "./machine.ts";
+import type { Schedule } from "./schedule.ts";
+
+export interface Change {
+  readonly name: string;
+  /** Kong's, of the config that it led to. */
+  readonly hash: string | undefined;
+  readonly atMs: number;
+}
+
+export interface ControlPlaneNode {
+  readonly skewMs: number;
+  newest: ConfigUpdate | undefined;
+  /** Of the change behind it. */
+  index: number;
+  readonly watchers: Set<() => void>;
+}
+
+/** Longest time a node takes to hear of a change: `db_update_frequency`. */
+const MAX_LAG_MS = 5_000;
+const MAX_SKEW_MS = 3_000;
+
+export class ControlPlane {
+  readonly nodes: readonly ControlPlaneNode[];
+  readonly changes: Change[] = [];
+  /** How far its nodes may be apart about which config is the newest, milliseconds: 0 for a single one. */
+  readonly spreadMs: number;
+  readonly #schedule: Schedule;
+  /** The newest change behind a payload, by its hash and timestamp. */
+  readonly #made = new Map<string, number>();
+
+  constructor(schedule: Schedule, nodes: number) {
+    this.#schedule = schedule;
+    const skew = () => Math.round((schedule.random() * 2 - 1) * MAX_SKEW_MS);
+    this.nodes = Array.from({ length: nodes }, () => ({
+      skewMs: skew(),
+      newest: undefined,
+      index: -1,
+      watchers: new Set<() => void>(),
+    }));
+    this.spreadMs = nodes === 1 ? 0 : MAX_LAG_MS + 2 * MAX_SKEW_MS;
+  }
+
+  get newestHash(): string | undefined {
+    return this.changes.at(-1)?.hash;
+  }
+
+  /** To a config that never was, or back to one of the last. */
+  change(): Change {
+    const { random, nowMs } = this.#schedule;
+    const recent = this.changes.slice(-4, -1).map(({ name }) => name);
+    const back = recent[Math.floor(random() * 2 * recent.length)];
+    const last = this.changes.at(-1)?.name;
+    const isBack = back !== undefined && back !== last;
+    const name = isBack ? back : `config-${this.changes.length}`;
+    const change = { name, hash: updateOf(name).configHash, atMs: nowMs };
+    this.changes.push(change);
+    for (const node of this.nodes) {
+      if (this.nodes.length === 1) this.#publish(node);
+      else {
+        this.#schedule.plan(random() * MAX_LAG_MS, undefined, "message", () => this.#publish(node));
+      }
+    }
+    return change;
+  }
+
+  /** Index of the change that a config with this hash and timestamp, in seconds, was made of. */
+  changeOf(hash: string | undefined, timestamp: number | undefined): number | undefined {
+    return this.#made.get(`${hash} ${timestamp?.toFixed(3)}`);
+  }
+
+  /** Index of the newest change to the config with this hash; -1 for none. */
+  newestWith(hash: string | undefined): number {
+    return this.changes.findLastIndex((change) => change.hash === hash);
+  }
+
+  #publish(node: ControlPlaneNode): void {
+    const index = this.changes.length - 1;
+    if (node.index === index) return;
+    const name = this.changes[index]?.name ?? "";
+    const timestamp = Math.round(START_MS + this.#schedule.nowMs + node.skewMs) / 1000;
+    const update = updateOf(name, timestamp);
+    this.#made.set(`${update.configHash} ${timestamp.toFixed(3)}`, index);
+    node.newest = update;
+    node.index = index;
+    for (const watch of [...node.watchers]) watch();
+  }
+}

@@ -1,0 +1,47 @@
+/** An exporter that stood by, was cut off from the control plane, and takes over with the config that it received before. */
+
+import assert from "node:assert/strict";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { describe, it, vi } from "vitest";
+import { SharedStore } from "./shared-store.ts";
+import { World } from "./world.ts";
+
+// The thread pool that packs has its own time; what comes out is the same.
+vi.mock("../../src/snapshots/history-body.ts", async (original) => ({
+  ...(await original<object>()),
+  packConfig: async (config: Uint8Array) => gzipSync(config),
+  unpackConfig: async (body: Uint8Array) => gunzipSync(body),
+}));
+
+/** Resolves to what is current once the holder has gone on saving for so many minutes, has died, and the other one holds the lease. */
+async function takeOverAfter(minutes: number): Promise<string> {
+  const store = new SharedStore({ versions: "generation" });
+  using world = new World({ seed: 1, store });
+  world.faults.isOn = false;
+  world.change();
+  for (const place of [0, 1]) {
+    world.start(place);
+    await world.pass(10_000);
+  }
+  const [holder, follower] = world.exporters;
+  assert.ok(holder?.isActiveHolder && follower !== undefined);
+  follower.source.cut("refused");
+  for (let minute = 0; minute < minutes; minute += 1) {
+    world.change();
+    await world.pass(60_000);
+  }
+  assert.equal(world.checker.current?.configHash, world.controlPlane.newestHash);
+  holder.machine.isDead = true;
+  await world.pass(60_000);
+  assert.ok(follower.isActiveHolder);
+  const isNewest = world.checker.current?.configHash === world.controlPlane.newestHash;
+  return isNewest ? "the newest" : "another one";
+}
+
+describe("an exporter that takes over while cut off from the control plane", () => {
+  for (const minutes of [1, 8, 60]) {
+    it(`leaves alone what was saved in the last ${minutes} minutes, of which it has heard nothing`, async () => {
+      assert.equal(await takeOverAfter(minutes), "the newest");
+    });
+  }
+});

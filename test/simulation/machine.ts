@@ -1,0 +1,74 @@
+/** Where one exporter process runs: clocks that are wrong and drift, an event loop that may stand still, and a sudden end. */
+
+import type { Clock } from "../../src/core/clock.ts";
+import type { Schedule } from "./schedule.ts";
+
+export interface MachineOptions {
+  readonly name: string;
+  readonly schedule: Schedule;
+  /** Of its clocks: 1.01 is one percent too fast. */
+  readonly rate: number;
+  /** Of the wall clock, milliseconds. */
+  readonly skewMs: number;
+}
+
+/** True wall-clock time at which every world begins. */
+export const START_MS = Date.UTC(2026, 10, 21, 12);
+
+export class Machine implements Clock {
+  readonly name: string;
+  isDead = false;
+  pausedUntilMs = 0;
+  /** At the end of a pause. */
+  timersFirst = true;
+  readonly #options: MachineOptions;
+  readonly #bornMs: number;
+
+  constructor(options: MachineOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#bornMs = options.schedule.nowMs;
+  }
+
+  get isAwake(): boolean {
+    return !this.isDead && this.pausedUntilMs <= this.#options.schedule.nowMs;
+  }
+
+  now(): Date {
+    const { rate, schedule, skewMs } = this.#options;
+    return new Date(Math.floor(START_MS + schedule.nowMs * rate + skewMs));
+  }
+
+  monotonicMs(): number {
+    return (this.#options.schedule.nowMs - this.#bornMs) * this.#options.rate;
+  }
+
+  sleep(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason);
+      const stop = (): void => {
+        timer.cancel();
+        reject(signal.reason);
+      };
+      const timer = this.after(ms, () => {
+        signal.removeEventListener("abort", stop);
+        resolve();
+      });
+      signal.addEventListener("abort", stop, { once: true });
+    });
+  }
+
+  /** Stands still for so long from now. */
+  pause(ms: number): void {
+    const { random, nowMs } = this.#options.schedule;
+    this.timersFirst = random() < 0.5;
+    this.pausedUntilMs = Math.max(this.pausedUntilMs, nowMs + ms);
+  }
+
+  /** Calls `run` after `ms` by its own clock. */
+  after(ms: number, run: () => void): { cancel(): void } {
+    const { rate, schedule } = this.#options;
+    // Node's shortest timer.
+    return schedule.plan(Math.max(1, ms) / rate, this, "timer", run);
+  }
+}

@@ -1,0 +1,30 @@
+/** The simulation can fail: without the conditions on writes, it finds the backup going backwards. */
+
+import assert from "node:assert/strict";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { describe, it, vi } from "vitest";
+import { currentKey } from "../../src/snapshots/layout.ts";
+import { V391 } from "../fakes/config.ts";
+import { Violation } from "./checker.ts";
+import { liveThrough, SeedFailed, seedsFrom } from "./many.ts";
+
+// The thread pool that packs has its own time; what comes out is the same.
+vi.mock("../../src/snapshots/history-body.ts", async (original) => ({
+  ...(await original<object>()),
+  packConfig: async (config: Uint8Array) => gzipSync(config),
+  unpackConfig: async (body: Uint8Array) => gunzipSync(body),
+}));
+
+describe("exporters whose writes of config.json are not conditional", () => {
+  it("show a reader an older config, or one of a holder before, within a few hundred seeds", async () => {
+    const unconditional = currentKey(V391);
+    const living = liveThrough(seedsFrom(1, 1, 500), { unconditional });
+    const failure = await living.then(
+      () => assert.fail("nothing was found"),
+      (error: unknown) => error,
+    );
+    assert.ok(failure instanceof SeedFailed && failure.cause instanceof Violation);
+    assert.match(failure.message, /token \d+ after \d+|config of change \d+ after/);
+    process.stderr.write(`without conditions: ${failure.message.split("\n")[0]}\n`);
+  });
+});
