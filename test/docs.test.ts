@@ -1,9 +1,12 @@
 /** What the documents say of settings, metrics, log lines and the status page, checked against the code. */
 
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, it } from "vitest";
+import { parseCommandLine } from "../src/commands/command-line.ts";
+import { HELP } from "../src/commands/help.ts";
 import { type ReportSubject, reportPlanes } from "../src/commands/serve/report.ts";
 import { parseKongVersion } from "../src/kong/version.ts";
 import { createMetrics } from "../src/runtime/metrics.ts";
@@ -13,7 +16,7 @@ import { describeBare } from "../src/snapshots/newest.ts";
 import { SourceError } from "../src/source/port.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const PAGES = ["README.md", "ARCHITECTURE.md", ...filesBelow("docs", ".md")];
+const PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", ...filesBelow("docs", ".md")];
 
 function read(path: string): string {
   return readFileSync(`${ROOT}${path}`, "utf8");
@@ -31,6 +34,23 @@ function firstColumn(page: string, heading: string): string[] {
   const cells = section.split("\n#")[0]?.matchAll(/^\| ([^|]+) \|/gm) ?? [];
   return [...cells].flatMap(([, cell = ""]) =>
     [...cell.matchAll(/`([^`]+)`/g)].map(([, t]) => `${t}`),
+  );
+}
+
+async function metricNames(): Promise<string[]> {
+  const metrics = createMetrics();
+  metrics.replicas(() => []);
+  metrics.sidecar({ dataPlanes: () => ({}), snapshotAges: () => ({}) });
+  return (await metrics.registry.getMetricsAsJSON()).map(({ name }) => name);
+}
+
+/** As GitHub makes them of headings. */
+function anchorsOf(page: string): string[] {
+  return [...read(page).matchAll(/^#+ (.+)$/gm)].map(([, heading = ""]) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, "")
+      .replaceAll(" ", "-"),
   );
 }
 
@@ -56,21 +76,57 @@ describe("the documents", () => {
   });
 
   it("explain every metric, and none that does not exist", async () => {
-    const metrics = createMetrics();
-    metrics.sidecar({ dataPlanes: () => ({}), snapshotAges: () => ({}) });
-    const registered = (await metrics.registry.getMetricsAsJSON()).map(({ name }) => name);
     const explained = [...read("docs/operations.md").matchAll(/^\| `(kong_fallback_\w+)/gm)];
-    assert.deepEqual(explained.map(([, name]) => name).sort(), registered.sort());
+    assert.deepEqual(explained.map(([, name]) => name).sort(), (await metricNames()).sort());
   });
 
   it.each([
     ["docs/serve.md", "Troubleshooting"],
     ["docs/operations.md", "What the log says"],
+    ["docs/exporters.md", "What the log says"],
   ])("%s quotes log lines as the code has them", (page, heading) => {
     const code = filesBelow("src", ".ts").map(read).join("\n");
     const quoted = firstColumn(page, heading);
-    assert.ok(quoted.length > 5);
+    assert.ok(quoted.length >= 5);
     for (const line of quoted) assert.ok(code.includes(line), line);
+  });
+
+  it("name only metrics there are in their alerts", async () => {
+    const names = await metricNames();
+    for (const page of ["docs/operations.md", "docs/exporters.md"]) {
+      const used = read(page).match(/kong_fallback_\w+/g) ?? [];
+      assert.ok(used.length > 0);
+      for (const name of used) assert.ok(names.includes(name), name);
+    }
+  });
+
+  it.each(PAGES)("%s shows commands that there are, with flags that they have", (page) => {
+    for (const [, line = ""] of read(page).matchAll(/(?:^(?:\$ )?|`)kong-fallback ([^`\n]+)/gm)) {
+      // A name, no command: it needs an action.
+      if (line === "snapshots") continue;
+      const argv = line
+        .replace(/ [|>#].*$/, "")
+        .replaceAll('"', "")
+        .split(" ");
+      assert.doesNotThrow(() => parseCommandLine(argv, {}), line);
+    }
+  });
+
+  it("tell what each action of snapshots does", () => {
+    const text = read("docs/snapshots.md");
+    const named = [...text.matchAll(/^## ([a-z]+)$/gm)].map(([, action]) => action);
+    const [, actions] = /snapshots .*: (.+)$/m.exec(HELP) ?? [];
+    assert.deepEqual(named, actions?.split(", "));
+  });
+
+  it.each(PAGES)("%s links to pages and headings there are", (page) => {
+    for (const [, target = ""] of read(page).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(target)) continue;
+      const [path = "", anchor] = target.split("#");
+      const file = path === "" ? page : join(dirname(page), path);
+      assert.ok(existsSync(`${ROOT}${file}`), target);
+      if (anchor !== undefined) assert.ok(anchorsOf(file).includes(anchor), target);
+    }
   });
 
   it("show a /status.json with the members it has", async () => {

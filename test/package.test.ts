@@ -59,6 +59,18 @@ describe("the npm package", () => {
 });
 
 describe("docker-compose.yml", () => {
+  it("can start a second exporter that does not have the first one's node id", async () => {
+    const { exporter } = await composeServices();
+    assert.ok(exporter);
+    const text = await readFile(join(ROOT, "docker-compose.yml"), "utf8");
+    const [, name = "", value] = /docker compose run .*-e (\w+)=(\S*) exporter/.exec(text) ?? [];
+    assert.ok(name in exporter.environment, name);
+    const second = readSettings({ ...exporter.environment, [name]: value ?? "unknown" });
+    assert.equal(second.stateDir, undefined);
+    assert.deepEqual([second.election, second.exportRole], ["store", true]);
+    assert.deepEqual(second.storages, readSettings(exporter.environment).storages);
+  });
+
   it("gives every service of ours settings that are known and accepted", async () => {
     const services = await composeServices();
     const ours = Object.entries(services).filter(([, { image }]) => image === "kong-fallback");
@@ -72,7 +84,7 @@ describe("docker-compose.yml", () => {
         assert.ok(name in SETTINGS || credentials.includes(name), name);
       }
       const settings = readSettings(environment);
-      assert.equal(settings.storage?.kind, "s3");
+      assert.equal(settings.storages[0]?.kind, "s3");
     }
     for (const { image } of Object.values(services)) {
       assert.match(
