@@ -8,12 +8,27 @@ import { declaredPlugins } from "../kong/plugin-names.ts";
 import type { KongVersion } from "../kong/version.ts";
 import type { Settings } from "../runtime/settings.ts";
 import { HybridSource } from "../source/hybrid.ts";
+import { requireSettings } from "./context.ts";
 
 /** What a session needs of the settings, none missing. */
 export interface ClusterSettings {
   readonly controlPlane: HostPort;
   readonly cert: string;
   readonly key: Secret;
+}
+
+/** Throws SettingsError naming all that are missing. `purpose`: what needs them. */
+export function requireCluster(purpose: string, settings: Settings): ClusterSettings {
+  const required = requireSettings(purpose, {
+    KONG_CLUSTER_CONTROL_PLANE: settings.controlPlane,
+    KONG_CLUSTER_CERT: settings.clusterCert,
+    KONG_CLUSTER_CERT_KEY: settings.clusterCertKey,
+  });
+  return {
+    controlPlane: required.KONG_CLUSTER_CONTROL_PLANE,
+    cert: required.KONG_CLUSTER_CERT,
+    key: required.KONG_CLUSTER_CERT_KEY,
+  };
 }
 
 export interface HybridSourceRequest {

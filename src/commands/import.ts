@@ -9,7 +9,7 @@ import { loadNodeId, nodeIdFor } from "../runtime/node-id.ts";
 import { SettingsError } from "../runtime/settings-reader.ts";
 import { onShutdown } from "../runtime/shutdown.ts";
 import { type Command, type CommandContext, requireSettings } from "./context.ts";
-import { openHybridSource } from "./hybrid-source.ts";
+import { openHybridSource, requireCluster } from "./hybrid-source.ts";
 import { createProgress } from "./progress.ts";
 import { readerOf } from "./snapshot-reader.ts";
 import { openConfiguredStores } from "./store.ts";
@@ -85,19 +85,11 @@ async function openProbe(
 ): Promise<AsyncDisposable & { readonly ask: Ask | undefined }> {
   const { settings, clock, random, log, hostname } = context;
   if (settings.force) return { ask: undefined, [Symbol.asyncDispose]: async () => {} };
-  const required = requireSettings("import without --force", {
-    KONG_CLUSTER_CONTROL_PLANE: settings.controlPlane,
-    KONG_CLUSTER_CERT: settings.clusterCert,
-    KONG_CLUSTER_CERT_KEY: settings.clusterCertKey,
-  });
+  const cluster = requireCluster("import without --force", settings);
   const nodeId = await loadNodeId(settings.stateDir, hostname, "import");
   const source = await openHybridSource({
     settings,
-    cluster: {
-      controlPlane: required.KONG_CLUSTER_CONTROL_PLANE,
-      cert: required.KONG_CLUSTER_CERT,
-      key: required.KONG_CLUSTER_CERT_KEY,
-    },
+    cluster,
     nodeId: nodeIdFor(nodeId, version),
     hostname: `kong-fallback-importer.${hostname}`,
     version,

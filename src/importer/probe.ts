@@ -4,6 +4,7 @@ import type { BackoffPolicy } from "../core/backoff.ts";
 import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
+import type { ConfigUpdate } from "../kong/reconfigure.ts";
 import { type ConfigSource, SourceError } from "../source/port.ts";
 import { retryWithin } from "./retry.ts";
 
@@ -61,7 +62,7 @@ export async function probeControlPlane(
       signal,
       (attemptSignal) => {
         attempts += 1;
-        return oneSession(source, mode, attemptSignal);
+        return awaitAnswer(source, mode, attemptSignal);
       },
     );
     return { kind: "reachable", attempts };
@@ -72,21 +73,25 @@ export async function probeControlPlane(
   }
 }
 
-/** Resolves as soon as the session has shown what `mode` asks for; breaking off there sends nothing. */
-async function oneSession(
+/**
+ * One session, until it has shown what `mode` asks for: resolves to the config, undefined for a mere
+ * handshake; breaking off there sends nothing. If the time is up first, what the session said
+ * meanwhile is the error, for it explains more.
+ */
+export async function awaitAnswer(
   source: ConfigSource,
   mode: ProbeMode,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<ConfigUpdate | undefined> {
   let diagnosis: ServiceError | undefined;
   try {
     for await (const event of source.watch(signal)) {
       switch (event.kind) {
         case "connected":
-          if (mode === "handshake") return;
+          if (mode === "handshake") return undefined;
           break;
         case "config":
-          return;
+          return event.update;
         case "rejected":
         case "withheld":
           diagnosis = event.error;
@@ -102,7 +107,8 @@ async function oneSession(
   throw new SourceError("SOURCE_LOST", `the control plane ${source.name} ended the session`);
 }
 
-function silence(source: ConfigSource, mode: ProbeMode, timeoutMs: number): SourceError {
+/** The time was up, and nothing had been said. */
+export function silence(source: ConfigSource, mode: ProbeMode, timeoutMs: number): SourceError {
   const missing = mode === "handshake" ? "did not answer" : "sent no config";
   return new SourceError(
     "SOURCE_UNREACHABLE",

@@ -5,8 +5,7 @@ import type { KongVersion } from "../../kong/version.ts";
 import { nodeIdFor } from "../../runtime/node-id.ts";
 import { readSettings } from "../../runtime/settings.ts";
 import type { ConfigSource, SourceEvent } from "../../source/port.ts";
-import { requireSettings } from "../context.ts";
-import { openHybridSource } from "../hybrid-source.ts";
+import { openHybridSource, requireCluster } from "../hybrid-source.ts";
 import { promise } from "./report.ts";
 import { environmentFor, type Stage } from "./stage.ts";
 
@@ -31,19 +30,11 @@ export class DemoDataPlane implements AsyncDisposable {
   /** `port`: of the control plane, or of what stands in its place. Connects with the first `nextConfig`. */
   static async create(stage: Stage, port: number, version: KongVersion): Promise<DemoDataPlane> {
     const settings = readSettings(environmentFor(stage, port));
-    const required = requireSettings("a data plane", {
-      KONG_CLUSTER_CONTROL_PLANE: settings.controlPlane,
-      KONG_CLUSTER_CERT: settings.clusterCert,
-      KONG_CLUSTER_CERT_KEY: settings.clusterCertKey,
-    });
+    const cluster = requireCluster("a data plane", settings);
     const nodeId = nodeIdFor("demo", "data plane");
     const source = await openHybridSource({
       settings,
-      cluster: {
-        controlPlane: required.KONG_CLUSTER_CONTROL_PLANE,
-        cert: required.KONG_CLUSTER_CERT,
-        key: required.KONG_CLUSTER_CERT_KEY,
-      },
+      cluster,
       nodeId,
       hostname: "demo-data-plane",
       version,

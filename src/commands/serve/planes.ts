@@ -7,8 +7,8 @@ import { FallbackControlPlane } from "../../sidecar/control-plane.ts";
 import { watchCertificates } from "../../sidecar/door/certificate-watch.ts";
 import { ClusterDialer } from "../../source/dialer.ts";
 import { outletTarget } from "../../source/upgrade.ts";
-import { type CommandContext, requireSettings } from "../context.ts";
-import type { ClusterSettings } from "../hybrid-source.ts";
+import type { CommandContext } from "../context.ts";
+import { requireCluster } from "../hybrid-source.ts";
 import { openStatusServer } from "../status.ts";
 import { readCertificates } from "./certificates.ts";
 import { refuseLoop } from "./refuse-loop.ts";
@@ -22,18 +22,9 @@ const PROBE_VERSION = "3.0.0";
 export async function servePlanes(context: CommandContext): Promise<number> {
   const { settings, signals, hostname, clock, random } = context;
   const log = context.log.child({ component: "serve" });
-  const required = requireSettings("serve", {
-    KONG_CLUSTER_CONTROL_PLANE: settings.controlPlane,
-    KONG_CLUSTER_CERT: settings.clusterCert,
-    KONG_CLUSTER_CERT_KEY: settings.clusterCertKey,
-  });
-  const upstream = required.KONG_CLUSTER_CONTROL_PLANE;
+  const cluster = requireCluster("serve", settings);
+  const upstream = cluster.controlPlane;
   refuseLoop(settings.listen, upstream, hostname);
-  const cluster: ClusterSettings = {
-    controlPlane: upstream,
-    cert: required.KONG_CLUSTER_CERT,
-    key: required.KONG_CLUSTER_CERT_KEY,
-  };
   using shutdown = onShutdown(signals, settings.shutdownTimeoutMs);
   const loadCertificates = () => readCertificates(settings, cluster);
   let certificates = await loadCertificates();

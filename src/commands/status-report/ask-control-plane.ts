@@ -2,10 +2,10 @@
 
 import type { BackoffPolicy } from "../../core/backoff.ts";
 import type { Clock } from "../../core/clock.ts";
-import type { ServiceError } from "../../core/errors.ts";
+import { awaitAnswer, silence } from "../../importer/probe.ts";
 import { retryWithin } from "../../importer/retry.ts";
 import type { ConfigUpdate } from "../../kong/reconfigure.ts";
-import { type ConfigSource, SourceError } from "../../source/port.ts";
+import type { ConfigSource } from "../../source/port.ts";
 
 export interface AskOptions {
   /** For all attempts together, milliseconds. */
@@ -23,46 +23,18 @@ export async function askControlPlane(
   { timeoutMs, clock, random }: AskOptions,
   signal: AbortSignal,
 ): Promise<ConfigUpdate> {
-  return retryWithin(
+  const update = await retryWithin(
     {
       budgetMs: timeoutMs,
       backoff: BACKOFF,
       clock,
       random,
-      timedOut: () =>
-        new SourceError(
-          "SOURCE_UNREACHABLE",
-          `the control plane ${source.name} sent no config within ${timeoutMs / 1000} s`,
-          { hint: "If it only answers slowly, raise KONG_FALLBACK_PROBE_TIMEOUT." },
-        ),
+      timedOut: () => silence(source, "config", timeoutMs),
       onRetry: () => {},
     },
     signal,
-    (attemptSignal) => firstConfig(source, attemptSignal),
+    (attemptSignal) => awaitAnswer(source, "config", attemptSignal),
   );
-}
-
-async function firstConfig(source: ConfigSource, signal: AbortSignal): Promise<ConfigUpdate> {
-  let diagnosis: ServiceError | undefined;
-  try {
-    for await (const event of source.watch(signal)) {
-      switch (event.kind) {
-        case "connected":
-          break;
-        case "config":
-          return event.update;
-        case "rejected":
-        case "withheld":
-          diagnosis = event.error;
-          break;
-        default:
-          event satisfies never;
-      }
-    }
-  } catch (error) {
-    // The time is up: what was said meanwhile explains more.
-    if (signal.aborted && diagnosis !== undefined) throw diagnosis;
-    throw error;
-  }
-  throw new SourceError("SOURCE_LOST", `the control plane ${source.name} ended the session`);
+  if (update === undefined) throw new TypeError("no config was waited for");
+  return update;
 }

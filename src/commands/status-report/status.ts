@@ -6,8 +6,8 @@ import type { KongVersion } from "../../kong/version.ts";
 import { loadNodeId, nodeIdFor } from "../../runtime/node-id.ts";
 import { onShutdown } from "../../runtime/shutdown.ts";
 import { StoreError } from "../../store/port.ts";
-import { type Command, type CommandContext, requireSettings } from "../context.ts";
-import { openHybridSource } from "../hybrid-source.ts";
+import type { Command, CommandContext } from "../context.ts";
+import { openHybridSource, requireCluster } from "../hybrid-source.ts";
 import { print, printJson } from "../print.ts";
 import { openPlaces } from "../snapshots/place.ts";
 import { quietly } from "../snapshots/quiet.ts";
@@ -55,20 +55,12 @@ async function liveConfig(
 ): Promise<ConfigUpdate | ServiceError> {
   const { settings, clock, random, hostname } = context;
   try {
-    const required = requireSettings("comparing with the control plane", {
-      KONG_CLUSTER_CONTROL_PLANE: settings.controlPlane,
-      KONG_CLUSTER_CERT: settings.clusterCert,
-      KONG_CLUSTER_CERT_KEY: settings.clusterCertKey,
-    });
+    const cluster = requireCluster("comparing with the control plane", settings);
     // Never the exporter's, which may be kept in the state directory: the control plane would mix them up.
     const nodeId = await loadNodeId(undefined, hostname, "status");
     await using source = await openHybridSource({
       settings,
-      cluster: {
-        controlPlane: required.KONG_CLUSTER_CONTROL_PLANE,
-        cert: required.KONG_CLUSTER_CERT,
-        key: required.KONG_CLUSTER_CERT_KEY,
-      },
+      cluster,
       nodeId: nodeIdFor(nodeId, version),
       hostname: `kong-fallback-status.${hostname}`,
       version,
