@@ -1,6 +1,6 @@
 /** Objects in an S3 bucket, at AWS or any server that speaks its protocol; docs/stores/s3.md tells what it asks of one. */
 
-import type { PutObjectCommandInput, S3Client } from "@aws-sdk/client-s3";
+import type { HeadObjectCommandOutput, PutObjectCommandInput, S3Client } from "@aws-sdk/client-s3";
 import {
   DeleteObjectCommand,
   GetObjectCommand,
@@ -24,8 +24,10 @@ import { readAnswer } from "./s3/answer.ts";
 import { dropBody, readObject } from "./s3/body.ts";
 import type { S3Connection } from "./s3/client.ts";
 import { connectS3 } from "./s3/client.ts";
-import { s3Error, s3Fault } from "./s3/errors.ts";
+import { hasLost, isCutOff } from "./s3/cut-off.ts";
+import { lostRace, s3Error, s3Fault } from "./s3/errors.ts";
 import { IfMatch, versionOf } from "./s3/etag.ts";
+import { interruptible } from "./s3/interruptible.ts";
 import type { Page } from "./s3/listing.ts";
 import { readPage } from "./s3/listing.ts";
 import type { S3PutOptions } from "./s3/put-options.ts";
@@ -133,11 +135,20 @@ class S3Store implements Store {
         const answer = await this.#client.send(command, { abortSignal: own });
         return versionOf(answer.ETag, attempt);
       };
-      const version =
-        when !== undefined && "ifVersion" in when
-          ? await this.#ifMatch.replace(when.ifVersion, write, () => this.#etag(key, own), attempt)
-          : await write(when === undefined ? {} : { IfNoneMatch: "*" });
-      return { key, version, bytes: body.byteLength };
+      const head = () => this.#head(key, own);
+      const bytes = body.byteLength;
+      try {
+        const version =
+          when !== undefined && "ifVersion" in when
+            ? await this.#ifMatch.replace(when.ifVersion, write, head, attempt)
+            : await write(when === undefined ? {} : { IfNoneMatch: "*" });
+        return { key, version, bytes };
+      } catch (error) {
+        if (when === undefined || !isCutOff(error)) throw error;
+        const there = await head().catch(() => undefined);
+        const cutOff = { bytes, metadata: options.metadata, when };
+        throw there !== undefined && hasLost(cutOff, there) ? lostRace(attempt) : error;
+      }
     });
   }
 
@@ -186,9 +197,8 @@ class S3Store implements Store {
     return { Bucket: this.#bucket, Key: this.#base + key };
   }
 
-  async #etag(key: Key, own: AbortSignal): Promise<string | undefined> {
-    const command = new HeadObjectCommand(this.#address(key));
-    return (await this.#client.send(command, { abortSignal: own })).ETag;
+  #head(key: Key, own: AbortSignal): Promise<HeadObjectCommandOutput> {
+    return this.#client.send(new HeadObjectCommand(this.#address(key)), { abortSignal: own });
   }
 
   /** Runs one operation; whatever goes wrong becomes `signal.reason` or a StoreError. */
@@ -218,28 +228,3 @@ class S3Store implements Store {
 }
 
 type Condition = Pick<PutObjectCommandInput, "IfMatch" | "IfNoneMatch">;
-
-/**
- * Runs `work` until the caller's signal aborts: then rejects with its reason at once, for the SDK
- * heeds a signal only when it has found credentials, which may take many seconds. `work` gets a
- * signal of its own, since the SDK leaves several listeners on it for as long as a request lives.
- */
-async function interruptible<T>(
-  signal: AbortSignal,
-  work: (own: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const own = new AbortController();
-  let onAbort = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => {
-      own.abort(signal.reason);
-      reject(signal.reason);
-    };
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
-  try {
-    return await Promise.race([work(own.signal), aborted]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
-}

@@ -28,9 +28,10 @@ export type Fault =
     }
   /** Right headers, then `bytes` of the body, and after them a clean end, a cut connection, or nothing more. */
   | { readonly kind: "body"; readonly bytes: number; readonly after: "end" | "reset" | "stall" }
-  /** Takes the request and never answers, or cuts the connection at once. */
+  /** Takes the request and never answers, cuts the connection at once, or only after it has done what was asked. */
   | { readonly kind: "silence" }
-  | { readonly kind: "drop" };
+  | { readonly kind: "drop" }
+  | { readonly kind: "lost" };
 
 export interface SeenRequest {
   readonly method: string;
@@ -109,6 +110,7 @@ export class FakeS3 implements AsyncDisposable {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const reply = this.#replyOf(seen, Buffer.concat(chunks), fault);
+    if (fault?.kind === "lost") return void response.socket?.resetAndDestroy();
     this.statuses.push(reply.status);
     if (method === "PUT" && reply.status === 412) this.#finished.add(socket);
     if (method !== "HEAD") this.sentBytes += reply.body.byteLength;

@@ -5,6 +5,7 @@ import { createServer } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, it } from "vitest";
 import type { Clock } from "../../src/core/clock.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
+import type { Version } from "../../src/store/port.ts";
 import { certificateAuthority, daysFromNow } from "../fakes/certificates.ts";
 import { FakeS3 } from "../fakes/s3-server.ts";
 import { failsWith, get, put, rejectsWith, text } from "./conformance/client.ts";
@@ -56,6 +57,53 @@ describe("S3 store whose connection breaks", () => {
     assert.equal(await text(store, "kept"), "old");
     await put(store, "kept", "new");
     assert.equal(await text(store, "kept"), "new");
+  });
+});
+
+describe("S3 store whose connection breaks within a conditional write", () => {
+  const META = { "write-id": "1" };
+  const only = (method: string, kind: "drop" | "lost") => {
+    fake.fault = (request) => (request.method === method ? { kind } : undefined);
+  };
+  beforeEach(() => fake.buckets.set("bucket", new Map()));
+
+  it.each([
+    ["is there already", { ifAbsent: true }],
+    ["is another one by now", { ifVersion: "0".repeat(32) as Version }],
+  ] as const)("has lost where the object %s", async (_, when) => {
+    await using store = await openS3(place());
+    await put(store, "a", "1");
+    only("PUT", "drop");
+    await failsWith("STORE_PRECONDITION_FAILED", put(store, "a", LARGE, META, when));
+    assert.equal(await text(store, "a"), "1");
+  });
+
+  it("does not know where the write may be the one that lies there", async () => {
+    await using store = await openS3(place());
+    only("PUT", "lost");
+    await failsWith("STORE_UNAVAILABLE", put(store, "a", LARGE, META, { ifAbsent: true }));
+    assert.equal(await text(store, "a"), LARGE);
+  });
+
+  it.each([
+    ["nothing lies there", { ifAbsent: true }],
+    ["the version to replace lies there", undefined],
+  ] as const)("does not know while %s", async (_, absent) => {
+    await using store = await openS3(place());
+    const when = absent ?? { ifVersion: (await put(store, "a", "1")).version };
+    only("PUT", "drop");
+    await failsWith("STORE_UNAVAILABLE", put(store, "a", LARGE, META, when));
+  });
+
+  it("does not know while the object cannot be looked at, and says what went wrong first", async () => {
+    await using store = await openS3(place());
+    await put(store, "a", "1");
+    fake.fault = ({ method }) =>
+      method === "HEAD" ? { kind: "error", status: 503, code: "SlowDown" } : { kind: "drop" };
+    await refused(put(store, "a", LARGE, META, { ifAbsent: true }), {
+      code: "STORE_UNAVAILABLE",
+      message: /the connection broke/,
+    });
   });
 });
 

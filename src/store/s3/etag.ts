@@ -12,7 +12,7 @@ import type { S3Attempt } from "./verdicts.ts";
  */
 export function versionOf(etag: string | undefined, attempt: S3Attempt): Version {
   if (etag === undefined || etag === "") throw notS3(attempt, "an answer without an ETag");
-  return bare(etag) as Version;
+  return bareETag(etag) as Version;
 }
 
 /** Sends one conditional write. */
@@ -23,7 +23,7 @@ export class IfMatch {
   #style: "untried" | "quoted" | "bare" = "untried";
 
   /**
-   * Replaces `version` and nothing else, by way of `write`; rejects as `write` does. `currentETag`
+   * Replaces `version` and nothing else, by way of `write`; rejects as `write` does. `head`
    * tells what is there now.
    *
    * Ceph's radosgw answers 412 to a correct If-Match in quotes and takes it without them, against
@@ -36,11 +36,11 @@ export class IfMatch {
   async replace(
     version: Version,
     write: Write,
-    currentETag: () => Promise<string | undefined>,
+    head: () => Promise<{ readonly ETag?: string | undefined }>,
     attempt: S3Attempt,
   ): Promise<Version> {
     // Gone, denied or unreachable: nothing is known, and the error that made us ask stands.
-    const current = async () => bare((await currentETag().catch(() => undefined)) ?? "");
+    const current = async () => bareETag((await head().catch(() => undefined))?.ETag ?? "");
     if (this.#style !== "bare") {
       try {
         const written = await write({ IfMatch: `"${version}"` });
@@ -64,6 +64,7 @@ export class IfMatch {
   }
 }
 
-function bare(etag: string): string {
+/** Without the quotes that HTTP puts around it. */
+export function bareETag(etag: string): string {
   return etag.replace(/^(?:W\/)?"(.*)"$/, "$1");
 }
