@@ -27,6 +27,7 @@ import { connectS3 } from "./s3/client.ts";
 import { hasLost, isCutOff } from "./s3/cut-off.ts";
 import { lostRace, s3Error, s3Fault } from "./s3/errors.ts";
 import { IfMatch, versionOf } from "./s3/etag.ts";
+import { Identity } from "./s3/identity.ts";
 import { interruptible } from "./s3/interruptible.ts";
 import type { Page } from "./s3/listing.ts";
 import { readPage } from "./s3/listing.ts";
@@ -66,6 +67,7 @@ class S3Store implements Store {
   readonly #place: string;
   readonly #clock: Clock;
   readonly #ifMatch = new IfMatch();
+  readonly #identity: Identity;
   #closed = false;
 
   constructor(options: S3StoreOptions, client: S3Client, place: string, putOptions: S3PutOptions) {
@@ -75,6 +77,7 @@ class S3Store implements Store {
     this.#pageSize = options.pageSize;
     this.#putOptions = putOptions;
     this.#client = client;
+    this.#identity = new Identity(client);
     this.#place = place;
     this.#clock = options.clock;
   }
@@ -219,8 +222,13 @@ class S3Store implements Store {
     if (this.#closed) throw closed();
     signal.throwIfAborted();
     try {
-      return await interruptible(signal, (own) => run(attempt, own));
+      return await interruptible(signal, async (own) => {
+        await this.#identity.find(attempt);
+        own.throwIfAborted();
+        return run(attempt, own);
+      });
     } catch (error) {
+      this.#identity.heard(error);
       signal.throwIfAborted();
       throw this.#closed ? closed() : s3Error(error, attempt);
     }

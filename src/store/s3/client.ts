@@ -38,6 +38,12 @@ const ENDPOINT_REGION = "us-east-1";
 /** Idle connections are closed after this time: routers and load balancers forget them without a word. */
 const IDLE_MS = 15_000;
 
+/**
+ * For the SDK's readers of ~/.aws, which get the client's whole configuration: without it a file is
+ * read once in the life of the process. @smithy/core 3 submodules/config/shared-ini-file-loader/readFile.js
+ */
+const REREAD_FILES = { ignoreCache: true };
+
 /** Rejects with STORE_MISCONFIGURED where endpoint, CA or region cannot be used. Opens no connection. */
 export async function connectS3(connection: S3Connection): Promise<ConnectedS3Client> {
   const endpoint =
@@ -50,6 +56,7 @@ export async function connectS3(connection: S3Connection): Promise<ConnectedS3Cl
         ...(region === undefined ? {} : { region }),
         ...(endpoint === undefined ? {} : { endpoint }),
         ...(connection.credentials === undefined ? {} : { credentials: connection.credentials }),
+        ...REREAD_FILES,
         forcePathStyle: connection.forcePathStyle ?? endpoint !== undefined,
         // No retries here: whoever calls the store retries, with one budget for everything.
         maxAttempts: 1,

@@ -48,10 +48,10 @@ export function s3Error(error: unknown, attempt: S3Attempt): StoreError {
 }
 
 /** Node's codes where the peer's certificate, or that it has one, is the matter. */
-const TLS_CODE = /^(?:CERT_|ERR_TLS_|ERR_SSL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|EPROTO$)/;
+export const TLS_CODE = /^(?:CERT_|ERR_TLS_|ERR_SSL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|EPROTO$)/;
 
 /** Of the socket and the resolver, and (`HPE_`) of Node's HTTP parser. */
-const SOCKET_CODE = /^(?:E[A-Z_]+|HPE_[A-Z_]+)$/;
+export const SOCKET_CODE = /^(?:E[A-Z_]+|HPE_[A-Z_]+)$/;
 
 /** What the SDK puts around its sentence about a timeout. */
 const SDK_NOISE = /^@smithy\/node-http-handler - | \(configured by client requestHandler\)\.|\.$/g;
@@ -59,15 +59,6 @@ const SDK_NOISE = /^@smithy\/node-http-handler - | \(configured by client reques
 /** No answer came, or not a whole one. */
 function judgeFailure(error: unknown): Verdict {
   const code = codeOf(error);
-  if (isAboutCredentials(error)) {
-    return {
-      code: "STORE_DENIED",
-      // The role of a pod or machine is often there only some seconds after its start.
-      retryable: true,
-      why: "no usable credentials were found",
-      hint: "Looked at: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile AWS_PROFILE in ~/.aws, a web identity token (EKS), the container role (ECS, EKS Pod Identity), the machine's role (EC2). Set one of them.",
-    };
-  }
   if (code === "EPROTO" || code.startsWith("ERR_SSL_") || code.startsWith("HPE_")) {
     return misconfigured("no S3 server answers there", ENDPOINT_HINT);
   }
@@ -92,16 +83,12 @@ function judgeFailure(error: unknown): Verdict {
   return unavailable("the request failed unexpectedly", "If it lasts, please report this.");
 }
 
-/** From a provider of the SDK's chain, or from reading a file, which only they do. */
-function isAboutCredentials(error: unknown): boolean {
-  return error instanceof Error && (/ProviderError$/.test(error.name) || "path" in error);
-}
-
-function isTimeout(error: unknown): boolean {
+export function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.name === "TimeoutError";
 }
 
-function codeOf(error: unknown): string {
+/** Node's code; empty where there is none. */
+export function codeOf(error: unknown): string {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   return typeof code === "string" ? code : "";
 }
@@ -113,7 +100,7 @@ function isSystemError(error: unknown): boolean {
 }
 
 /** A credentials provider's message may quote the command that a profile runs, or what it printed. */
-function describeFailure(error: unknown): string {
+export function describeFailure(error: unknown): string {
   if (isSystemError(error)) return describeCause(error).replace(SDK_NOISE, "");
   const name = error instanceof Error ? error.name : typeof error;
   const line = describeCause(error).split("\n", 1)[0] ?? "";
