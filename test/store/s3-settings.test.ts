@@ -3,6 +3,7 @@
 import { afterAll, afterEach, beforeAll, describe, it, vi } from "vitest";
 import { FakeS3 } from "../fakes/s3-server.ts";
 import { get } from "./conformance/client.ts";
+import { stubAws } from "./s3-identity.ts";
 import { openS3, refused, SECRET_KEY } from "./s3-support.ts";
 
 let fake: FakeS3;
@@ -14,16 +15,6 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 afterAll(() => fake[Symbol.asyncDispose]());
-
-/** The machine's own AWS settings must not decide a test. */
-function stubAws(env: Readonly<Record<string, string>> = {}): void {
-  for (const name of Object.keys(process.env)) {
-    if (name.startsWith("AWS_")) vi.stubEnv(name, undefined);
-  }
-  const files = { AWS_CONFIG_FILE: "/dev/null", AWS_SHARED_CREDENTIALS_FILE: "/dev/null" };
-  const all = { ...files, AWS_EC2_METADATA_DISABLED: "true", ...env };
-  for (const [name, value] of Object.entries(all)) vi.stubEnv(name, value);
-}
 
 describe("S3 settings that cannot work", () => {
   it.each([
