@@ -83,7 +83,7 @@ describe("S3 with the role of a machine", () => {
         retryable,
       });
     await missing(true);
-    await clock.advance(4_999);
+    await clock.advance(2_999);
     await missing(true);
     await clock.advance(1);
     await missing(false);

@@ -149,7 +149,8 @@ export function noToken(attempt: Attempt, error: unknown): StoreError {
   }
   const network =
     status === undefined &&
-    (reason.startsWith("network timeout") || (/^E[A-Z_]+$/.test(code) && !FILE_ERRORS.has(code)));
+    (reason.includes("network timeout at: ") ||
+      (/^E[A-Z_]+$/.test(code) && !FILE_ERRORS.has(code)));
   if (network || status === 429 || (status !== undefined && status >= 500)) {
     return fault(attempt, "STORE_UNAVAILABLE", why, {
       cause,

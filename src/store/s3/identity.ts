@@ -8,7 +8,7 @@ import type { S3Attempt, Verdict } from "./verdicts.ts";
 import { denied, judgeAnswer, misconfigured, unavailable } from "./verdicts.ts";
 
 /** How long a role may be missing before it is not expected any more: an agent on a new machine starts late. */
-const PATIENCE_MS = 5_000;
+const PATIENCE_MS = 3_000;
 
 /** Names of S3's refusals that other credentials would not meet. */
 const REFUSALS: ReadonlySet<string | undefined> = new Set([
