@@ -110,6 +110,11 @@ export const KNOWN_SETTINGS = {
     example: "http://fake-gcs:4443",
     meaning: "URL of a Google Cloud Storage emulator; no credentials are sent.",
   },
+  NODE_TLS_REJECT_UNAUTHORIZED: {
+    example: "1",
+    meaning:
+      "Node's. `0`, which would turn off the verification of every server's certificate, is refused.",
+  },
   KUBECONFIG: {
     example: "/etc/kong-fallback/kubeconfig",
     meaning: "With `KONG_FALLBACK_ELECTION=kubernetes`, outside of a cluster: how to reach it.",

@@ -99,11 +99,15 @@ export interface Settings {
 const GIBIBYTE = 2 ** 30;
 const LOG_LEVEL_NAMES = Object.keys(LOG_LEVELS) as KongLogLevel[];
 
+const VERIFIED =
+  "unset: 0 turns off the verification of certificates; name your CA in AWS_CA_BUNDLE or NODE_EXTRA_CA_CERTS";
+
 /** Throws SettingsError with all faults. */
 export function readSettings(source: Environment): Settings {
   const read = new SettingsReader(source);
   const storages =
     read.parsed("KONG_CLUSTER_FALLBACK_CONFIG_STORAGE", "storage URLs", parseStorageUrls) ?? [];
+  read.parsed("NODE_TLS_REJECT_UNAUTHORIZED", VERIFIED, (text) => text !== "0" || undefined);
   const settings: Settings = {
     controlPlane: read.parsed("KONG_CLUSTER_CONTROL_PLANE", "host:port", parsePeer),
     clusterCert: read.text("KONG_CLUSTER_CERT"),

@@ -44,6 +44,7 @@ const NONSENSE: { readonly [Name in SettingName]?: readonly string[] } = {
   KONG_CLUSTER_FALLBACK_EXPORT_S3_CONFIG: ["{", "[]", "7", "null"],
   AWS_CONFIG_STORAGE_ENDPOINT: ["minio:9000", "http://user:secret@minio:9000"],
   STORAGE_EMULATOR_HOST: ["fake-gcs"],
+  NODE_TLS_REJECT_UNAUTHORIZED: ["0"],
   KONG_FALLBACK_IMPORT_TO: ["/path", "file:relative", "ftp://x", "http://u:secret@kong:8001"],
   KONG_FALLBACK_FORCE: ["yes"],
   KONG_FALLBACK_PROBE: ["ping"],

@@ -76,6 +76,8 @@ export async function connectS3(connection: S3Connection): Promise<ConnectedS3Cl
           httpsAgent: new HttpsAgent({
             keepAlive: true,
             timeout: IDLE_MS,
+            // Whatever NODE_TLS_REJECT_UNAUTHORIZED says. The SDK's client of STS shares this agent.
+            rejectUnauthorized: true,
             ...(ca === undefined ? {} : { ca }),
           }),
         },

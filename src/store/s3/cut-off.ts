@@ -22,7 +22,9 @@ export function isCutOff(error: unknown): boolean {
  * the object is not what was to be written. A server may refuse a large body while it still arrives,
  * and close; Node then tells of the reset and drops the answer that came before it (seen with MinIO
  * RELEASE.2025-09-07T16-13-09Z). False as long as the write may be the one that lies there, or may
- * still take effect: then nobody knows, and the error stands.
+ * still take effect: then nobody knows, and the error stands. The ETag is compared with one that the
+ * server gave, never with an MD5 of the body: under SSE-KMS and SSE-C it is none.
+ * https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
  */
 export function hasLost(write: CutOffWrite, there: HeadObjectCommandOutput): boolean {
   if ("ifVersion" in write.when && bareETag(there.ETag ?? "") === write.when.ifVersion) {
