@@ -37,14 +37,15 @@ export class Identity {
    * @aws-sdk/credential-provider-node 3.972 dist-es/runtime/memoize-chain.js.
    */
   async find(attempt: S3Attempt): Promise<void> {
+    const nowMs = () => attempt.clock.monotonicMs();
+    const sinceMs = this.#missingSinceMs ?? nowMs();
+    this.#missingSinceMs = sinceMs;
     try {
       await this.#client.config.credentials({ forceRefresh: this.#isRefused });
       this.#isRefused = false;
       this.#missingSinceMs = undefined;
     } catch (error) {
-      const nowMs = attempt.clock.monotonicMs();
-      this.#missingSinceMs ??= nowMs;
-      throw identityError(error, attempt, nowMs - this.#missingSinceMs < PATIENCE_MS);
+      throw identityError(error, attempt, nowMs() - sinceMs < PATIENCE_MS);
     }
   }
 
