@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it, vi } from "vitest";
+import { noToken } from "../../src/store/gcs/errors.ts";
 import type { FakeGcsServer, Fault, SeenRequest } from "../fakes/gcs-server.ts";
 import { google } from "../fakes/google-hosts.ts";
 import { failsWith, get, put } from "./conformance/client.ts";
@@ -209,5 +210,12 @@ describe("gcs with the metadata server", () => {
     fake.fault = () => undefined;
     token(3600);
     await get(store, "a");
+  });
+
+  it("is an outage where it stays silent, in the SDK's words", () => {
+    const url = `http://metadata.google.internal${METADATA}`;
+    const said = new Error(`Could not refresh access token: network timeout at: ${url}`);
+    const attempt = { action: "read", target: "gs://b/a", bucket: "b", endpoint: "https://g" };
+    assert.equal(noToken(attempt, said).code, "STORE_UNAVAILABLE");
   });
 });
