@@ -28,7 +28,7 @@ export interface Cluster {
 /** https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/ */
 export const SERVICE_ACCOUNT_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/** Opens no connection. Rejects with ElectionError where nothing says which server it is. */
+/** Opens no connection. Rejects with ELECTION_MISCONFIGURED where nothing usable says which server it is. */
 export async function findCluster(access: KubernetesAccess): Promise<Cluster> {
   const { kubeconfig, service } = access;
   if (kubeconfig !== undefined && kubeconfig !== "") return fromKubeconfig(kubeconfig, access);
@@ -117,5 +117,5 @@ function merge(config: KubeConfig, other: KubeConfig, path: string): void {
 }
 
 function unusable(message: string, hint: string, cause?: unknown): ElectionError {
-  return new ElectionError("ELECTION_DENIED", message, { hint, cause });
+  return new ElectionError("ELECTION_MISCONFIGURED", message, { hint, cause });
 }

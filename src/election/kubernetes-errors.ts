@@ -64,10 +64,10 @@ function judgeAnswer(httpStatus: number, status: Status | undefined, attempt: At
     return unavailable(`the API server cannot answer now (${said})`);
   }
   if (status === undefined) {
-    return denied(`no Kubernetes API server answers there (${said})`, ADDRESS_HINT);
+    return misconfigured(`no Kubernetes API server answers there (${said})`, ADDRESS_HINT);
   }
   if (httpStatus === 404) {
-    return denied(
+    return misconfigured(
       `there is no namespace ${namespace} (${said})`,
       "Set KONG_FALLBACK_ELECTION_NAMESPACE to one that exists.",
     );
@@ -96,13 +96,17 @@ function judgeFailure(error: unknown, { isSent }: Attempt): Verdict {
       "Look at what the kubeconfig or the pod names: certificate and token files, commands. kubectl with the same kubeconfig says more.",
     );
   }
-  if (code === "") return denied("no Kubernetes API server answers there", ADDRESS_HINT);
+  if (code === "") return misconfigured("no Kubernetes API server answers there", ADDRESS_HINT);
   const said = reasonOf(error);
   if (code === "EPROTO" || code.startsWith("ERR_SSL_") || code.startsWith("HPE_")) {
-    return denied(`no Kubernetes API server answers there (${said})`, ADDRESS_HINT, error);
+    return misconfigured(`no Kubernetes API server answers there (${said})`, ADDRESS_HINT, error);
   }
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
-    return denied(`the server's certificate is for another host (${said})`, ADDRESS_HINT, error);
+    return misconfigured(
+      `the server's certificate is for another host (${said})`,
+      ADDRESS_HINT,
+      error,
+    );
   }
   if (TLS_CODE.test(code)) {
     return denied(
@@ -120,6 +124,10 @@ function judgeFailure(error: unknown, { isSent }: Attempt): Verdict {
 
 function denied(why: string, hint: string, cause?: unknown): Verdict {
   return { code: "ELECTION_DENIED", why, hint, cause };
+}
+
+function misconfigured(why: string, hint: string, cause?: unknown): Verdict {
+  return { code: "ELECTION_MISCONFIGURED", why, hint, cause };
 }
 
 function unavailable(why: string): Verdict {

@@ -27,12 +27,13 @@ export interface LeaseDraft {
   /** Positive, whole. */
   readonly ttlSeconds: number;
   readonly transitions: number;
-  readonly acquiredAt: Date;
+  /** Absent: stays. */
+  readonly acquiredAt?: Date;
   readonly renewedAt: Date;
 }
 
 /** One Lease on one API server, which may not exist. No retry inside. */
-export interface LeasePlace {
+export interface LeaseResource {
   /** For messages. */
   readonly name: string;
   /** Undefined if there is none. Rejects with ElectionError: ELECTION_CORRUPT for one without a usable token. */
@@ -60,7 +61,7 @@ export function readResource(resource: V1Lease, name: string): KubernetesLease {
   const { metadata, spec } = resource;
   const version = metadata?.resourceVersion;
   if (typeof version !== "string" || version === "") {
-    throw new ElectionError("ELECTION_DENIED", `the answer for ${name} is no Lease`, {
+    throw new ElectionError("ELECTION_MISCONFIGURED", `the answer for ${name} is no Lease`, {
       hint: "Look at the server's address: no Kubernetes API server answers there.",
     });
   }
@@ -95,7 +96,7 @@ export function writeResource(
       holderIdentity: draft.holder,
       leaseDurationSeconds: draft.ttlSeconds,
       leaseTransitions: Math.min(draft.transitions, MAX_TRANSITIONS),
-      acquireTime: new V1MicroTime(draft.acquiredAt),
+      ...(draft.acquiredAt && { acquireTime: new V1MicroTime(draft.acquiredAt) }),
       renewTime: new V1MicroTime(draft.renewedAt),
     },
   };

@@ -1,96 +1,82 @@
-/** Reads and writes one Lease over the API of Kubernetes. https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/lease-v1/ */
+/** The Lease of one campaign in Kubernetes: told apart by its holder's identity, its acquisitions by their count. */
 
-import {
-  CoordinationV1Api,
-  createConfiguration,
-  ServerConfiguration,
-  type V1Lease,
-} from "@kubernetes/client-node";
-import type { Cluster } from "./kubernetes-access.ts";
-import { kubernetesError, refusedWith } from "./kubernetes-errors.ts";
-import {
-  type KubernetesLease,
-  type LeaseDraft,
-  type LeasePlace,
-  readResource,
-  writeResource,
-} from "./kubernetes-lease.ts";
+import { randomUUID } from "node:crypto";
+import type { Clock } from "../core/clock.ts";
+import type { KubernetesLease, LeaseDraft, LeaseResource } from "./kubernetes-lease.ts";
+import type { LeasePlace, SeenLease } from "./lease-place.ts";
 
-export class ApiLeasePlace implements LeasePlace {
-  readonly name: string;
-  readonly #cluster: Cluster;
-  readonly #leaseName: string;
+export interface KubernetesPlaceOptions {
+  readonly resource: LeaseResource;
+  readonly exporter: { readonly id: string; readonly hostname: string };
+  readonly ttlMs: number;
+  readonly clock: Clock;
+}
 
-  constructor(cluster: Cluster, leaseName: string) {
-    this.name = `Lease ${cluster.namespace}/${leaseName} at ${cluster.server}`;
-    this.#cluster = cluster;
-    this.#leaseName = leaseName;
+export interface SeenKubernetesLease extends KubernetesLease, SeenLease {}
+
+export class KubernetesPlace implements LeasePlace<SeenKubernetesLease> {
+  readonly #options: KubernetesPlaceOptions;
+  /** As client-go's: a UUID for each campaign, so that two exporters that were given one id are told apart all the same. */
+  readonly #identity: string;
+
+  constructor(options: KubernetesPlaceOptions) {
+    const { hostname, id } = options.exporter;
+    this.#options = options;
+    this.#identity = `${hostname}_${id}_${randomUUID()}`;
   }
 
-  async read(signal: AbortSignal): Promise<KubernetesLease | undefined> {
-    const resource = await this.#request("read", [404], signal, (api) =>
-      api.readNamespacedLease(this.#identity),
-    );
-    return resource && readResource(resource, this.name);
+  get name(): string {
+    return this.#options.resource.name;
   }
 
-  async write(
-    draft: LeaseDraft,
-    over: KubernetesLease | undefined,
+  /** Every API server compares the resourceVersion. */
+  async check(): Promise<void> {}
+
+  async read(signal: AbortSignal): Promise<SeenKubernetesLease | undefined> {
+    const found = await this.#options.resource.read(signal);
+    return found && this.#see(found);
+  }
+
+  take(token: number, over: SeenKubernetesLease | undefined, signal: AbortSignal) {
+    const transitions = (over?.transitions ?? 0) + 1;
+    const acquiredAt = this.#options.clock.now();
+    return this.#write({ ...this.#held(), token, transitions, acquiredAt }, over, signal);
+  }
+
+  renew(held: SeenKubernetesLease, signal: AbortSignal) {
+    const { token, transitions } = held;
+    return this.#write({ ...this.#held(), token, transitions }, held, signal);
+  }
+
+  /** kubernetes/client-go@v0.36.3 tools/leaderelection/leaderelection.go:release */
+  release(held: SeenKubernetesLease, signal: AbortSignal) {
+    const { token, transitions } = held;
+    const acquiredAt = this.#options.clock.now();
+    const draft = { holder: "", ttlSeconds: 1, token, transitions, acquiredAt };
+    return this.#write(draft, held, signal);
+  }
+
+  /** Others wait for whole seconds. */
+  #held(): { readonly holder: string; readonly ttlSeconds: number } {
+    return { holder: this.#identity, ttlSeconds: Math.ceil(this.#options.ttlMs / 1_000) };
+  }
+
+  async #write(
+    draft: Omit<LeaseDraft, "renewedAt">,
+    over: SeenKubernetesLease | undefined,
     signal: AbortSignal,
-  ): Promise<KubernetesLease | undefined> {
-    const { name, namespace } = this.#identity;
-    const body = writeResource(draft, over, { name, namespace });
-    const resource =
-      over === undefined
-        ? await this.#request("create", [409], signal, (api) =>
-            api.createNamespacedLease({ namespace, body }),
-          )
-        : // 404 where it was deleted: as good as replaced.
-          await this.#request("replace", [404, 409], signal, (api) =>
-            api.replaceNamespacedLease({ name, namespace, body }),
-          );
-    return resource && readResource(resource, this.name);
+  ): Promise<SeenKubernetesLease | undefined> {
+    const { clock, resource } = this.#options;
+    const written = await resource.write({ ...draft, renewedAt: clock.now() }, over, signal);
+    return written && this.#see(written);
   }
 
-  get #identity(): { readonly name: string; readonly namespace: string } {
-    return { name: this.#leaseName, namespace: this.#cluster.namespace };
-  }
-
-  /** Undefined where the API server answers with one of the statuses `expected`. */
-  async #request(
-    verb: string,
-    expected: readonly number[],
-    signal: AbortSignal,
-    run: (api: CoordinationV1Api) => Promise<V1Lease>,
-  ): Promise<V1Lease | undefined> {
-    const { config, server, namespace } = this.#cluster;
-    let isSent = false;
-    signal.throwIfAborted();
-    // One for each request: it is the only way to hand in a signal. The connection is not kept either.
-    const api = new CoordinationV1Api(
-      createConfiguration({
-        baseServer: new ServerConfiguration(server, {}),
-        authMethods: { default: config },
-        promiseMiddleware: [
-          {
-            pre: async (request) => {
-              request.setSignal(signal);
-              isSent = true;
-              return request;
-            },
-            post: async (response) => response,
-          },
-        ],
-      }),
-    );
-    try {
-      return await run(api);
-    } catch (error) {
-      signal.throwIfAborted();
-      const status = refusedWith(error);
-      if (status !== undefined && expected.includes(status)) return undefined;
-      throw kubernetesError(error, { what: `${verb} ${this.name}`, namespace, isSent });
-    }
+  #see(lease: KubernetesLease): SeenKubernetesLease {
+    return {
+      ...lease,
+      isOurs: lease.holder === this.#identity,
+      sequence: lease.transitions,
+      protectedMs: lease.holder === "" ? 0 : lease.ttlMs,
+    };
   }
 }

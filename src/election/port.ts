@@ -36,6 +36,7 @@ export interface Election extends AsyncDisposable {
  * - `ELECTION_UNSAFE`: the store does not honour conditional writes, so it cannot tell one exporter from two. Run one only, and say so.
  * - `ELECTION_UNAVAILABLE`: network, timeout, throttling, 5xx where the lease lies. Retried.
  * - `ELECTION_DENIED`: the lease may not be read or written with these credentials. Fix the credentials or the role.
+ * - `ELECTION_MISCONFIGURED`: the settings lead to no Kubernetes API server, or to a namespace that does not exist. Fix the kubeconfig, the address or the namespace.
  * - `ELECTION_CLOSED`: used after it was closed; a bug of ours.
  */
 export type ElectionErrorCode =
@@ -43,6 +44,7 @@ export type ElectionErrorCode =
   | "ELECTION_UNSAFE"
   | "ELECTION_UNAVAILABLE"
   | "ELECTION_DENIED"
+  | "ELECTION_MISCONFIGURED"
   | "ELECTION_CLOSED";
 
 export class ElectionError extends ServiceError {
@@ -52,6 +54,6 @@ export class ElectionError extends ServiceError {
   constructor(code: ElectionErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, { retryable: code === "ELECTION_UNAVAILABLE", ...details });
     this.code = code;
-    this.exitStatus = code === "ELECTION_UNSAFE" ? 2 : 4;
+    this.exitStatus = code === "ELECTION_UNSAFE" || code === "ELECTION_MISCONFIGURED" ? 2 : 4;
   }
 }

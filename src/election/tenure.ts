@@ -1,125 +1,95 @@
 /** One time of holding the lease: renewed until it is lost, and given up by one's own clock before anybody else may take it. */
 
-import { type BackoffPolicy, backoffMs } from "../core/backoff.ts";
+import { backoffMs } from "../core/backoff.ts";
 import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
-import { StoreError } from "../store/port.ts";
 import type { FailureReport } from "./failure-report.ts";
-import type { FoundLease, LeaseObject } from "./lease-object.ts";
+import type { LeasePlace, SeenLease } from "./lease-place.ts";
+import type { LeaseTimes } from "./lease-times.ts";
 import { withLimit } from "./limit.ts";
 import { ElectionError } from "./port.ts";
 
-export interface TenureOptions {
-  readonly object: LeaseObject;
-  readonly ttlMs: number;
+export interface TenureOptions<Seen extends SeenLease> {
+  readonly place: LeasePlace<Seen>;
+  readonly times: LeaseTimes;
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
   readonly report: FailureReport;
 }
 
-/** A lease of ours as it lies in the store. */
-interface Grant extends FoundLease {
+export class Tenure<Seen extends SeenLease> {
+  readonly #options: TenureOptions<Seen>;
+  #lease: Seen;
   /** When the write of it began, by the monotonic clock: nobody can have seen it before. */
-  readonly sinceMs: number;
-}
+  #sinceMs: number;
 
-/** Parts of the TTL: a renewal is due after a third; a fifth is left for clocks that run apart, and for letting go. */
-const RENEW_AFTER = 1 / 3;
-const HOLD_FOR = 4 / 5;
-
-export class Tenure {
-  readonly #options: TenureOptions;
-  /** When each write began that may have happened since the last one known to have succeeded, by sequence. */
-  readonly #begun = new Map<number, number>();
-  #grant: Grant;
-
-  /** `first`: as it was acquired, by a write that began at `sinceMs` of the monotonic clock. */
-  constructor(first: FoundLease, sinceMs: number, options: TenureOptions) {
+  /** `lease`: as it was taken, by a write that began at `sinceMs` of the monotonic clock. */
+  constructor(lease: Seen, sinceMs: number, options: TenureOptions<Seen>) {
+    this.#lease = lease;
+    this.#sinceMs = sinceMs;
     this.#options = options;
-    this.#grant = { ...first, sinceMs };
   }
 
   get token(): number {
-    return this.#grant.lease.token;
+    return this.#lease.token;
   }
 
   /** Milliseconds until it ends by itself; not positive once it has. */
   get leftMs(): number {
-    const { clock, ttlMs } = this.#options;
-    return this.#grant.sinceMs + ttlMs * HOLD_FOR - clock.monotonicMs();
+    const { clock, times } = this.#options;
+    return this.#sinceMs + times.holdMs - clock.monotonicMs();
   }
 
   /** Renews; resolves, with the reason for the log, once the lease is lost. Rejects with `signal.reason`. */
   async hold(signal: AbortSignal): Promise<string> {
-    const { clock, random, report, ttlMs, object } = this.#options;
-    const retry: BackoffPolicy = { minMs: ttlMs / 60, maxMs: ttlMs / 15 };
-    const stepMs = ttlMs * RENEW_AFTER;
+    const { clock, place, random, report, times } = this.#options;
     let failures = 0;
-    let dueInMs = this.#renewalDueInMs();
+    let dueAtMs = this.#sinceMs + times.renewAfterMs;
     for (;;) {
-      const sleepMs = Math.ceil(Math.min(dueInMs, this.leftMs));
+      const sleepMs = Math.ceil(Math.min(dueAtMs - clock.monotonicMs(), this.leftMs));
       if (sleepMs > 0) await clock.sleep(sleepMs, signal);
       const leftMs = this.leftMs;
       if (leftMs <= 0) return "it could not be renewed in time";
+      const sinceMs = clock.monotonicMs();
       try {
-        const limitMs = Math.min(leftMs, stepMs);
-        const what = `renew ${object.name}`;
+        const limitMs = Math.min(leftMs, times.requestLimitMs);
+        const what = `renew ${place.name}`;
         const outcome = await withLimit(limitMs, what, clock, (s) => this.#renew(s), signal);
         if (typeof outcome === "string") return outcome;
-        this.#grant = outcome;
-        this.#begun.clear();
+        this.#lease = outcome;
+        this.#sinceMs = sinceMs;
         report.succeeded();
         failures = 0;
-        dueInMs = this.#renewalDueInMs();
+        dueAtMs = sinceMs + times.renewAfterMs;
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof ServiceError)) throw error;
-        dueInMs = backoffMs(retry, failures, random);
+        // The follower who looks next tells the operator.
+        if (error.code === "ELECTION_CORRUPT") return "it was damaged";
+        const waitMs = backoffMs(times.retry, failures, random);
         failures += 1;
-        report.failed(error, dueInMs);
+        report.failed(error, waitMs);
+        dueAtMs = clock.monotonicMs() + waitMs;
       }
     }
   }
 
-  #renewalDueInMs(): number {
-    const { clock, ttlMs } = this.#options;
-    return this.#grant.sinceMs + ttlMs * RENEW_AFTER - clock.monotonicMs();
-  }
-
-  /** The new grant, or why there is none any more. Rejects where neither is known. */
-  async #renew(signal: AbortSignal): Promise<Grant | string> {
-    const { object, clock } = this.#options;
-    const { version, lease: before } = this.#grant;
-    const sinceMs = clock.monotonicMs();
-    const lease = object.draft(before.token, "held");
-    this.#begun.set(lease.sequence, sinceMs);
-    try {
-      return { lease, version: await object.write(lease, { ifVersion: version }, signal), sinceMs };
-    } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      // Whatever failed: this write, or an earlier one that seemed to fail, may have happened.
-      return this.#recognise(error, signal);
-    }
-  }
-
-  async #recognise(cause: StoreError, signal: AbortSignal): Promise<Grant | string> {
-    const { object } = this.#options;
-    let found: FoundLease | undefined;
-    try {
-      found = await object.read(signal);
-    } catch (error) {
-      // The follower who looks next tells the operator.
-      if (error instanceof ElectionError && error.code === "ELECTION_CORRUPT") {
-        return "it was damaged";
-      }
-      throw error;
-    }
+  /** The lease renewed, or why it is ours no more. Rejects where neither is known. */
+  async #renew(signal: AbortSignal): Promise<Seen | string> {
+    const { place } = this.#options;
+    const held = this.#lease;
+    const renewed = await place.renew(held, signal);
+    if (renewed !== undefined) return renewed;
+    const found = await place.read(signal);
     if (found === undefined) return "it was deleted";
-    if (found.version === this.#grant.version) throw cause;
-    const { lease } = found;
-    if (!object.isOurs(lease)) return `${lease.holder} on ${lease.hostname} took it`;
-    const sinceMs = this.#begun.get(lease.sequence);
-    return sinceMs === undefined ? "an older one was put back" : { ...found, sinceMs };
+    if (!found.isOurs) return found.holder === "" ? "it was released" : `${found.holder} took it`;
+    if (found.token !== held.token) return "its token was changed";
+    if (found.sequence < held.sequence) return "an older one was put back";
+    // A renewal that seemed to fail had happened, or somebody changed what is not ours in it.
+    const second = await place.renew(found, signal);
+    if (second !== undefined) return second;
+    const message = `could not renew ${place.name}: it changes all the time`;
+    throw new ElectionError("ELECTION_UNAVAILABLE", message);
   }
 }

@@ -8,8 +8,8 @@ import { inspect } from "node:util";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { leaseName } from "../../src/election/kubernetes.ts";
 import { findCluster, type KubernetesAccess } from "../../src/election/kubernetes-access.ts";
-import { ApiLeasePlace } from "../../src/election/kubernetes-place.ts";
-import { ElectionError } from "../../src/election/port.ts";
+import { ApiLeaseResource } from "../../src/election/kubernetes-resource.ts";
+import { ElectionError, type ElectionErrorCode } from "../../src/election/port.ts";
 import { parseKongVersion } from "../../src/kong/version.ts";
 import { freePort } from "../servers/process.ts";
 import { kubeconfigText } from "./kubernetes-world.ts";
@@ -30,18 +30,22 @@ async function file(name: string, content: string): Promise<string> {
   return path;
 }
 
-/** Resolves with the error of `promise`, which holds no secret. */
-async function refused(promise: Promise<unknown>, message: RegExp): Promise<ElectionError> {
+/** Asserts how `promise` is rejected, and that the error holds no secret. */
+async function refused(
+  promise: Promise<unknown>,
+  message: RegExp,
+  code: ElectionErrorCode,
+): Promise<void> {
   const error = await promise.then(
     () => assert.fail("it succeeded"),
     (reason: unknown) => reason,
   );
   assert.ok(error instanceof ElectionError, inspect(error));
   assert.match(error.message, message);
-  assert.equal(error.code, "ELECTION_DENIED");
+  assert.equal(error.code, code);
+  assert.equal(error.exitStatus, code === "ELECTION_MISCONFIGURED" ? 2 : 4);
   assert.ok(error.hint);
   assert.ok(!inspect(error, { depth: 9, showHidden: true }).includes(SECRET), inspect(error));
-  return error;
 }
 
 describe("the cluster", () => {
@@ -59,7 +63,7 @@ describe("the cluster", () => {
     const { server } = await findCluster({ kubeconfig: [first, second].join(delimiter) });
     assert.equal(server, "https://10.1.1.1:6443");
     const twice = findCluster({ kubeconfig: [first, first].join(delimiter) });
-    await refused(twice, /has the name of one in a file before/);
+    await refused(twice, /has the name of one in a file before/, "ELECTION_MISCONFIGURED");
   });
 
   it("is that of the pod otherwise", async () => {
@@ -94,20 +98,24 @@ describe("the cluster", () => {
       /the pod's namespace is not known: .*ENOENT/,
     ],
   ])("is told to be unknown where %s", async (_, access, message) => {
-    await refused(findCluster(await access()), message);
+    await refused(findCluster(await access()), message, "ELECTION_MISCONFIGURED");
   });
 });
 
 describe("a request", () => {
-  const place = async (user: object, server = "https://127.0.0.1:1") => {
+  const resource = async (user: object, server = "https://127.0.0.1:1") => {
     const config = { ...JSON.parse(kubeconfigText(server, "")), users: [{ name: "test", user }] };
     const kubeconfig = await file("user", JSON.stringify(config));
-    return new ApiLeasePlace(await findCluster({ kubeconfig }), "lease");
+    return new ApiLeaseResource(await findCluster({ kubeconfig }), "lease");
   };
 
   it("tells that a file of the credentials is missing", async () => {
     const user = { "client-certificate": join(directory, "absent"), "client-key": "absent" };
-    await refused((await place(user)).read(signal), /credentials could not be obtained \(ENOENT/);
+    await refused(
+      (await resource(user)).read(signal),
+      /credentials could not be obtained \(ENOENT/,
+      "ELECTION_DENIED",
+    );
   });
 
   it("quotes nothing that the command of a kubeconfig prints", async () => {
@@ -115,13 +123,17 @@ describe("a request", () => {
       const command = await file(`command-${place_}`, `#!/bin/sh\n${script}\n`);
       await chmod(command, 0o755);
       const exec = { apiVersion: "client.authentication.k8s.io/v1", command };
-      await refused((await place({ exec })).read(signal), /credentials could not be obtained$/);
+      await refused(
+        (await resource({ exec })).read(signal),
+        /credentials could not be obtained$/,
+        "ELECTION_DENIED",
+      );
     }
   });
 
   it("tells that nobody listens, and may be tried again", async () => {
     const server = `https://127.0.0.1:${await freePort()}`;
-    await assert.rejects((await place({ token: SECRET }, server)).read(signal), {
+    await assert.rejects((await resource({ token: SECRET }, server)).read(signal), {
       code: "ELECTION_UNAVAILABLE",
       retryable: true,
       message: new RegExp(
@@ -132,7 +144,10 @@ describe("a request", () => {
 
   it("rejects with the reason of an abort", async () => {
     const reason = new Error("stopped");
-    await assert.rejects((await place({ token: SECRET })).read(AbortSignal.abort(reason)), reason);
+    await assert.rejects(
+      (await resource({ token: SECRET })).read(AbortSignal.abort(reason)),
+      reason,
+    );
   });
 });
 

@@ -41,18 +41,18 @@ describe("an API server that refuses", () => {
     [
       "404 of another server",
       { status: 404, body: "<html>" },
-      "ELECTION_DENIED",
+      "ELECTION_MISCONFIGURED",
       /no Kubernetes API server answers there \(404\)/,
       /address/,
     ],
     [
       "no JSON",
       { status: 200, body: "welcome" },
-      "ELECTION_DENIED",
+      "ELECTION_MISCONFIGURED",
       /no Kubernetes API/,
       /address/,
     ],
-    ["no Lease", { status: 200, body: "{}" }, "ELECTION_DENIED", /is no Lease/, /address/],
+    ["no Lease", { status: 200, body: "{}" }, "ELECTION_MISCONFIGURED", /is no Lease/, /address/],
   ];
   it.each(cases)("with %s is reported once and asked again", async (_, answer, code, why, hint) => {
     const { world, stage } = await open();

@@ -49,7 +49,7 @@ describe.skipIf(!isInstalled("kube-apiserver", kubeApiserverCommands))(
       for await (const leadership of lost.election.campaign(new AbortController().signal)) {
         if (leadership.kind === "holder") {
           token = leadership.token;
-          lost.place.isCut = true;
+          lost.resource.isCut = true;
         } else if (token > 0) break;
       }
       const nextToken = await firstToken(next.election, new AbortController().signal);
@@ -72,27 +72,27 @@ describe.skipIf(!isInstalled("kube-apiserver", kubeApiserverCommands))(
     });
 
     it("does not bring back a Lease that was deleted, nor write over one made since, and keeps labels", async () => {
-      const { place } = await stage.contender("kong");
+      const { resource } = await stage.contender("kong");
       const { signal } = new AbortController();
       await stage.admin.ask("DELETE", `${LEASES}/${LEASE_NAME}`);
-      const created = await place.write(leaseDraft(1), undefined, signal);
+      const created = await resource.write(leaseDraft(1), undefined, signal);
       assert.ok(created !== undefined);
-      assert.equal(await place.write(leaseDraft(2), undefined, signal), undefined);
+      assert.equal(await resource.write(leaseDraft(2), undefined, signal), undefined);
       await stage.admin.ask("DELETE", `${LEASES}/${LEASE_NAME}`);
-      assert.equal(await place.write(leaseDraft(2), created, signal), undefined);
-      assert.equal(await place.read(signal), undefined);
+      assert.equal(await resource.write(leaseDraft(2), created, signal), undefined);
+      assert.equal(await resource.read(signal), undefined);
 
       const metadata = { name: LEASE_NAME, labels: { team: "gateway" } };
       await stage.admin.ask("POST", LEASES, { metadata });
-      assert.equal(await place.write(leaseDraft(2), created, signal), undefined);
-      const made = await place.read(signal);
+      assert.equal(await resource.write(leaseDraft(2), created, signal), undefined);
+      const made = await resource.read(signal);
       assert.deepEqual([made?.holder, made?.token], ["", 0]);
-      const taken = await place.write(leaseDraft(3), made, signal);
+      const taken = await resource.write(leaseDraft(3), made, signal);
       assert.deepEqual([taken?.holder, taken?.token, taken?.ttlMs], ["somebody", 3, 2_000]);
       const lying = await look();
       assert.deepEqual(lying.metadata.labels, metadata.labels);
       assert.equal(lying.spec["renewTime"], "2026-11-21T12:00:00.123000Z");
-      assert.equal(await place.write(leaseDraft(4), made, signal), undefined);
+      assert.equal(await resource.write(leaseDraft(4), made, signal), undefined);
     });
   },
 );

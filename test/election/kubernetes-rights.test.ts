@@ -25,11 +25,11 @@ describe.skipIf(!isInstalled("kube-apiserver", kubeApiserverCommands))(
     afterAll(() => stage?.[Symbol.asyncDispose]());
 
     it("are enough with the documented Role to read, create and replace the Lease", async () => {
-      const place = await stage.podPlace("kong", LEASE_NAME);
-      assert.equal(await place.read(signal), undefined);
-      const created = await place.write(leaseDraft(1), undefined, signal);
-      const replaced = await place.write(leaseDraft(2), created, signal);
-      assert.equal((await place.read(signal))?.version, replaced?.version);
+      const resource = await stage.podResource("kong", LEASE_NAME);
+      assert.equal(await resource.read(signal), undefined);
+      const created = await resource.write(leaseDraft(1), undefined, signal);
+      const replaced = await resource.write(leaseDraft(2), created, signal);
+      assert.equal((await resource.read(signal))?.version, replaced?.version);
     });
 
     it.each([
@@ -39,11 +39,11 @@ describe.skipIf(!isInstalled("kube-apiserver", kubeApiserverCommands))(
     ] as const)("are too few without the verb %s, and the error says so", async (verb, message) => {
       const namespace = `kong-without-${verb}`;
       await stage.prepare(namespace, verb);
-      const place = await stage.podPlace(namespace, LEASE_NAME);
+      const resource = await stage.podResource(namespace, LEASE_NAME);
       const useAll = async () => {
-        await place.read(signal);
-        const created = await place.write(leaseDraft(1), undefined, signal);
-        await place.write(leaseDraft(2), created, signal);
+        await resource.read(signal);
+        const created = await resource.write(leaseDraft(1), undefined, signal);
+        await resource.write(leaseDraft(2), created, signal);
       };
       await assert.rejects(useAll(), (error) => {
         assert.ok(error instanceof ElectionError);
@@ -55,23 +55,26 @@ describe.skipIf(!isInstalled("kube-apiserver", kubeApiserverCommands))(
     });
 
     it("do not reach another Lease with the documented Role", async () => {
-      const place = await stage.podPlace("kong", "another");
-      await assert.rejects(place.read(signal), { code: "ELECTION_DENIED", message: /403/ });
+      const resource = await stage.podResource("kong", "another");
+      await assert.rejects(resource.read(signal), { code: "ELECTION_DENIED", message: /403/ });
     });
 
     it("may come with a client certificate", async () => {
       const client = await stage.authority.issue("exporter-with-certificate");
-      const place = await stage.kubeconfigPlace(stage.authority.cert, certificateUser(client));
+      const resource = await stage.kubeconfigResource(
+        stage.authority.cert,
+        certificateUser(client),
+      );
       // Known, but without a Role.
-      await assert.rejects(place.read(signal), /403, .*"exporter-with-certificate" cannot get/);
+      await assert.rejects(resource.read(signal), /403, .*"exporter-with-certificate" cannot get/);
     });
 
     it("are none for a client certificate or a token that the server does not know", async () => {
       const stranger = await certificateAuthority("Another Authority");
       const client = await stranger.issue("exporter-with-certificate");
       for (const user of [certificateUser(client), { token: "unknown" }]) {
-        const place = await stage.kubeconfigPlace(stage.authority.cert, user);
-        await assert.rejects(place.read(signal), {
+        const resource = await stage.kubeconfigResource(stage.authority.cert, user);
+        await assert.rejects(resource.read(signal), {
           code: "ELECTION_DENIED",
           message: /does not accept the credentials \(401/,
         });
@@ -80,8 +83,8 @@ describe.skipIf(!isInstalled("kube-apiserver", kubeApiserverCommands))(
 
     it("are not asked for where the server's certificate is not trusted", async () => {
       const stranger = await certificateAuthority("Another Authority");
-      const place = await stage.kubeconfigPlace(stranger.cert, { token: "any" });
-      await assert.rejects(place.read(signal), {
+      const resource = await stage.kubeconfigResource(stranger.cert, { token: "any" });
+      await assert.rejects(resource.read(signal), {
         code: "ELECTION_DENIED",
         message: /a certificate is of no use \(.*unable to verify/,
       });
@@ -89,10 +92,10 @@ describe.skipIf(!isInstalled("kube-apiserver", kubeApiserverCommands))(
 
     it("are of no use in a namespace that does not exist", async () => {
       const { token } = stage.server.admin;
-      const place = await stage.kubeconfigPlace(stage.authority.cert, { token }, "nowhere");
-      assert.equal(await place.read(signal), undefined);
-      await assert.rejects(place.write(leaseDraft(1), undefined, signal), {
-        code: "ELECTION_DENIED",
+      const resource = await stage.kubeconfigResource(stage.authority.cert, { token }, "nowhere");
+      assert.equal(await resource.read(signal), undefined);
+      await assert.rejects(resource.write(leaseDraft(1), undefined, signal), {
+        code: "ELECTION_MISCONFIGURED",
         message: /there is no namespace nowhere/,
       });
     });

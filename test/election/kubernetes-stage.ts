@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { KubernetesElection } from "../../src/election/kubernetes.ts";
 import { findCluster } from "../../src/election/kubernetes-access.ts";
-import type { LeaseDraft, LeasePlace } from "../../src/election/kubernetes-lease.ts";
-import { ApiLeasePlace } from "../../src/election/kubernetes-place.ts";
+import type { LeaseDraft, LeaseResource } from "../../src/election/kubernetes-lease.ts";
+import { ApiLeaseResource } from "../../src/election/kubernetes-resource.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { type CertificateAuthority, certificateAuthority } from "../fakes/certificates.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
@@ -65,9 +65,9 @@ export class KubernetesStage implements AsyncDisposable {
   /** Somebody who takes part with what a pod in that namespace has. */
   async contender(namespace: string) {
     const log = new RecordingLog();
-    const place = new CuttablePlace(await this.podPlace(namespace, LEASE_NAME));
+    const resource = new CuttableResource(await this.podResource(namespace, LEASE_NAME));
     const election = new KubernetesElection({
-      place,
+      resource,
       exporter: { id: "exporter", hostname: "host" },
       ttlMs: TTL_MS,
       floor: async () => 0,
@@ -75,21 +75,25 @@ export class KubernetesStage implements AsyncDisposable {
       random: Math.random,
       log,
     });
-    return { place, log, election };
+    return { resource, log, election };
   }
 
-  async podPlace(namespace: string, leaseName: string): Promise<ApiLeasePlace> {
+  async podResource(namespace: string, leaseName: string): Promise<ApiLeaseResource> {
     const serviceAccountDirectory = await mkdtemp(join(this.#directory, "pod-"));
     await writeFile(join(serviceAccountDirectory, "ca.crt"), this.authority.cert);
     await writeFile(join(serviceAccountDirectory, "token"), serviceAccount(namespace).token);
     await writeFile(join(serviceAccountDirectory, "namespace"), namespace);
     const { hostname, port } = new URL(this.server.endpoint);
     const service = { host: hostname, port: Number(port) };
-    return new ApiLeasePlace(await findCluster({ service, serviceAccountDirectory }), leaseName);
+    return new ApiLeaseResource(await findCluster({ service, serviceAccountDirectory }), leaseName);
   }
 
   /** As the user of a kubeconfig that trusts the authority `ca`. */
-  async kubeconfigPlace(ca: string, user: object, namespace = "kong"): Promise<ApiLeasePlace> {
+  async kubeconfigResource(
+    ca: string,
+    user: object,
+    namespace = "kong",
+  ): Promise<ApiLeaseResource> {
     const path = join(await mkdtemp(join(this.#directory, "kubeconfig-")), "config");
     const { endpoint: server } = this.server;
     const cluster = { server, "certificate-authority-data": base64(ca) };
@@ -100,7 +104,7 @@ export class KubernetesStage implements AsyncDisposable {
       "current-context": "test",
     };
     await writeFile(path, JSON.stringify(config));
-    return new ApiLeasePlace(await findCluster({ kubeconfig: path }), LEASE_NAME);
+    return new ApiLeaseResource(await findCluster({ kubeconfig: path }), LEASE_NAME);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -110,24 +114,24 @@ export class KubernetesStage implements AsyncDisposable {
 }
 
 /** A way to a Lease that can be cut: from then on nothing is answered, and nothing has an effect. */
-export class CuttablePlace implements LeasePlace {
-  readonly #place: LeasePlace;
+export class CuttableResource implements LeaseResource {
+  readonly #resource: LeaseResource;
   isCut = false;
 
-  constructor(place: LeasePlace) {
-    this.#place = place;
+  constructor(resource: LeaseResource) {
+    this.#resource = resource;
   }
 
   get name(): string {
-    return this.#place.name;
+    return this.#resource.name;
   }
 
-  read(...args: Parameters<LeasePlace["read"]>): ReturnType<LeasePlace["read"]> {
-    return this.isCut ? new Promise(() => {}) : this.#place.read(...args);
+  read(...args: Parameters<LeaseResource["read"]>): ReturnType<LeaseResource["read"]> {
+    return this.isCut ? new Promise(() => {}) : this.#resource.read(...args);
   }
 
-  write(...args: Parameters<LeasePlace["write"]>): ReturnType<LeasePlace["write"]> {
-    return this.isCut ? new Promise(() => {}) : this.#place.write(...args);
+  write(...args: Parameters<LeaseResource["write"]>): ReturnType<LeaseResource["write"]> {
+    return this.isCut ? new Promise(() => {}) : this.#resource.write(...args);
   }
 }
 

@@ -12,9 +12,9 @@ import { findCluster } from "../../src/election/kubernetes-access.ts";
 import type {
   KubernetesLease,
   LeaseDraft,
-  LeasePlace,
+  LeaseResource,
 } from "../../src/election/kubernetes-lease.ts";
-import { ApiLeasePlace } from "../../src/election/kubernetes-place.ts";
+import { ApiLeaseResource } from "../../src/election/kubernetes-resource.ts";
 import { type FakeCaller, FakeLeaseApi } from "../fakes/lease-api.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { PausableClock, Pause } from "../fakes/pause.ts";
@@ -40,7 +40,7 @@ export class KubernetesWorld implements World {
   /** Of everybody who joins from now on. */
   floor: KubernetesElectionOptions["floor"] = async () => 0;
   readonly #directory: string;
-  readonly #contenders: { readonly place: CountedPlace; readonly caller: FakeCaller }[] = [];
+  readonly #contenders: { readonly resource: CountedResource; readonly caller: FakeCaller }[] = [];
 
   private constructor(api: FakeLeaseApi, directory: string) {
     this.api = api;
@@ -58,12 +58,12 @@ export class KubernetesWorld implements World {
     const kubeconfig = join(this.#directory, caller.token);
     await writeFile(kubeconfig, kubeconfigText(this.api.endpoint, caller.token));
     const cluster = await findCluster({ kubeconfig });
-    const place = new CountedPlace(new ApiLeasePlace(cluster, LEASE_NAME));
-    this.#contenders.push({ place, caller });
+    const resource = new CountedResource(new ApiLeaseResource(cluster, LEASE_NAME));
+    this.#contenders.push({ resource, caller });
     const number = this.#contenders.length;
     const log = new RecordingLog();
     const election = new KubernetesElection({
-      place,
+      resource,
       exporter: { id: `exporter-${number}`, hostname: `host-${number}` },
       ttlMs: TTL_MS,
       floor: this.floor,
@@ -76,7 +76,7 @@ export class KubernetesWorld implements World {
       caller,
       log,
       get requests() {
-        return place.begun;
+        return resource.begun;
       },
       pause: () => {
         pause.begin();
@@ -143,21 +143,21 @@ export function kubeconfigText(server: string, token: string): string {
 }
 
 /** Counts what is asked of the API server. */
-class CountedPlace implements LeasePlace {
-  readonly #place: LeasePlace;
+class CountedResource implements LeaseResource {
+  readonly #resource: LeaseResource;
   begun = 0;
   ended = 0;
 
-  constructor(place: LeasePlace) {
-    this.#place = place;
+  constructor(resource: LeaseResource) {
+    this.#resource = resource;
   }
 
   get name(): string {
-    return this.#place.name;
+    return this.#resource.name;
   }
 
   read(signal: AbortSignal): Promise<KubernetesLease | undefined> {
-    return this.#count(() => this.#place.read(signal), signal);
+    return this.#count(() => this.#resource.read(signal), signal);
   }
 
   write(
@@ -165,7 +165,7 @@ class CountedPlace implements LeasePlace {
     over: KubernetesLease | undefined,
     signal: AbortSignal,
   ): Promise<KubernetesLease | undefined> {
-    return this.#count(() => this.#place.write(draft, over, signal), signal);
+    return this.#count(() => this.#resource.write(draft, over, signal), signal);
   }
 
   async #count<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T> {
@@ -181,10 +181,10 @@ class CountedPlace implements LeasePlace {
 
 /** Each request has reached the server, and those that are over there are over here. */
 function isSettled({
-  place: { begun, ended },
+  resource: { begun, ended },
   caller: { arrived, over },
 }: {
-  readonly place: CountedPlace;
+  readonly resource: CountedResource;
   readonly caller: FakeCaller;
 }): boolean {
   return begun === arrived && ended === over;

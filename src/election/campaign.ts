@@ -1,30 +1,30 @@
-/** One exporter's part in the election by a Kubernetes Lease: watch, take it when it is free, hold it, give it up. */
+/** One exporter's part in the election by a lease: watch it, take it when it is free, hold it, give it up. */
 
-import { randomUUID } from "node:crypto";
 import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import { FailureReport } from "./failure-report.ts";
-import type { KubernetesLease, LeaseDraft, LeasePlace } from "./kubernetes-lease.ts";
-import { KubernetesTenure } from "./kubernetes-tenure.ts";
-import { followMs, type KubernetesTimes } from "./kubernetes-times.ts";
 import { MAX_TOKEN } from "./lease.ts";
+import type { LeasePlace, SeenLease } from "./lease-place.ts";
+import type { LeaseTimes } from "./lease-times.ts";
 import { withLimit } from "./limit.ts";
 import { ElectionError, type Leadership } from "./port.ts";
+import { Tenure } from "./tenure.ts";
 
-export interface KubernetesCampaignOptions {
-  readonly place: LeasePlace;
-  readonly exporter: { readonly id: string; readonly hostname: string };
-  readonly times: KubernetesTimes;
+/** See `LeaseElectionOptions`. */
+export interface CampaignOptions<Seen extends SeenLease> {
+  /** Of this campaign alone. */
+  readonly place: LeasePlace<Seen>;
+  readonly times: LeaseTimes;
   readonly floor: (signal: AbortSignal) => Promise<number>;
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
 }
 
-/** What was seen in place of the Lease, and not changed since. */
-interface Sight {
-  readonly found: KubernetesLease | undefined;
+/** What was seen in place of the lease, and not changed since. */
+interface Sight<Seen> {
+  readonly found: Seen | undefined;
   /** When the first answer that showed it was there, by the monotonic clock: its holder may have renewed until then. */
   readonly sinceMs: number;
 }
@@ -35,25 +35,22 @@ const QUESTION_LIMIT_MS = 60_000;
 const RELEASE_LIMIT_MS = 3_000;
 const RELEASE_RETRY_MS = 100;
 
-export class KubernetesCampaign {
-  readonly #options: KubernetesCampaignOptions;
+export class Campaign<Seen extends SeenLease> {
+  readonly #options: CampaignOptions<Seen>;
   readonly #report: FailureReport;
-  /** As client-go's: a UUID for each campaign, so that two exporters that were given one id are told apart all the same. */
-  readonly #identity: string;
-  #sight: Sight | undefined;
+  #isChecked = false;
+  #sight: Sight<Seen> | undefined;
   /** Highest token this campaign knows of. */
   #highest = 0;
-  /** Whether the Lease may be ours. */
+  /** Whether the lease may be ours. */
   #hasTried = false;
 
-  constructor(options: KubernetesCampaignOptions) {
-    const { exporter, clock, log } = options;
+  constructor(options: CampaignOptions<Seen>) {
     this.#options = options;
-    this.#report = new FailureReport(clock, log);
-    this.#identity = `${exporter.hostname}_${exporter.id}_${randomUUID()}`;
+    this.#report = new FailureReport(options.clock, options.log);
   }
 
-  /** Rejects with `signal.reason` once it aborts, after the release; with others only for a bug. */
+  /** Rejects with `signal.reason` once it aborts, after the release; with ELECTION_UNSAFE; with others only for a bug. */
   async run(announce: (leadership: Leadership) => void, signal: AbortSignal): Promise<never> {
     const { log } = this.#options;
     try {
@@ -72,47 +69,58 @@ export class KubernetesCampaign {
     }
   }
 
-  /** Looks until it has the Lease. */
+  /** Looks until it has the lease. */
   async #acquire(
     announce: (leadership: Leadership) => void,
     signal: AbortSignal,
-  ): Promise<KubernetesTenure> {
-    const { clock, random, times } = this.#options;
+  ): Promise<Tenure<Seen>> {
+    const { clock, times } = this.#options;
     for (;;) {
-      let waitMs = followMs(times, random);
+      let waitMs: number;
       try {
         const result = await this.#approach(announce, signal);
         this.#report.succeeded();
-        if (result instanceof KubernetesTenure) return result;
-        waitMs = Math.min(waitMs, result);
+        if (typeof result !== "number") return result;
+        waitMs = result;
       } catch (error) {
         signal.throwIfAborted();
-        if (!(error instanceof ServiceError)) throw error;
+        if (!(error instanceof ServiceError) || error.code === "ELECTION_UNSAFE") throw error;
+        waitMs = this.#within(times.look);
         this.#report.failed(error, waitMs);
       }
       await clock.sleep(Math.ceil(waitMs), signal);
     }
   }
 
-  /** Looks once, and takes the Lease if it is free; else the milliseconds until it may be. */
+  /** Looks once, and takes the lease if it is free; else the milliseconds until it is worth to look again. */
   async #approach(
     announce: (leadership: Leadership) => void,
     signal: AbortSignal,
-  ): Promise<KubernetesTenure | number> {
+  ): Promise<Tenure<Seen> | number> {
+    const { times } = this.#options;
+    if (!this.#isChecked) await this.#check(signal);
     const sight = await this.#look(signal);
     if (this.#freeInMs(sight) <= 0) await this.#askFloor(signal);
-    // Asked again: where tokens were given out, a missing Lease is not free at once.
+    // Asked again: where tokens were given out, a missing lease is not free at once.
     const freeInMs = this.#freeInMs(sight);
-    if (freeInMs <= 0) return (await this.#take(sight.found, signal)) ?? Number.POSITIVE_INFINITY;
+    if (freeInMs <= 0) {
+      return (await this.#take(sight.found, signal)) ?? this.#within(times.lookAfterRace);
+    }
     announce({ kind: "follower", holder: sight.found?.holder });
-    return freeInMs;
+    return Math.min(freeInMs, this.#within(times.look));
   }
 
-  async #look(signal: AbortSignal): Promise<Sight> {
+  async #check(signal: AbortSignal): Promise<void> {
+    const { clock, place } = this.#options;
+    const what = `learn whether ${place.name} can keep exporters apart`;
+    await withLimit(QUESTION_LIMIT_MS, what, clock, (s) => place.check(s), signal);
+    this.#isChecked = true;
+  }
+
+  async #look(signal: AbortSignal): Promise<Sight<Seen>> {
     const { clock, place, times } = this.#options;
     const what = `read ${place.name}`;
-    const limitMs = times.requestLimitMs;
-    const found = await withLimit(limitMs, what, clock, (s) => place.read(s), signal);
+    const found = await withLimit(times.requestLimitMs, what, clock, (s) => place.read(s), signal);
     this.#highest = Math.max(this.#highest, found?.token ?? 0);
     if (this.#sight === undefined || this.#sight.found?.version !== found?.version) {
       this.#sight = { found, sinceMs: clock.monotonicMs() };
@@ -128,54 +136,41 @@ export class KubernetesCampaign {
   }
 
   /** Not positive: now. */
-  #freeInMs({ found, sinceMs }: Sight): number {
+  #freeInMs({ found, sinceMs }: Sight<Seen>): number {
     const { clock, times } = this.#options;
     const seenForMs = clock.monotonicMs() - sinceMs;
     // One that was deleted, perhaps under its holder, is waited for like one that is held.
     if (found === undefined) return this.#highest === 0 ? 0 : times.ttlMs - seenForMs;
     // Ours, and we do not hold it: it was not renewed in time, or our write of it seemed to fail.
-    if (found.holder === "" || found.holder === this.#identity) return 0;
-    return found.ttlMs - seenForMs;
+    return found.isOurs || found.protectedMs === 0 ? 0 : found.protectedMs - seenForMs;
   }
 
-  /** Undefined if somebody else was faster. */
-  async #take(
-    found: KubernetesLease | undefined,
-    signal: AbortSignal,
-  ): Promise<KubernetesTenure | undefined> {
-    const { clock, place, times } = this.#options;
+  /** Undefined if somebody else was faster, or may have been. */
+  async #take(over: Seen | undefined, signal: AbortSignal): Promise<Tenure<Seen> | undefined> {
+    const { clock, place, random, times } = this.#options;
     if (this.#highest >= MAX_TOKEN) {
       throw new ElectionError("ELECTION_CORRUPT", `no fencing token is left after ${MAX_TOKEN}`, {
         hint: `No count gets there: look who wrote such a token to ${place.name} or into the snapshot's metadata.`,
       });
     }
-    const draft: LeaseDraft = {
-      holder: this.#identity,
-      token: this.#highest + 1,
-      ttlSeconds: Math.ceil(times.ttlMs / 1_000),
-      transitions: (found?.transitions ?? 0) + 1,
-      acquiredAt: clock.now(),
-      renewedAt: clock.now(),
-    };
+    const token = this.#highest + 1;
     this.#hasTried = true;
     const sinceMs = clock.monotonicMs();
     const what = `take ${place.name}`;
-    const write = (s: AbortSignal) => place.write(draft, found, s);
-    const lease = await withLimit(times.requestLimitMs, what, clock, write, signal);
+    const take = (s: AbortSignal) => place.take(token, over, s);
+    const lease = await withLimit(times.requestLimitMs, what, clock, take, signal);
     if (lease === undefined) return undefined;
-    const tenure = new KubernetesTenure(draft, lease, sinceMs, {
-      ...{ place, times, clock },
-      report: this.#report,
-    });
+    const options = { place, times, clock, random, report: this.#report };
+    const tenure = new Tenure(lease, sinceMs, options);
     // The answer may have waited for us: of a process that stood still, others have taken over.
     if (tenure.leftMs <= 0) return undefined;
-    this.#highest = draft.token;
+    this.#highest = token;
     // What was seen before says nothing about what will lie there afterwards.
     this.#sight = undefined;
     return tenure;
   }
 
-  /** Writes a Lease without a holder over ours, so that the next one need not wait. Rejects only for a bug. */
+  /** So that the next one need not wait. Rejects only for a bug. */
   async #release(): Promise<void> {
     const { clock, log, place } = this.#options;
     const always = new AbortController().signal;
@@ -193,14 +188,9 @@ export class KubernetesCampaign {
     for (;;) {
       try {
         const found = await place.read(signal);
-        if (found?.holder !== this.#identity) return;
-        const { token, transitions } = found;
-        const now = clock.now();
-        // kubernetes/client-go@v0.36.3 tools/leaderelection/leaderelection.go:release
-        const draft = { holder: "", ttlSeconds: 1, token, transitions };
-        const times = { acquiredAt: now, renewedAt: now };
-        if ((await place.write({ ...draft, ...times }, found, signal)) !== undefined) {
-          log.info({ fencingToken: token }, "lease released");
+        if (!found?.isOurs) return;
+        if ((await place.release(found, signal)) !== undefined) {
+          log.info({ fencingToken: found.token }, "lease released");
           return;
         }
         // A renewal that was under way came first.
@@ -210,5 +200,10 @@ export class KubernetesCampaign {
       }
       await clock.sleep(RELEASE_RETRY_MS, signal);
     }
+  }
+
+  /** At random, so that not all followers ask at once. */
+  #within({ minMs, maxMs }: LeaseTimes["look"]): number {
+    return minMs + (maxMs - minMs) * this.#options.random();
   }
 }
