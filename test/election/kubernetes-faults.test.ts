@@ -181,10 +181,11 @@ describe("a Lease that others changed", () => {
     const { runner: holder } = await runner(world, stage);
     lying(world).metadata.labels = { team: "gateway" };
     world.api.touch(lying(world));
-    const before = lying(world).spec?.["renewTime"];
+    const { renewTime, acquireTime } = Object(lying(world).spec);
     await stage.advance(TTL_MS * 2);
     assert.equal(holder.told.length, 1);
-    assert.notEqual(lying(world).spec?.["renewTime"], before);
+    assert.notEqual(lying(world).spec?.["renewTime"], renewTime);
+    assert.equal(lying(world).spec?.["acquireTime"], acquireTime);
     assert.deepEqual(lying(world).metadata.labels, { team: "gateway" });
   });
 

@@ -33,8 +33,8 @@ export interface KubernetesContender extends Contender {
 
 export class KubernetesWorld implements World {
   readonly leaseMs = TTL_MS;
-  /** A look after up to 4.4 s, and another one after a race that was lost. */
-  readonly pollMs = 9_000;
+  /** A look after up to 4.4 s, and another one up to 1 s after a race that was lost. */
+  readonly pollMs = 6_000;
   readonly clock = new ManualClock();
   readonly api: FakeLeaseApi;
   /** Of everybody who joins from now on. */

@@ -77,6 +77,20 @@ describe("a store that refuses", () => {
     });
   });
 
+  it("every renewal as if it came too late makes the holder step down", async () => {
+    const { runner, log } = await world.run();
+    store.intercept = async (operation) => {
+      if (operation === "put") throw new StoreError("STORE_PRECONDITION_FAILED", "too late");
+    };
+    await world.pass(TTL_MS);
+    assert.deepEqual(
+      runner.told.map(({ kind }) => kind),
+      ["holder", "follower"],
+    );
+    const [said] = log.find("election fails, will try again");
+    assert.match(`${said?.fields["err"]}`, /could not renew .*: it changes all the time/);
+  });
+
   it("every write as if it came too late is not hammered", async () => {
     store.intercept = async (operation) => {
       if (operation === "put") throw new StoreError("STORE_PRECONDITION_FAILED", "too late");

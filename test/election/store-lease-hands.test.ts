@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "vitest";
-import { encodeLease } from "../../src/election/lease.ts";
+import { decodeLease, encodeLease } from "../../src/election/lease.ts";
 import type { StoreElectionOptions } from "../../src/election/store-lease.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { never, put, text } from "../store/conformance/client.ts";
@@ -10,8 +10,8 @@ import { Stage } from "./conformance/stage.ts";
 import type { World } from "./conformance.ts";
 import { KEY, type StoreContender, StoreWorld, TTL_MS } from "./store-world.ts";
 
-/** A lease and the followers' longest poll and jitter after it. */
-const TAKEOVER_MS = TTL_MS + 7_000;
+/** A lease, and the followers' longest poll after it. */
+const TAKEOVER_MS = TTL_MS + 6_000;
 
 let store: MemoryStore;
 let world: StoreWorld;
@@ -104,7 +104,7 @@ describe("a lease of another TTL", () => {
     holder.kill();
     await stage.advance(ttlMs - 1);
     assert.ok(!follower.isHolder);
-    await stage.until(() => follower.isHolder, 7_000);
+    await stage.until(() => follower.isHolder, 6_000);
   });
 });
 
@@ -115,7 +115,7 @@ describe("the floor", () => {
     const only = await stage.run();
     await stage.advance(TTL_MS - 1);
     assert.ok(!only.isHolder);
-    await stage.until(() => only.token === 42, 7_000);
+    await stage.until(() => only.token === 42, 6_000);
   });
 
   it("counts beside a lease with a lower token", async () => {
@@ -125,7 +125,7 @@ describe("the floor", () => {
     const { holder, follower } = await stage.holderAndFollower();
     floor = 99;
     holder.stop();
-    await stage.until(() => follower.token === 100, 7_000);
+    await stage.until(() => follower.token === 100, 6_000);
   });
 
   it("is asked once for an acquisition, and not for a renewal", async () => {
@@ -171,6 +171,17 @@ describe("a lease that somebody wrote over the holder's", () => {
     const lost = joined[0]?.log.find("warn")[0];
     assert.equal(lost?.fields["reason"], "other on elsewhere took it");
     await stage.until(() => only.token === 6, TAKEOVER_MS);
+  });
+});
+
+describe("a lease of the holder's that somebody changed", () => {
+  it("in its token makes it step down, and tokens go on from that one", async () => {
+    await using stage = await open();
+    const only = await stage.run();
+    const lease = decodeLease(Buffer.from(await text(store, KEY)), KEY);
+    await put(store, KEY, encodeLease({ ...lease, token: 50 }));
+    await stage.until(() => only.token === 51, TAKEOVER_MS);
+    assert.equal(joined[0]?.log.find("warn")[0]?.fields["reason"], "its token was changed");
   });
 });
 

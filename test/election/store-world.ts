@@ -27,8 +27,8 @@ export interface StoreContender extends Contender {
 
 export class StoreWorld implements World {
   readonly leaseMs = TTL_MS;
-  /** A poll of up to 5 s, a jitter of up to 1 s, and up to 1 s after a race that was lost. */
-  readonly pollMs = 7_000;
+  /** A look after up to 5 s, and another one up to 1 s after a race that was lost. */
+  readonly pollMs = 6_000;
   readonly clock = new ManualClock();
   readonly store: Store;
   readonly #links: StoreLink[] = [];
