@@ -18,13 +18,15 @@ beforeEach(() => {
 });
 
 describe("the release", () => {
-  it("is tried again when its answer is lost", async () => {
+  it("is looked for when its answer is lost", async () => {
     const { runner, contender, log } = await world.run();
     contender.loseNextAnswer("refused");
+    const { requests } = contender;
     runner.stop();
     await world.pass(500);
     assert.notEqual(runner.ended, undefined);
     assert.equal(log.find("warn").length, 0);
+    assert.equal(contender.requests - requests, 3, "a look, a write, and a look that shows it");
     const { runner: next } = await world.run();
     assert.equal(next.token, 2);
   });

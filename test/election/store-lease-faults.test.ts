@@ -137,23 +137,29 @@ describe("an answer that comes when it is too late", () => {
   });
 });
 
-describe("a machine that stood still while the lease was acquired", () => {
-  it("is no holder, even if its timers have not noticed", async () => {
-    let jumpMs = 0;
-    const { clock } = world;
+describe("a machine that stood still while it was answered, which its timers have not noticed", () => {
+  it("is no holder if the lease it acquired may have expired", async () => {
+    const machine = jumpingClock();
     store.intercept = async (operation) => {
-      if (operation === "put" && jumpMs === 0) jumpMs = TTL_MS;
+      if (operation === "put" && machine.jumpMs === 0) machine.jumpMs = TTL_MS;
     };
-    const { runner } = await world.run({
-      clock: {
-        now: () => clock.now(),
-        monotonicMs: () => clock.monotonicMs() + jumpMs,
-        sleep: (ms, signal) => clock.sleep(ms, signal),
-      },
-    });
+    const { runner } = await world.run(machine);
     assert.deepEqual(runner.told, []);
     await world.pass(TTL_MS);
     assert.deepEqual(runner.told, [{ kind: "holder", token: 2 }]);
+  });
+
+  it("holds for no longer after a renewal than if the answer had come at once", async () => {
+    const machine = jumpingClock();
+    const { runner, contender } = await world.run(machine);
+    store.intercept = async (operation) => {
+      if (operation === "put") machine.jumpMs = 4_000;
+    };
+    await world.pass(TTL_MS / 3);
+    assert.equal(machine.jumpMs, 4_000);
+    contender.cutOff("silent");
+    await world.pass((TTL_MS * 4) / 5 - 4_000);
+    assert.equal(runner.isHolder, false);
   });
 });
 
@@ -189,3 +195,17 @@ describe("a failure that passes", () => {
     assert.equal(log.find("election fails, will try again").length, 2);
   });
 });
+
+/** The world's clock, but ahead of it by `jumpMs`. */
+function jumpingClock() {
+  const { clock } = world;
+  const machine = {
+    jumpMs: 0,
+    clock: {
+      now: () => clock.now(),
+      monotonicMs: () => clock.monotonicMs() + machine.jumpMs,
+      sleep: (ms: number, signal: AbortSignal) => clock.sleep(ms, signal),
+    },
+  };
+  return machine;
+}
