@@ -1,10 +1,14 @@
 /** Finds the members of a JSON object by their byte offsets, so that a value can be kept exactly as it was sent. */
 
-/** One member of the outermost object: its value is `json.subarray(start, end)`, without surrounding white space. */
-export interface JsonMember {
-  readonly key: string;
+/** A value: `json.subarray(start, end)`, without surrounding white space. */
+export interface JsonSpan {
   readonly start: number;
   readonly end: number;
+}
+
+/** One member of the outermost object, and its value. */
+export interface JsonMember extends JsonSpan {
+  readonly key: string;
 }
 
 /** Not one JSON object by RFC 8259. `offset` is the byte at which reading stopped. */
@@ -77,6 +81,13 @@ export function arrayLengths(json: Uint8Array): ReadonlyMap<string, number> {
   return lengths;
 }
 
+/** Elements of the array that is the value at `start`; none where there is no array. Throws JsonSyntaxError. */
+export function jsonElements(json: Uint8Array, start: number): readonly JsonSpan[] {
+  const elements: JsonSpan[] = [];
+  if (json[start] === OPEN_BRACKET) measureArray(json, start, (span) => elements.push(span));
+  return elements;
+}
+
 /** Calls `onValue` with the key and the offset of every member's value; it returns the offset behind the value. */
 function walkObject(json: Uint8Array, onValue: (key: string, start: number) => number): void {
   let position = skipSpace(json, 0);
@@ -100,11 +111,17 @@ function walkObject(json: Uint8Array, onValue: (key: string, start: number) => n
 }
 
 /** Of the array that starts at `start`: its elements, and the offset behind it. */
-function measureArray(json: Uint8Array, start: number): { length: number; end: number } {
+function measureArray(
+  json: Uint8Array,
+  start: number,
+  onElement?: (span: JsonSpan) => void,
+): { length: number; end: number } {
   let position = skipSpace(json, start + 1);
   if (json[position] === CLOSE_BRACKET) return { length: 0, end: position + 1 };
   for (let length = 1; ; length += 1) {
-    position = skipSpace(json, endOfValue(json, position, 1));
+    const end = endOfValue(json, position, 1);
+    onElement?.({ start: position, end });
+    position = skipSpace(json, end);
     if (json[position] === CLOSE_BRACKET) return { length, end: position + 1 };
     if (json[position] !== COMMA) throw new JsonSyntaxError("expected , or ]", position);
     position = skipSpace(json, position + 1);
