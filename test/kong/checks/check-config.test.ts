@@ -1,0 +1,176 @@
+import assert from "node:assert/strict";
+import { describe, it } from "vitest";
+import { type CheckOptions, checkConfig } from "../../../src/kong/checks/check-config.ts";
+import { kongVersion, V391 } from "../../fakes/config.ts";
+import { capturedConfig, changedConfig } from "./capture.ts";
+
+type Tables = Readonly<Record<string, unknown>>;
+
+function check(table: Tables, version = "3.9.1", options: CheckOptions = {}) {
+  const config = Buffer.from(JSON.stringify({ _format_version: "3.0", ...table }));
+  return checkConfig(config, kongVersion(version), options);
+}
+
+function messages(...given: Parameters<typeof check>): readonly string[] {
+  return check(...given).map(({ kind, message }) => `${kind}: ${message}`);
+}
+
+describe("checking a config without a Kong", () => {
+  it("finds nothing in what real control planes sent, for their version, in both editions", () => {
+    const captures = ["3.4.2/rich", "3.9.1/empty", "3.9.1/small", "3.9.1/rich"];
+    for (const name of captures) {
+      const version = kongVersion(name.split("/")[0] ?? "");
+      const config = capturedConfig(name);
+      assert.deepEqual(checkConfig(config, version), [], name);
+      assert.deepEqual(checkConfig(config, version, { edition: "open-source" }), [], name);
+    }
+  });
+
+  it("names what refers to something that does not exist, in every form a reference has", () => {
+    assert.deepEqual(
+      messages({
+        services: [{ id: "s1", name: "echo", client_certificate: { id: "gone" } }],
+        routes: [
+          { id: "r1", service: "s1" },
+          { id: "r2", service: { id: "s1" } },
+          { id: "r3", service: null },
+          { id: "r4", service: "echo" },
+        ],
+        plugins: [{ id: "p1", name: "rate-limiting", service: "s2", route: "r1" }],
+        snis: [{ id: "n1", name: "example.com", certificate: "c1" }],
+        keys: [{ id: "k1", name: "key", set: "ks1" }],
+      }),
+      [
+        'dangling-reference: service "echo" (id s1): its client_certificate gone does not exist',
+        'dangling-reference: plugin "rate-limiting" (id p1): its service s2 does not exist',
+        'dangling-reference: sni "example.com" (id n1): its certificate c1 does not exist',
+        'dangling-reference: key "key" (id k1): its set ks1 does not exist',
+      ],
+    );
+  });
+
+  it("looks at each id of a list", () => {
+    const services = [{ id: "s1", name: "a", ca_certificates: ["c1", "c2"] }];
+    assert.deepEqual(messages({ services, ca_certificates: [{ id: "c1" }] }), [
+      'dangling-reference: service "a" (id s1): its ca_certificates c2 does not exist',
+    ]);
+  });
+
+  it("finds ids that are missing or stand twice, by kind", () => {
+    assert.deepEqual(
+      messages({
+        services: [{ id: "1", name: "a" }, { name: "b" }, { id: "1", name: "c" }],
+        routes: [{ id: "1" }, {}],
+        parameters: [{ key: "cluster_id", value: "x" }],
+      }),
+      [
+        'missing-id: service "b": it has no id',
+        "missing-id: routes[1]: it has no id",
+        'duplicate-id: service "a" (id 1): another of its kind has the same id',
+        'duplicate-id: service "c" (id 1): another of its kind has the same id',
+      ],
+    );
+  });
+
+  it("finds what must be unique within a workspace and is not, without showing it", () => {
+    const found = check({
+      consumers: [
+        { id: "1", username: "alice", ws_id: "a" },
+        { id: "2", username: "alice", ws_id: "b" },
+        { id: "3", username: "alice", ws_id: "b" },
+      ],
+      keyauth_credentials: [
+        { id: "4", key: "canary", consumer: "1" },
+        { id: "5", key: "canary", consumer: "2" },
+      ],
+    });
+    assert.deepEqual(
+      found.map(({ entity, kind }) => [kind, entity?.id]),
+      [
+        ["duplicate-value", "2"],
+        ["duplicate-value", "3"],
+        ["duplicate-value", "4"],
+        ["duplicate-value", "5"],
+      ],
+    );
+    assert.equal(JSON.stringify(found).includes("canary"), false);
+  });
+
+  it("finds the ws_id that Enterprise's own exporter wrote where no Kong takes it", () => {
+    const config = changedConfig("3.9.1/rich", (table) => {
+      for (const kind of ["ca_certificates", "services"]) {
+        for (const row of table[kind] ?? []) row["ws_id"] = "0c3a";
+      }
+    });
+    assert.deepEqual(
+      checkConfig(config, V391).map(({ kind, entity }) => [kind, entity?.kind]),
+      [["workspace-id", "ca_certificates"]],
+    );
+    const openSource = checkConfig(config, V391, { edition: "open-source" });
+    assert.equal(openSource.length, 5, "four services as well");
+  });
+
+  it("knows which kinds came or went with which version", () => {
+    const table = { filter_chains: [], keys: [], vaults_beta: [] };
+    assert.deepEqual(messages(table, "3.3.1"), [
+      'unknown-member: top-level member "filter_chains": it came with Kong 3.4, and this is for 3.3.1',
+      'unknown-member: top-level member "vaults_beta": it went with Kong 3.0, and this is for 3.3.1',
+    ]);
+    assert.deepEqual(messages({ ...table, _format_version: "2.1" }, "2.8.5").length, 2);
+    assert.deepEqual(messages({ ...table, vaults_beta: undefined }, "3.10.0"), []);
+  });
+
+  it("knows which plugins came with which version, whatever KONG_PLUGINS adds", () => {
+    const plugins = [
+      { id: "1", name: "redirect" },
+      { id: "2", name: "mine" },
+      { id: "3", name: "openid-connect" },
+    ];
+    assert.deepEqual(messages({ plugins }, "3.8.1"), [
+      'unknown-plugin: plugin "redirect" (id 1): it came with Kong 3.9, and this is for 3.8.1',
+      'unknown-plugin: plugin "mine" (id 2): neither Kong\'s own nor in KONG_PLUGINS',
+    ]);
+    assert.deepEqual(messages({ plugins }, "3.9.1", { plugins: ["bundled", "mine"] }), []);
+    const edition = "open-source";
+    assert.deepEqual(messages({ plugins }, "3.9.1", { plugins: ["mine"], edition }), [
+      'unknown-plugin: plugin "openid-connect" (id 3): not in open-source Kong 3.9.1',
+    ]);
+  });
+
+  it("takes for right what a custom plugin or Enterprise may have brought, and nothing else", () => {
+    const table = { mine_rows: [{ some: "row" }], consumer_groups: [], rbac_roles: [] };
+    assert.deepEqual(messages(table), [
+      'unknown-member: top-level member "mine_rows": no Kong 3.9.1 is known to have it',
+    ]);
+    assert.deepEqual(messages(table, "3.9.1.2"), []);
+    assert.deepEqual(messages(table, "3.9.1", { plugins: ["bundled", "mine"] }), []);
+    assert.equal(messages(table, "3.9.1", { plugins: ["bundled", "key-auth"] }).length, 1);
+    assert.equal(messages({ _sync: 1 }, "3.9.1", { plugins: ["mine"] }).length, 1);
+  });
+
+  it("finds a _format_version that this Kong does not take", () => {
+    assert.deepEqual(messages({ _format_version: "2.1" }), []);
+    assert.deepEqual(messages({}, "2.8.5"), [
+      "format-version: _format_version: Kong 2.8.5 takes 1.1, 2.1 and nothing else",
+    ]);
+  });
+
+  it("lists the first hundred of a kind, and how many more there are", () => {
+    const plugins = Array.from({ length: 250 }, (_, place) => ({ id: `p${place}`, name: "mine" }));
+    const found = check({ plugins, services: [{ name: "a" }] });
+    assert.equal(found.length, 102);
+    assert.equal(found.at(100)?.kind, "missing-id");
+    assert.deepEqual(found.at(-1), { kind: "more", message: "and 150 more of these" });
+  });
+
+  it("survives values of any type in any place", () => {
+    const odd = [null, 7, "text", [], {}, [[["deep"]]], { id: 7, service: 7, name: {} }];
+    const kinds = ["services", "plugins", "vaults", "workspaces", "consumer_groups"];
+    for (const kind of kinds) {
+      for (const value of [odd, {}, null, 7]) {
+        check({ [kind]: value }, "3.9.1", { edition: "open-source" });
+      }
+    }
+    assert.throws(() => checkConfig(Buffer.from("{"), V391), SyntaxError);
+  });
+});
