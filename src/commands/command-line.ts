@@ -50,6 +50,7 @@ async function loadSnapshots(
 const FLAG_SETTINGS = {
   to: "KONG_FALLBACK_IMPORT_TO",
   force: "KONG_FALLBACK_FORCE",
+  adapt: "KONG_FALLBACK_ADAPT",
   probe: "KONG_FALLBACK_PROBE",
   "probe-timeout": "KONG_FALLBACK_PROBE_TIMEOUT",
   "prefix-dir": "KONG_FALLBACK_PREFIX_DIR",
@@ -105,6 +106,7 @@ function parse(argv: readonly string[]) {
       options: {
         to: { type: "string" },
         force: { type: "boolean" },
+        adapt: { type: "boolean" },
         probe: { type: "string" },
         "probe-timeout": { type: "string" },
         "prefix-dir": { type: "string" },

@@ -18,6 +18,7 @@ KONG_CLUSTER_FALLBACK_CONFIG_IMPORT=on means import.
 Flags of import
   --to TARGET              file:/path, - (standard output), or the URL of an Admin API
   --force                  do not ask whether the control plane lives
+  --adapt                  take out what a DB-less open-source Kong refuses, and list it
   --probe handshake|config when the control plane counts as alive
   --probe-timeout SECONDS  how long it is tried
   --prefix-dir DIR         the data plane's prefix, for Kong's own cache
@@ -33,7 +34,8 @@ Actions of snapshots; ID is what list shows
                            secret of the configuration
   diff A B                 entities and fields that differ, secrets masked; A and B are IDs, current
                            or paths of files; exit status 0: no difference, 1: some
-  verify                   read every object and check it; --all-versions for every Kong version
+  verify                   read every object and check it; --deep for what is in it as well;
+                           --all-versions for every Kong version
   restore ID               make it the current one; --yes to be asked nothing, --take-over to take
                            the lease from the exporter that holds it
   prune                    remove from the history what is beyond its limits; --dry-run to see what

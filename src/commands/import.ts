@@ -56,6 +56,7 @@ export const importCommand: Command = async (context) => {
           ? undefined
           : (signal) => readLocalCache(prefixDir, version, signal),
       readTimeoutMs,
+      ...(settings.adapt ? { adaptTo: { kongVersion: version, plugins: settings.plugins } } : {}),
       clock,
       random,
       log,
@@ -104,6 +105,14 @@ async function openProbe(
 
 function report(outcome: ImportOutcome, target: string, from: string): object {
   if (outcome.kind !== "imported") return { outcome: outcome.kind, withdrawn: outcome.withdrawn };
-  const { result, bytes, metadata } = outcome;
-  return { outcome: outcome.kind, result, target, from, bytes, metadata: metadata ?? null };
+  const { result, bytes, metadata, changes } = outcome;
+  return {
+    outcome: outcome.kind,
+    result,
+    target,
+    from,
+    bytes,
+    metadata: metadata ?? null,
+    ...(changes === undefined ? {} : { changes }),
+  };
 }

@@ -3,8 +3,11 @@
 import type { BackoffPolicy } from "../core/backoff.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
+import type { AdaptTarget } from "../kong/adapt/adapt-config.ts";
+import type { Change } from "../kong/adapt/change.ts";
 import type { Snapshot, SnapshotMetadata } from "../snapshots/snapshot.ts";
 import { StoreError } from "../store/port.ts";
+import { adaptSnapshot } from "./adapt.ts";
 import type { LocalCache } from "./local-cache.ts";
 import type { ProbeResult } from "./probe.ts";
 import { retryWithin } from "./retry.ts";
@@ -23,6 +26,8 @@ export interface ImportJob {
   readonly probe: ((signal: AbortSignal) => Promise<ProbeResult>) | undefined;
   /** What the data plane's own prefix holds; undefined: no prefix is mounted. */
   readonly localCache: ((signal: AbortSignal) => Promise<LocalCache>) | undefined;
+  /** The open-source Kong to which the config is to be adapted; absent: it is handed over as it is. */
+  readonly adaptTo?: AdaptTarget;
   /** For all attempts to read the snapshot together, milliseconds. */
   readonly readTimeoutMs: number;
   readonly clock: Clock;
@@ -39,8 +44,12 @@ export type ImportOutcome =
   | {
       readonly kind: "imported";
       readonly result: "applied" | "unchanged";
+      /** Of what the target holds. */
       readonly bytes: number;
+      /** Of the snapshot as it was saved. */
       readonly metadata: SnapshotMetadata | undefined;
+      /** What was changed to adapt it; undefined where that was not asked for. */
+      readonly changes: readonly Change[] | undefined;
     };
 
 const BACKOFF: BackoffPolicy = { minMs: 500, maxMs: 5_000 };
@@ -58,14 +67,16 @@ export async function importConfig(job: ImportJob, signal: AbortSignal): Promise
   if (await isLive(job, signal)) {
     return { kind: "live", withdrawn: await withdraw(job, signal) };
   }
-  const snapshot = await read(job, signal);
+  const saved = await read(job, signal);
+  const adapted = job.adaptTo && adaptSnapshot(saved, job.adaptTo, job.log);
+  const snapshot = adapted?.snapshot ?? saved;
   const result = await job.target.apply(snapshot, signal);
   const bytes = snapshot.config.length;
   job.log.info(
     { target: job.target.name, bytes, configHash: snapshot.metadata?.configHash },
     result === "applied" ? "config imported" : "target holds this config already",
   );
-  return { kind: "imported", result, bytes, metadata: snapshot.metadata };
+  return { kind: "imported", result, bytes, metadata: saved.metadata, changes: adapted?.changes };
 }
 
 async function isCached({ localCache, log }: ImportJob, signal: AbortSignal): Promise<boolean> {

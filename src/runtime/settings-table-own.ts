@@ -11,6 +11,12 @@ export const OWN_SETTINGS = {
     example: "on",
     meaning: "`on`: import without asking whether the control plane lives. Flag `--force`.",
   },
+  KONG_FALLBACK_ADAPT: {
+    default: "off",
+    example: "on",
+    meaning:
+      "`on`: `import` takes out of the config what a DB-less open-source Kong of this version refuses, and lists it. Flag `--adapt`.",
+  },
   KONG_FALLBACK_PROBE: {
     default: "handshake",
     example: "config",

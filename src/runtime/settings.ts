@@ -52,6 +52,7 @@ export interface Settings {
   /** As written; known to be the address of a target. */
   readonly importTo: string | undefined;
   readonly force: boolean;
+  readonly adapt: boolean;
   readonly probe: "handshake" | "config";
   readonly probeTimeoutMs: number;
   readonly prefixDir: string | undefined;
@@ -138,6 +139,7 @@ export function readSettings(source: Environment): Settings {
       return text;
     }),
     force: read.onOff("KONG_FALLBACK_FORCE"),
+    adapt: read.onOff("KONG_FALLBACK_ADAPT"),
     probe: read.oneOf("KONG_FALLBACK_PROBE", ["handshake", "config"]) ?? "handshake",
     probeTimeoutMs: read.seconds("KONG_FALLBACK_PROBE_TIMEOUT", 0.1, 3_600),
     prefixDir: read.text("KONG_FALLBACK_PREFIX_DIR"),

@@ -47,6 +47,7 @@ const NONSENSE: { readonly [Name in SettingName]?: readonly string[] } = {
   NODE_TLS_REJECT_UNAUTHORIZED: ["0"],
   KONG_FALLBACK_IMPORT_TO: ["/path", "file:relative", "ftp://x", "http://u:secret@kong:8001"],
   KONG_FALLBACK_FORCE: ["yes"],
+  KONG_FALLBACK_ADAPT: ["yes"],
   KONG_FALLBACK_PROBE: ["ping"],
   KONG_FALLBACK_PROBE_TIMEOUT: ["0", "x"],
   KONG_FALLBACK_FILE_MODE: ["rw", "999", "7"],

@@ -6,7 +6,7 @@ export type SnapshotsRequest =
   | { readonly kind: "list"; readonly all: boolean; readonly allVersions: boolean }
   | { readonly kind: "show"; readonly which: string; readonly config: boolean }
   | { readonly kind: "diff"; readonly from: string; readonly to: string }
-  | { readonly kind: "verify"; readonly allVersions: boolean }
+  | { readonly kind: "verify"; readonly allVersions: boolean; readonly deep: boolean }
   | {
       readonly kind: "restore";
       readonly id: string;
@@ -20,6 +20,7 @@ export const SNAPSHOTS_FLAGS = {
   all: { type: "boolean" },
   "all-versions": { type: "boolean" },
   config: { type: "boolean" },
+  deep: { type: "boolean" },
   "dry-run": { type: "boolean" },
   "take-over": { type: "boolean" },
   yes: { type: "boolean" },
@@ -58,12 +59,16 @@ const ACTIONS: Readonly<Record<SnapshotsRequest["kind"], Action>> = {
         : { kind: "diff", from, to },
   },
   verify: {
-    flags: ["all-versions"],
-    usage: "verify [--all-versions]",
+    flags: ["all-versions", "deep"],
+    usage: "verify [--deep] [--all-versions]",
     parse: (operands, flags) =>
       operands.length > 0
         ? undefined
-        : { kind: "verify", allVersions: flags["all-versions"] === true },
+        : {
+            kind: "verify",
+            allVersions: flags["all-versions"] === true,
+            deep: flags.deep === true,
+          },
   },
   restore: {
     flags: ["take-over", "yes"],
@@ -118,7 +123,15 @@ function givenFlags(flags: Flags): readonly Flag[] {
   return NAMES.filter((name) => flags[name] === true);
 }
 
-const NAMES: readonly Flag[] = ["all", "all-versions", "config", "dry-run", "take-over", "yes"];
+const NAMES: readonly Flag[] = [
+  "all",
+  "all-versions",
+  "config",
+  "deep",
+  "dry-run",
+  "take-over",
+  "yes",
+];
 
 function isAction(name: string): name is SnapshotsRequest["kind"] {
   return Object.hasOwn(ACTIONS, name);

@@ -1,0 +1,137 @@
+/** Makes a control plane's config fit a DB-less open-source Kong, which would refuse the whole of it for one thing it does not know. */
+
+import { isForeignField } from "../checks/entity-fields.ts";
+import type { KongTarget } from "../checks/kong-target.ts";
+import { printableLine } from "../config-refusal.ts";
+import { type JsonSpan, jsonMembers } from "../json-members.ts";
+import type { KongVersion } from "../version.ts";
+import type { Change } from "./change.ts";
+import { applyCuts, cutItems } from "./cuts.ts";
+import { type DroppedEntities, dropEntities } from "./drop-entities.ts";
+import { type Member, readMembers } from "./members.ts";
+import { whyDropMember } from "./why-drop.ts";
+
+export interface AdaptTarget {
+  readonly kongVersion: KongVersion;
+  /** KONG_PLUGINS, as written: names of custom plugins that the target has. Kong's own are assumed. */
+  readonly plugins: readonly string[];
+}
+
+export interface AdaptedConfig {
+  /** The same object where nothing was changed. */
+  readonly config: Uint8Array;
+  /** In the config's order: members, entities, fields. */
+  readonly changes: readonly Change[];
+}
+
+/**
+ * Takes out what an open-source Kong of this version does not know: kinds, plugins, vaults, fields,
+ * every `ws_id`, and what refers to an entity that was taken out: made null, a reference would turn
+ * a plugin for some into one for all. Nothing is added, renamed or re-written, so two entities that only
+ * their workspaces told apart remain; `checkConfig` with the edition `open-source` finds them, and the
+ * fields of plugins that cannot be left out without changing what they do. Services, routes, consumers
+ * and their certificates are never taken out. `config` is one well-formed JSON object. Takes a multiple
+ * of its length in memory. Idempotent.
+ */
+export function adaptConfig(
+  config: Uint8Array,
+  { kongVersion, plugins }: AdaptTarget,
+): AdaptedConfig {
+  const target: KongTarget = { version: kongVersion, edition: "open-source", plugins };
+  const members = readMembers(config);
+  const reasons = members.map((member) => whyDropMember(member, target));
+  const kept = members.filter((_, place) => reasons[place] === undefined);
+  const dropped = dropEntities(kept, target);
+  const fields = kept.map((member) => fieldCuts(config, member, dropped, target));
+  const changes = [
+    ...members.flatMap((member, place) => {
+      const why = reasons[place];
+      return why === undefined ? [] : [memberChange(member, why)];
+    }),
+    ...dropped.changes,
+    ...fields.flatMap((of) => of.changes),
+  ];
+  if (changes.length === 0) return { config, changes };
+  const open = config.indexOf(OPEN_BRACE) + 1;
+  const cuts = [
+    ...cutItems(config, open, members, (place) => reasons[place] !== undefined),
+    ...kept.flatMap((member) => entityCuts(config, member, dropped)),
+    ...fields.flatMap((of) => of.cuts),
+  ];
+  return { config: applyCuts(config, cuts), changes };
+}
+
+const OPEN_BRACE = 0x7b;
+
+function memberChange({ key, entities }: Member, why: string): Change {
+  const what = entities.length === 0 ? "" : ` (${entities.length})`;
+  return {
+    kind: "member",
+    message: `dropped ${printableLine(key)}${what}: ${why}`,
+    member: key,
+    entities: entities.length,
+  };
+}
+
+function entityCuts(
+  config: Uint8Array,
+  { start, entities }: Member,
+  dropped: DroppedEntities,
+): readonly JsonSpan[] {
+  return cutItems(config, start + 1, entities, (place) => dropped.has(entities[place]));
+}
+
+function fieldCuts(
+  config: Uint8Array,
+  { key: kind, entities }: Member,
+  dropped: DroppedEntities,
+  { version }: KongTarget,
+): { readonly cuts: readonly JsonSpan[]; readonly changes: readonly Change[] } {
+  const cuts: JsonSpan[] = [];
+  const counts = new Map<string, number>();
+  for (const entity of entities) {
+    const { row, start, end } = entity;
+    if (row === undefined || dropped.has(entity)) continue;
+    const fields = Object.keys(row).filter((field) =>
+      isDroppedField(kind, field, row[field], version),
+    );
+    if (fields.length === 0) continue;
+    for (const field of fields) counts.set(field, (counts.get(field) ?? 0) + 1);
+    const members = jsonMembers(config.subarray(start, end)).map((member) => ({
+      key: member.key,
+      start: member.start + start,
+      end: member.end + start,
+    }));
+    cuts.push(
+      ...cutItems(config, start + 1, members, (place) =>
+        fields.includes(members[place]?.key ?? ""),
+      ),
+    );
+  }
+  const changes = [...counts].map(([field, count]): Change => {
+    const of = `${count} of ${printableLine(kind)}`;
+    return {
+      kind: "field",
+      message: `dropped the field ${printableLine(field)} of ${of}: not in open-source Kong ${version}`,
+      entityKind: kind,
+      field,
+      entities: count,
+    };
+  });
+  return { cuts, changes };
+}
+
+/**
+ * Null says no more than that the field exists there; a DB-less Kong refuses even that. Of plugins only
+ * `ordering` may go with its value: without any other field the plugin would do something else.
+ */
+function isDroppedField(
+  kind: string,
+  field: string,
+  value: unknown,
+  version: KongVersion,
+): boolean {
+  if (field === "ws_id") return true;
+  if (!isForeignField(kind, field, version)) return false;
+  return value === null || kind !== "plugins" || field === "ordering";
+}
