@@ -38,7 +38,7 @@ function act(
     case "diff":
       return diffCommand(request, context, signal);
     case "verify":
-      return verifyCommand(context, signal);
+      return verifyCommand(request, context, signal);
     case "restore":
       return restoreCommand(request, context, signal);
     case "prune":

@@ -1,7 +1,10 @@
 /** `snapshots verify`: reads every object and checks what can be checked, before it is needed. */
 
 import { ServiceError } from "../../core/errors.ts";
+import { checkConfig } from "../../kong/checks/check-config.ts";
+import type { ConfigFinding } from "../../kong/checks/finding.ts";
 import { matchConfigHash } from "../../kong/config-hash.ts";
+import type { KongVersion } from "../../kong/version.ts";
 import type { Snapshot } from "../../snapshots/snapshot.ts";
 import { StoreError } from "../../store/port.ts";
 import { print, printJson } from "../print.ts";
@@ -9,26 +12,46 @@ import { formatTable } from "../table.ts";
 import { CURRENT } from "./find.ts";
 import { type Readable, tryRead } from "./listing.ts";
 import { type ActionContext, type Place, placeName, readCurrent } from "./place.ts";
+import type { SnapshotsRequest } from "./request.ts";
 
 interface Finding {
   readonly kongVersion: string;
   readonly store: string;
   /** `current`, or an id; undefined: the place as a whole. */
   readonly object: string | undefined;
-  /** "unchecked": good, as far as can be told without metadata. "unread": the store does not give it. */
-  readonly result: "good" | "unchecked" | "bad" | "unread";
+  /**
+   * "unchecked": good, as far as can be told without metadata. "unread": the store does not give it.
+   * "warned": the bytes are good, and Kong may refuse what they say.
+   */
+  readonly result: "good" | "unchecked" | "warned" | "bad" | "unread";
   readonly code: string | undefined;
   readonly why: string | undefined;
+  /** What was found in the config; undefined where nothing was looked for. */
+  readonly config: readonly ConfigFinding[] | undefined;
 }
 
-/** Resolves to 0; to 3 where anything is bad, else to 4 where anything could not be read. */
+/** How much of a config is looked at. */
+interface Depth {
+  readonly hashCheckMaxBytes: number;
+  readonly deep: boolean;
+  /** KONG_PLUGINS, as written. */
+  readonly plugins: readonly string[];
+}
+
+/** Notes below one object; `--json` has them all. */
+const MAX_SHOWN = 20;
+
+/** Resolves to 0, whatever `deep` finds; to 3 where anything is bad, else to 4 where anything could not be read. */
 export async function verifyCommand(
+  { deep }: Extract<SnapshotsRequest, { kind: "verify" }>,
   { places, settings, stdout, json }: ActionContext,
   signal: AbortSignal,
 ): Promise<number> {
+  const { hashCheckMaxBytes, plugins } = settings;
+  const depth: Depth = { hashCheckMaxBytes, deep, plugins };
   const findings: Finding[] = [];
   for (const place of places) {
-    for await (const finding of verifyPlace(place, settings.hashCheckMaxBytes, signal)) {
+    for await (const finding of verifyPlace(place, depth, signal)) {
       findings.push(finding);
     }
   }
@@ -40,7 +63,7 @@ export async function verifyCommand(
 
 async function* verifyPlace(
   place: Place,
-  hashCheckMaxBytes: number,
+  depth: Depth,
   signal: AbortSignal,
 ): AsyncGenerator<Finding> {
   const { version, store, archive } = place;
@@ -48,7 +71,7 @@ async function* verifyPlace(
     kongVersion: version,
     store: store.url,
     object,
-    ...judge(read, hashCheckMaxBytes),
+    ...judge(read, version, depth),
   });
   let ids: readonly string[];
   try {
@@ -68,16 +91,29 @@ async function* verifyPlace(
   }
 }
 
+type Judgement = Pick<Finding, "result" | "code" | "why" | "config">;
+
 function judge(
   read: Readable<Snapshot>,
-  hashCheckMaxBytes: number,
-): Pick<Finding, "result" | "code" | "why"> {
+  version: KongVersion,
+  { hashCheckMaxBytes, deep, plugins }: Depth,
+): Judgement {
   if (read.kind === "bad") {
     const { code, message } = read.error;
     const isUnread = read.error instanceof StoreError && code !== "STORE_TOO_LARGE";
-    return { result: isUnread ? "unread" : "bad", code, why: message };
+    return { result: isUnread ? "unread" : "bad", code, why: message, config: undefined };
   }
-  const { config, metadata } = read.snapshot;
+  const { config } = read.snapshot;
+  const judgement = judgeBytes(read.snapshot, hashCheckMaxBytes);
+  if (!deep || judgement.result === "bad") return { ...judgement, config: undefined };
+  const found = checkConfig(config, version, { plugins });
+  return { ...judgement, ...(found.length > 0 ? { result: "warned" } : {}), config: found };
+}
+
+function judgeBytes(
+  { config, metadata }: Snapshot,
+  hashCheckMaxBytes: number,
+): Omit<Judgement, "config"> {
   if (metadata === undefined) {
     const why = "no metadata: only its form could be checked";
     return { result: "unchecked", code: undefined, why };
@@ -91,18 +127,35 @@ function judge(
   return { result: "good", code: undefined, why: undefined };
 }
 
+function notesOf({ why, config = [] }: Finding): readonly string[] {
+  const shown = config.slice(0, MAX_SHOWN).map(({ message }) => message);
+  const more = config.length - shown.length;
+  return [
+    ...(why === undefined ? [] : [why]),
+    ...shown,
+    ...(more === 0 ? [] : [`and ${more} more, all of them with --json`]),
+  ];
+}
+
 function report(places: readonly Place[], findings: readonly Finding[]): string {
   const texts = places.map((place) => {
     const own = findings.filter(
       ({ kongVersion, store }) => kongVersion === place.version && store === place.store.url,
     );
-    const rows = own.map(({ object, result, why }) => ({
-      cells: [object ?? "history", result],
-      notes: why === undefined ? [] : [why],
+    const rows = own.map((finding) => ({
+      cells: [finding.object ?? "history", finding.result],
+      notes: notesOf(finding),
     }));
     return `${placeName(place)}\n${formatTable([{ title: "OBJECT" }, { title: "RESULT" }], rows)}`;
   });
   const bad = findings.filter(({ result }) => result === "bad").length;
   const unread = findings.filter(({ result }) => result === "unread").length;
-  return `${texts.join("\n")}\n${findings.length} checked, ${bad} bad, ${unread} not read\n`;
+  const warned = findings.filter(({ result }) => result === "warned").length;
+  const counts = [
+    `${findings.length} checked`,
+    `${bad} bad`,
+    ...(warned === 0 ? [] : [`${warned} warned of`]),
+    `${unread} not read`,
+  ];
+  return `${texts.join("\n")}\n${counts.join(", ")}\n`;
 }

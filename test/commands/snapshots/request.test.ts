@@ -21,7 +21,8 @@ describe("the command line of snapshots", () => {
     [["show"], {}, { kind: "show", which: "current", config: false }],
     [["show", "x"], { config: true }, { kind: "show", which: "x", config: true }],
     [["diff", "a", "b"], {}, { kind: "diff", from: "a", to: "b" }],
-    [["verify"], { "all-versions": true }, { kind: "verify", allVersions: true }],
+    [["verify"], { "all-versions": true }, { kind: "verify", allVersions: true, deep: false }],
+    [["verify"], { deep: true }, { kind: "verify", allVersions: false, deep: true }],
     [["restore", "x"], {}, { kind: "restore", id: "x", takeOver: false, yes: false }],
     [
       ["restore", "x"],

@@ -80,6 +80,45 @@ describe("kong-fallback snapshots verify", () => {
     assert.equal(dead.stdout.includes("canary"), false);
   });
 
+  it("looks into what is saved with --deep, warns, and ends with 0 all the same", async () => {
+    await using stage = await SnapshotsStage.open();
+    const wrong = Array.from({ length: 30 }, (_, place) => ({ id: `r${place}`, service: "gone" }));
+    const keyauth = { id: "k1", key: "canary", consumer: "gone" };
+    const old = await stage.save(
+      snapshotAt(0, { routes: wrong, keyauth_credentials: [keyauth], plugins: [{ name: "mine" }] }),
+    );
+    await stage.save(snapshotAt(1, services("a")));
+    assert.equal((await verify(stage)).results.at(-1)?.[1], "good", "not without --deep");
+
+    const deep = await verify(stage, "--deep");
+    assert.equal(deep.status, 0);
+    assert.deepEqual(deep.results.slice(0, 1), [["current", "good", undefined]]);
+    assert.deepEqual(deep.results.at(-1), [old, "warned", undefined]);
+    const { stdout: json } = await stage.run(["snapshots", "verify", "--deep", "--json"]);
+    const found = (JSON.parse(json) as readonly { readonly config: readonly unknown[] }[]).at(-1);
+    assert.equal(found?.config.length, 33);
+    const { stdout, status } = await stage.run(["snapshots", "verify", "--deep"]);
+    assert.equal(status, 0);
+    assert.match(stdout, /^ {4}route \(id r0\): its service gone does not exist$/m);
+    assert.match(stdout, /^ {4}and 13 more, all of them with --json$/m);
+    assert.match(stdout, /^3 checked, 0 bad, 1 warned of, 0 not read$/m);
+    assert.equal(stdout.includes("canary"), false);
+
+    const environment = { KONG_PLUGINS: "bundled,mine" };
+    const known = await stage.run(["snapshots", "verify", "--deep"], { environment });
+    assert.equal(stdout.includes("KONG_PLUGINS"), true);
+    assert.equal(known.stdout.includes("KONG_PLUGINS"), false);
+  });
+
+  it("leaves bad what is bad, however deep", async () => {
+    await using stage = await SnapshotsStage.open();
+    const routes = [{ id: "r", service: "gone" }];
+    await stage.save(snapshotAt(0, { routes }, { hashMatch: "true" }));
+    const { status, results } = await verify(stage, "--deep");
+    assert.equal(status, 3);
+    assert.deepEqual(results[0], ["current", "bad", "SNAPSHOT_CORRUPT"]);
+  });
+
   it("covers every version on request", async () => {
     await using stage = await SnapshotsStage.open();
     await stage.save(snapshotAt(0, services("a")));
