@@ -15,11 +15,7 @@ export interface AdaptedSnapshot {
   readonly changes: readonly Change[];
 }
 
-export function adaptSnapshot(
-  snapshot: Snapshot,
-  target: AdaptTarget,
-  log: Log,
-): AdaptedSnapshot {
+export function adaptSnapshot(snapshot: Snapshot, target: AdaptTarget, log: Log): AdaptedSnapshot {
   const { config, changes } = adaptConfig(snapshot.config, target);
   const { kongVersion, plugins } = target;
   if (changes.length === 0) {

@@ -25,7 +25,7 @@ function refusal(run: () => unknown): UsageError {
 describe("the command line", () => {
   it("lays flags over the environment", () => {
     const { environment, json } = environmentOf(
-      ...["import", "--to", "file:/x", "--force", "--probe", "config"],
+      ...["import", "--to", "file:/x", "--force", "--adapt", "--probe", "config"],
       ...["--probe-timeout", "3", "--prefix-dir", "/kong", "--json"],
     );
     assert.equal(json, true);
@@ -33,6 +33,7 @@ describe("the command line", () => {
       KONG_VERSION: "3.9.1",
       KONG_FALLBACK_IMPORT_TO: "file:/x",
       KONG_FALLBACK_FORCE: "on",
+      KONG_FALLBACK_ADAPT: "on",
       KONG_FALLBACK_PROBE: "config",
       KONG_FALLBACK_PROBE_TIMEOUT: "3",
       KONG_FALLBACK_PREFIX_DIR: "/kong",
@@ -53,6 +54,7 @@ describe("the command line", () => {
       "demo",
       "--to",
       "--force",
+      "--adapt",
       "--probe",
       "--probe-timeout",
       "--prefix-dir",

@@ -108,6 +108,7 @@ describe("importing a config", () => {
     assert.deepEqual(await run(), {
       kind: "imported",
       result: "applied",
+      changes: undefined,
       bytes: SNAPSHOT.config.length,
       metadata: SNAPSHOT.metadata,
     });
