@@ -6,6 +6,8 @@ export interface JsonSpan {
   readonly end: number;
 }
 
+type OnElement = (span: JsonSpan) => void;
+
 /** One member of the outermost object, and its value. */
 export interface JsonMember extends JsonSpan {
   readonly key: string;
@@ -81,11 +83,9 @@ export function arrayLengths(json: Uint8Array): ReadonlyMap<string, number> {
   return lengths;
 }
 
-/** Elements of the array that is the value at `start`; none where there is no array. Throws JsonSyntaxError. */
-export function jsonElements(json: Uint8Array, start: number): readonly JsonSpan[] {
-  const elements: JsonSpan[] = [];
-  if (json[start] === OPEN_BRACKET) measureArray(json, start, (span) => elements.push(span));
-  return elements;
+/** Calls `onElement` for each element of the array at `start`, if there is an array. Throws JsonSyntaxError. */
+export function eachElement(json: Uint8Array, start: number, onElement: OnElement): void {
+  if (json[start] === OPEN_BRACKET) measureArray(json, start, onElement);
 }
 
 /** Calls `onValue` with the key and the offset of every member's value; it returns the offset behind the value. */
@@ -114,7 +114,7 @@ function walkObject(json: Uint8Array, onValue: (key: string, start: number) => n
 function measureArray(
   json: Uint8Array,
   start: number,
-  onElement?: (span: JsonSpan) => void,
+  onElement?: OnElement,
 ): { length: number; end: number } {
   let position = skipSpace(json, start + 1);
   if (json[position] === CLOSE_BRACKET) return { length: 0, end: position + 1 };

@@ -1,6 +1,7 @@
 /** Finds, without a Kong, what would make Kong refuse a config: before the day on which it is needed. */
 
 import { printableLine } from "../config-refusal.ts";
+import { eachElement, type JsonSpan, jsonMembers } from "../json-members.ts";
 import type { KongVersion } from "../version.ts";
 import { checkEntity } from "./check-entity.ts";
 import { EntityIndex } from "./entity-index.ts";
@@ -20,53 +21,58 @@ export interface CheckOptions {
  * it is well. `config` is in the flat form: of entities that stand in others, as a config written by
  * hand may nest them, nothing is seen. By kind of finding, then in the config's order; of each kind the
  * first 100, and a last one that says how many more. What custom plugins bring along, and what
- * Enterprise does not describe in public, is never found wrong. Takes a multiple of the config's
- * length in memory, for it is parsed as a whole. Throws SyntaxError where it is not JSON.
+ * Enterprise does not describe in public, is never found wrong. Holds the ids and names of all entities,
+ * and one entity at a time. Throws JsonSyntaxError where `config` is not one well-formed JSON object.
  */
 export function checkConfig(
   config: Uint8Array,
   kongVersion: KongVersion,
   { plugins = [], edition = "any" }: CheckOptions = {},
 ): readonly ConfigFinding[] {
-  const table = parseTable(config);
   const target: KongTarget = { version: kongVersion, edition, plugins };
   const findings = new Findings();
-  checkFormatVersion(table["_format_version"], target, findings);
+  // Of a member that stands twice a parser takes the last.
+  const members = [...new Map(jsonMembers(config).map((member) => [member.key, member])).values()];
+  const format = members.find(({ key }) => key === "_format_version");
+  checkFormatVersion(format && valueAt(config, format), target, findings);
   const index = new EntityIndex();
-  const kinds = Object.entries(table).map(([kind, value]) => [kind, rowsIn(value)] as const);
-  for (const [kind, rows] of kinds) for (const row of rows) index.add(kind, row);
-  for (const [kind, rows] of kinds) {
+  for (const member of members) eachRow(config, member, (row) => index.add(member.key, row));
+  for (const member of members) {
+    const { key: kind } = member;
     const why = whyNoMember(kind, target);
     if (why !== undefined) {
-      findings.add({
-        kind: "unknown-member",
-        message: `top-level member "${printableLine(kind)}": ${why}`,
-      });
+      const message = `top-level member "${printableLine(kind)}": ${why}`;
+      findings.add("unknown-member", () => ({ message }));
     }
-    rows.forEach((row, place) => {
+    eachRow(config, member, (row, place) => {
       checkEntity({ kind, row, place }, { target, index, findings });
     });
   }
   return findings.list();
 }
 
-function parseTable(config: Uint8Array): Row {
-  const text = Buffer.from(config.buffer, config.byteOffset, config.length).toString("utf8");
-  const table: unknown = JSON.parse(text);
-  return isRow(table) ? table : {};
+function eachRow(
+  config: Uint8Array,
+  { start }: JsonSpan,
+  visit: (row: Row, place: number) => void,
+): void {
+  let place = 0;
+  eachElement(config, start, (span) => {
+    const row = valueAt(config, span);
+    if (isRow(row)) visit(row, place);
+    place += 1;
+  });
 }
 
-/** An empty Lua table may be `{}`. */
-function rowsIn(value: unknown): readonly Row[] {
-  return Array.isArray(value) ? value.filter(isRow) : [];
+function valueAt(config: Uint8Array, { start, end }: JsonSpan): unknown {
+  const value = Buffer.from(config.buffer, config.byteOffset + start, end - start);
+  return JSON.parse(value.toString("utf8"));
 }
 
 /** Kong/kong@2.8.5, @3.9.1 kong/db/schema/others/declarative_config.lua */
 function checkFormatVersion(value: unknown, { version }: KongTarget, findings: Findings): void {
   const allowed = isAtLeast(version, "3.0") ? ["1.1", "2.1", "3.0"] : ["1.1", "2.1"];
   if (typeof value === "string" && allowed.includes(value)) return;
-  findings.add({
-    kind: "format-version",
-    message: `_format_version: Kong ${version} takes ${allowed.join(", ")} and nothing else`,
-  });
+  const message = `_format_version: Kong ${version} takes ${allowed.join(", ")} and nothing else`;
+  findings.add("format-version", () => ({ message }));
 }

@@ -24,18 +24,15 @@ interface Scene {
 
 export function checkEntity(entity: Entity, { target, index, findings }: Scene): void {
   const { kind, row, place } = entity;
-  const problems = [
-    ...targetProblems(entity, target),
-    ...idProblems(entity, index),
-    ...dangling(entity, index),
-  ];
-  for (const [findingKind, problem] of problems) {
-    findings.add({
-      kind: findingKind,
+  const report = ([findingKind, problem]: Problem): void => {
+    findings.add(findingKind, () => ({
       message: `${entityTitle(kind, row, place)}: ${problem}`,
       entity: { kind, id: idOf(row) },
-    });
-  }
+    }));
+  };
+  targetProblems(entity, target).forEach(report);
+  idProblems(entity, index).forEach(report);
+  for (const problem of danglingReferences(entity, index)) report(problem);
 }
 
 type Problem = readonly [ConfigFindingKind, string];
@@ -79,17 +76,13 @@ function idProblems({ kind, row }: Entity, index: EntityIndex): readonly Problem
   return fields.map((field) => ["duplicate-value", `another has the same ${field}`]);
 }
 
-function dangling({ kind, row }: Entity, index: EntityIndex): readonly Problem[] {
-  const foreignKeys = foreignKeysOf(kind).filter(
+function* danglingReferences({ kind, row }: Entity, index: EntityIndex): Generator<Problem> {
+  for (const { field, kind: referred } of foreignKeysOf(kind)) {
     // Nobody outside knows how Enterprise sends all of its own kinds.
-    ({ kind: referred }) => index.hasKind(referred) || kindOrigin(referred)?.kind !== "enterprise",
-  );
-  return foreignKeys.flatMap(({ field, kind: referred }) =>
-    referencesIn(row[field])
-      .filter((reference) => !index.has(referred, reference))
-      .map((reference): Problem => {
-        const problem = `its ${field} ${printableLine(reference)} does not exist`;
-        return ["dangling-reference", problem];
-      }),
-  );
+    if (kindOrigin(referred)?.kind === "enterprise" && !index.hasKind(referred)) continue;
+    for (const reference of referencesIn(row[field])) {
+      if (index.has(referred, reference)) continue;
+      yield ["dangling-reference", `its ${field} ${printableLine(reference)} does not exist`];
+    }
+  }
 }

@@ -42,10 +42,11 @@ export class Findings {
   readonly #listed = new Map<ConfigFindingKind, ConfigFinding[]>();
   #more = 0;
 
-  add(finding: ConfigFinding): void {
-    const ofKind = this.#listed.get(finding.kind) ?? [];
-    this.#listed.set(finding.kind, ofKind);
-    if (ofKind.length < MAX_OF_A_KIND) ofKind.push(finding);
+  /** `finding` is called only where it will be listed. */
+  add(kind: ConfigFindingKind, finding: () => Omit<ConfigFinding, "kind">): void {
+    const ofKind = this.#listed.get(kind) ?? [];
+    this.#listed.set(kind, ofKind);
+    if (ofKind.length < MAX_OF_A_KIND) ofKind.push({ kind, ...finding() });
     else this.#more += 1;
   }
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { type CheckOptions, checkConfig } from "../../../src/kong/checks/check-config.ts";
+import { JsonSyntaxError } from "../../../src/kong/json-members.ts";
 import { kongVersion, V391 } from "../../fakes/config.ts";
 import { capturedConfig, changedConfig } from "./capture.ts";
 
@@ -163,6 +164,11 @@ describe("checking a config without a Kong", () => {
     assert.deepEqual(found.at(-1), { kind: "more", message: "and 150 more of these" });
   });
 
+  it("goes by the last of members that stand twice, as every parser does", () => {
+    const config = '{"_format_version":"3.0","routes":[{"id":"1","service":"x"}],"routes":[]}';
+    assert.deepEqual(checkConfig(Buffer.from(config), V391), []);
+  });
+
   it("survives values of any type in any place", () => {
     const odd = [null, 7, "text", [], {}, [[["deep"]]], { id: 7, service: 7, name: {} }];
     const kinds = ["services", "plugins", "vaults", "workspaces", "consumer_groups"];
@@ -171,6 +177,6 @@ describe("checking a config without a Kong", () => {
         check({ [kind]: value }, "3.9.1", { edition: "open-source" });
       }
     }
-    assert.throws(() => checkConfig(Buffer.from("{"), V391), SyntaxError);
+    assert.throws(() => checkConfig(Buffer.from("{"), V391), JsonSyntaxError);
   });
 });
