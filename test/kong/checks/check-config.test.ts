@@ -57,6 +57,14 @@ describe("checking a config without a Kong", () => {
     ]);
   });
 
+  it("follows references to Enterprise's kinds only where the config has them at all", () => {
+    const plugins = [{ id: "p1", name: "cors", consumer_group: "g2" }];
+    assert.deepEqual(messages({ plugins }), []);
+    assert.deepEqual(messages({ plugins, consumer_groups: [{ id: "g1", name: "gold" }] }), [
+      'dangling-reference: plugin "cors" (id p1): its consumer_group g2 does not exist',
+    ]);
+  });
+
   it("finds ids that are missing or stand twice, by kind", () => {
     assert.deepEqual(
       messages({
