@@ -61,7 +61,6 @@ const ENTERPRISE_KINDS: ReadonlySet<string> = new Set([
   "licenses",
   "mtls_auth_credentials",
   "oic_issuers",
-  "oic_jwks",
   "partials",
 ]);
 const ENTERPRISE_PREFIX = /^rbac_/;
