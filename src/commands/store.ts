@@ -24,6 +24,8 @@ export async function openConfiguredStore(
     putOptions: settings.s3PutOptions,
     credentials: settings.gcpServiceAccount,
     apiEndpoint: settings.gcsEmulator,
+    azureCredentials: settings.azureCredentials,
+    azureEndpoint: settings.azureEndpoint,
     timeoutMs: settings.storeTimeoutMs,
     clock,
   });

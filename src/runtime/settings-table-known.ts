@@ -1,4 +1,4 @@
-/** The settings that bear the names others gave them: Kong, AWS and Google. Their table is SETTINGS. */
+/** The settings that bear the names others gave them: Kong, AWS, Google and Azure. Their table is SETTINGS. */
 
 export const KNOWN_SETTINGS = {
   KONG_CLUSTER_CONTROL_PLANE: {
@@ -71,7 +71,7 @@ export const KNOWN_SETTINGS = {
   KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: {
     example: "s3://bucket/prefix",
     meaning:
-      "Where configs are saved: `s3://bucket/prefix`, `gs://bucket/prefix` (or `gcs://`), `file:///directory`. A comma-separated list: `export` saves to each, readers take the newest of those that answer.",
+      "Where configs are saved: `s3://bucket/prefix`, `gs://bucket/prefix` (or `gcs://`), `azure://account/container/prefix`, `file:///directory`. A comma-separated list: `export` saves to each, readers take the newest of those that answer.",
   },
   KONG_CLUSTER_FALLBACK_CONFIG_EXPORT: {
     default: "off",
@@ -114,6 +114,40 @@ export const KNOWN_SETTINGS = {
     example: "1",
     meaning:
       "Node's. `0`, which would turn off the verification of every server's certificate, is refused.",
+  },
+  AZURE_TENANT_ID: {
+    example: "11111111-2222-3333-4444-555555555555",
+    meaning: "Entra ID tenant of AZURE_CLIENT_ID. Set by AKS workload identity.",
+  },
+  AZURE_CLIENT_ID: {
+    example: "66666666-7777-8888-9999-000000000000",
+    meaning:
+      "The application, or the user-assigned managed identity. Unset: the system-assigned one.",
+  },
+  AZURE_CLIENT_SECRET: {
+    example: "secret-value",
+    meaning: "The application's secret. Unset: workload or managed identity.",
+  },
+  AZURE_FEDERATED_TOKEN_FILE: {
+    example: "/var/run/secrets/azure/tokens/azure-identity-token",
+    meaning: "Set by AKS workload identity: file with the token of the service account.",
+  },
+  AZURE_AUTHORITY_HOST: {
+    example: "https://login.chinacloudapi.cn",
+    meaning: "Entra ID of another Azure cloud. Unset: `https://login.microsoftonline.com`.",
+  },
+  AZURE_STORAGE_KEY: {
+    example: "base64-of-the-key==",
+    meaning: "Access key of the storage account, in place of an identity.",
+  },
+  AZURE_STORAGE_SAS_TOKEN: {
+    example: "sv=2024-11-04&sig=...",
+    meaning: "SAS token for the container, in place of an identity.",
+  },
+  AZURE_STORAGE_ENDPOINT: {
+    example: "https://{account}.blob.core.chinacloudapi.cn",
+    meaning:
+      "Blob service of another Azure cloud or of an emulator. `{account}` stands for the account, which otherwise follows as a path.",
   },
   KUBECONFIG: {
     example: "/etc/kong-fallback/kubeconfig",

@@ -8,6 +8,7 @@ import { type ForwardProxy, parseForwardProxy } from "../kong/forward-proxy.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { parseStorageUrls, type StorageLocation } from "../store/storage-url.ts";
 import { type KongLogLevel, LOG_LEVELS } from "./logger.ts";
+import { readAzureCredentials, readAzureEndpoint } from "./settings-azure.ts";
 import {
   parseElectionId,
   parseHostName,
@@ -49,6 +50,8 @@ export interface Settings {
   readonly awsCaBundle: string | undefined;
   readonly gcpServiceAccount: Secret | undefined;
   readonly gcsEmulator: string | undefined;
+  readonly azureCredentials: ReturnType<typeof readAzureCredentials>;
+  readonly azureEndpoint: string | undefined;
   /** As written; known to be the address of a target. */
   readonly importTo: string | undefined;
   readonly force: boolean;
@@ -134,6 +137,8 @@ export function readSettings(source: Environment): Settings {
     awsCaBundle: read.text("AWS_CA_BUNDLE"),
     gcpServiceAccount: read.secret("GCP_SERVICE_ACCOUNT"),
     gcsEmulator: read.parsed("STORAGE_EMULATOR_HOST", HTTP_URL, parseHttpUrl),
+    azureCredentials: readAzureCredentials(read),
+    azureEndpoint: readAzureEndpoint(read),
     importTo: read.parsed("KONG_FALLBACK_IMPORT_TO", "a target", (text) => {
       parseTarget(text);
       return text;

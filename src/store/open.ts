@@ -2,13 +2,14 @@
 
 import type { Clock } from "../core/clock.ts";
 import type { Secret } from "../core/secret.ts";
+import type { AzureCredentials } from "./azure/credentials.ts";
 import type { Store } from "./port.ts";
 import type { StorageLocation } from "./storage-url.ts";
 
 /** What the drivers need besides the location. Every one takes what concerns it. */
 export interface StoreOptions {
   readonly clock: Clock;
-  /** s3, gcs: longest silence of the server, milliseconds. */
+  /** s3, gcs, azure: longest silence of the server, milliseconds. */
   readonly timeoutMs: number;
   /** s3: region of the bucket. Absent: as the AWS SDK finds it; `us-east-1` where `endpoint` is given. */
   readonly region?: string | undefined;
@@ -22,6 +23,10 @@ export interface StoreOptions {
   readonly credentials?: Secret<string> | undefined;
   /** gcs: address of an emulator. Absent: Google. */
   readonly apiEndpoint?: string | undefined;
+  /** azure: absent, as where none is set: the managed identity of this machine. */
+  readonly azureCredentials?: AzureCredentials | undefined;
+  /** azure: address of the service, as AzureConnection tells. Absent: the public cloud. */
+  readonly azureEndpoint?: string | undefined;
 }
 
 /** Opens no connection. Rejects with StoreError where the options alone show that nothing could work. */
@@ -37,6 +42,11 @@ export async function openStore(location: StorageLocation, options: StoreOptions
       const { openGcsStore } = await import("./gcs.ts");
       const { credentials, apiEndpoint, timeoutMs } = options;
       return openGcsStore({ ...location, credentials, apiEndpoint, timeoutMs });
+    }
+    case "azure": {
+      const { openAzureStore } = await import("./azure.ts");
+      const { azureCredentials: credentials = {}, azureEndpoint: endpoint, timeoutMs } = options;
+      return openAzureStore({ ...location, credentials, endpoint, timeoutMs });
     }
     case "file": {
       const { FileStore } = await import("./file.ts");

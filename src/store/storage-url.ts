@@ -13,6 +13,15 @@ interface BucketLocation {
   readonly prefix: string;
 }
 
+/** Blobs in a container of a storage account of Azure. */
+interface ContainerLocation {
+  readonly url: string;
+  readonly account: string;
+  readonly container: string;
+  /** As of a bucket. */
+  readonly prefix: string;
+}
+
 /** Files below an absolute directory. */
 interface DirectoryLocation {
   readonly url: string;
@@ -22,6 +31,7 @@ interface DirectoryLocation {
 export type StorageLocation =
   | ({ readonly kind: "s3" } & BucketLocation)
   | ({ readonly kind: "gcs" } & BucketLocation)
+  | ({ readonly kind: "azure" } & ContainerLocation)
   | ({ readonly kind: "file" } & DirectoryLocation);
 
 /** `STORAGE_URL_INVALID`: the storage URL cannot be used. The message never repeats credentials that stood in it. */
@@ -40,7 +50,8 @@ export class StorageUrlError extends ServiceError {
  */
 const CREDENTIALS = /^[a-z0-9+.-]*:\/\/(?:[^/]*:|[^/]*@)/i;
 
-const EXAMPLES = "Write s3://bucket/prefix, gs://bucket/prefix or file:///directory.";
+const EXAMPLES =
+  "Write s3://bucket/prefix, gs://bucket/prefix, azure://account/container/prefix or file:///directory.";
 
 /**
  * A comma-separated list of storage URLs, each a replica of the others: not empty, in this order,
@@ -66,7 +77,7 @@ export function parseStorageUrl(text: string): StorageLocation {
     throw new StorageUrlError(
       `the storage URL ${shown(url)} holds credentials, or a host with a port, where only a bucket's name may stand`,
       {
-        hint: "Give credentials as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or as GCP_SERVICE_ACCOUNT, and the address of an S3-compatible server as AWS_CONFIG_STORAGE_ENDPOINT. Change the credentials if this URL was logged anywhere.",
+        hint: "Give credentials as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, as GCP_SERVICE_ACCOUNT or as AZURE_STORAGE_KEY, and the address of an S3-compatible server as AWS_CONFIG_STORAGE_ENDPOINT. Change the credentials if this URL was logged anywhere.",
       },
     );
   }
@@ -78,7 +89,7 @@ export function parseStorageUrl(text: string): StorageLocation {
   }
   if (/[?#]/.test(url)) {
     throw new StorageUrlError(`the storage URL ${shown(url)} goes on with a "?" or "#"`, {
-      hint: "Options go into environment variables, e.g. AWS_REGION or AWS_CONFIG_STORAGE_ENDPOINT.",
+      hint: "Options go into environment variables, e.g. AWS_REGION, AWS_CONFIG_STORAGE_ENDPOINT or AZURE_STORAGE_SAS_TOKEN.",
     });
   }
   switch (kind) {
@@ -86,6 +97,8 @@ export function parseStorageUrl(text: string): StorageLocation {
       return { kind, ...bucketLocation(url, scheme, authority, path, S3_BUCKET) };
     case "gcs":
       return { kind, ...bucketLocation(url, scheme, authority, path, GCS_BUCKET) };
+    case "azure":
+      return { kind, ...containerLocation(url, authority, path) };
     case "file":
       return { kind, ...directoryLocation(url, authority) };
     default:
@@ -95,21 +108,25 @@ export function parseStorageUrl(text: string): StorageLocation {
 
 /** The same for the same place, however it is written. */
 function placeOf(location: StorageLocation): string {
-  return location.kind === "file"
-    ? `file ${location.directory}`
-    : `${location.kind} ${location.bucket}/${location.prefix}`;
+  switch (location.kind) {
+    case "file":
+      return `file ${location.directory}`;
+    case "azure":
+      return `azure ${location.account}/${location.container}/${location.prefix}`;
+    default:
+      return `${location.kind} ${location.bucket}/${location.prefix}`;
+  }
 }
 
 function kindOf(scheme: string, url: string): StorageLocation["kind"] {
   switch (scheme) {
     case "s3":
+    case "azure":
     case "file":
       return scheme;
     case "gs":
     case "gcs":
       return "gcs";
-    case "azure":
-      throw new StorageUrlError("azure:// storage is not supported yet", { hint: EXAMPLES });
     case "http":
     case "https":
       throw new StorageUrlError(`the storage URL ${shown(url)} is a web address`, {
@@ -171,6 +188,41 @@ function bucketLocation(
       { hint: `A bucket name is ${rule.text}.` },
     );
   }
+  const prefix = prefixOf(url, path);
+  return { url: `${scheme}://${bucket}${prefix === "" ? "" : `/${prefix}`}`, bucket, prefix };
+}
+
+/**
+ * https://learn.microsoft.com/azure/storage/common/storage-account-overview#storage-account-name and
+ * https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata;
+ * `$root` is left out, for its blobs have no `/` in their names.
+ */
+function containerLocation(url: string, account: string, path: string): ContainerLocation {
+  if (!/^[a-z0-9]{3,24}$/.test(account)) {
+    throw new StorageUrlError(`the storage URL ${shown(url)} names no storage account`, {
+      hint: "Write azure://account/container/prefix; an account name is 3 to 24 lower-case letters and digits, without .blob.core.windows.net.",
+    });
+  }
+  const [, container = "", rest = ""] = /^\/?([^/]*)(.*)$/s.exec(path) ?? [];
+  if (!/^(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/.test(container)) {
+    throw new StorageUrlError(
+      `the storage URL ${shown(url)} names a container that cannot exist: ${shown(container)}`,
+      {
+        hint: "Write azure://account/container/prefix; a container name is 3 to 63 lower-case letters, digits and single hyphens, with a letter or digit at both ends.",
+      },
+    );
+  }
+  const prefix = prefixOf(url, rest);
+  if (prefix.includes("\\")) {
+    throw new StorageUrlError(`the storage URL ${shown(url)} has a backslash`, {
+      hint: "Azure takes it for a slash: write a slash.",
+    });
+  }
+  const place = `${account}/${container}${prefix === "" ? "" : `/${prefix}`}`;
+  return { url: `azure://${place}`, account, container, prefix };
+}
+
+function prefixOf(url: string, path: string): string {
   const prefix = path.replace(/^\//, "").replace(/\/$/, "");
   try {
     checkPrefix(prefix);
@@ -180,7 +232,7 @@ function bucketLocation(
       { cause, hint: EXAMPLES },
     );
   }
-  return { url: `${scheme}://${bucket}${prefix === "" ? "" : `/${prefix}`}`, bucket, prefix };
+  return prefix;
 }
 
 function directoryLocation(url: string, host: string): DirectoryLocation {

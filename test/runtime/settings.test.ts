@@ -45,6 +45,8 @@ const NONSENSE: { readonly [Name in SettingName]?: readonly string[] } = {
   AWS_CONFIG_STORAGE_ENDPOINT: ["minio:9000", "http://user:secret@minio:9000"],
   STORAGE_EMULATOR_HOST: ["fake-gcs"],
   NODE_TLS_REJECT_UNAUTHORIZED: ["0"],
+  AZURE_AUTHORITY_HOST: ["login", "http://login", "https://a:secret@login"],
+  AZURE_STORAGE_ENDPOINT: ["azurite", "http://a:secret@azurite", "{account}.blob"],
   KONG_FALLBACK_IMPORT_TO: ["/path", "file:relative", "ftp://x", "http://u:secret@kong:8001"],
   KONG_FALLBACK_FORCE: ["yes"],
   KONG_FALLBACK_ADAPT: ["yes"],

@@ -14,6 +14,7 @@ import { describeObjects } from "./conformance/objects.ts";
  * - `ifAbsent`, `ifVersion`: it ignores or refuses that precondition;
  * - `metadataInVersion`: a put of the same body with other metadata keeps the version (an ETag that is an MD5 of the body);
  * - `atomicReplace`: a reader may meet a broken or mixed object while it is overwritten;
+ * - `backslash`: it takes a backslash in a key for something else;
  * - `folderDelete`: it fails to delete a missing key below which others lie (it keeps objects as files in folders).
  */
 export type Promised =
@@ -21,6 +22,7 @@ export type Promised =
   | "ifVersion"
   | "metadataInVersion"
   | "atomicReplace"
+  | "backslash"
   | "folderDelete";
 
 export interface StoreUnderTest {

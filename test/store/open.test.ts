@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { afterEach, it, vi } from "vitest";
+import { Secret } from "../../src/core/secret.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { FileStore } from "../../src/store/file.ts";
 import { openStore } from "../../src/store/open.ts";
@@ -37,6 +38,21 @@ it("opens gs:// with the emulator it is given", async () => {
     apiEndpoint: "http://127.0.0.1:9",
   });
   assert.equal(store.url, "gs://bucket/prefix");
+});
+
+it("opens azure:// with the key and the endpoint it is given, of several accounts each its own", async () => {
+  const azureCredentials = { accountKey: new Secret("a2V5LW9mLXRoZS1hY2NvdW50") };
+  const azureEndpoint = "http://127.0.0.1:9";
+  const options = { ...OPTIONS, azureCredentials, azureEndpoint };
+  for (const url of ["azure://first/box/prefix", "azure://second/box/prefix"]) {
+    await using store = await openStore(parseStorageUrl(url), options);
+    assert.equal(store.url, url);
+    const account = url.split("/")[2];
+    await assert.rejects(put(store, "a", "1"), {
+      code: "STORE_UNAVAILABLE",
+      message: `could not write ${url}/a at http://127.0.0.1:9/${account}, account key: the server cannot be reached (ECONNREFUSED)`,
+    });
+  }
 });
 
 it("opens file://", async () => {

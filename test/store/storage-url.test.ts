@@ -32,6 +32,14 @@ describe("parseStorageUrl", () => {
   });
 
   it.each([
+    ["azure://account/container/a/b/", "azure://account/container/a/b", "container", "a/b"],
+    ["AZURE://account/my-container", "azure://account/my-container", "my-container", ""],
+  ])("understands %j", (text, url, container, prefix) => {
+    const expected = { kind: "azure", url, account: "account", container, prefix };
+    assert.deepEqual(parseStorageUrl(text), expected);
+  });
+
+  it.each([
     ["file:///var/backup", "file:///var/backup", "/var/backup"],
     ["file:///var/backup/", "file:///var/backup", "/var/backup"],
     ["file:/var/backup", "file:///var/backup", "/var/backup"],
@@ -67,7 +75,15 @@ describe("parseStorageUrl", () => {
     ["s3://bucket/prefix?region=eu", /"s3:\/\/bucket\/prefix…" goes on with a "\?"/, /AWS_REGION/],
     ["s3://bucket/prefix#x", /goes on with/, /AWS_REGION/],
     ["s3://a-bucket/x,gs://b-bucket/y", /begins a list where one store is expected/, /one store/],
-    ["azure://account/container/prefix", /azure:\/\/ storage is not supported yet/, /s3:\/\//],
+    ["azure://", /names no storage account/, /azure:\/\/account\/container\/prefix/],
+    ["azure://my-account/container", /names no storage account/, /3 to 24 lower-case/],
+    ["azure://acme.blob.core.windows.net/kong", /no storage account/, /without \.blob/],
+    ["azure://account", /cannot exist: ""/, /azure:\/\/account\/container\/prefix/],
+    ["azure://account/Kong", /cannot exist: "Kong"/, /single hyphens/],
+    ["azure://account/a--b/c", /cannot exist: "a--b"/, /single hyphens/],
+    ["azure://account/$root/a", /cannot exist/, /3 to 63/],
+    ["azure://account/container/a//b", /empty segment/, /azure:\/\/account/],
+    ["azure://account/container/a\\b", /has a backslash/, /write a slash/],
     ["https://s3.amazonaws.com/bucket", /is a web address/, /AWS_CONFIG_STORAGE_ENDPOINT/],
     ["ftp://host/dir", /unknown scheme ftp/, /file:\/\/\/directory/],
     ["file://backup/kong", /names the host "backup"/, /three slashes/],
@@ -141,6 +157,7 @@ describe("parseStorageUrls", () => {
       "s3://bucket/a,S3://bucket/a/",
       "gs://bucket,gcs://bucket",
       "file:/a,file:///a/",
+      "azure://account/box/a,AZURE://account/box/a/",
     ]) {
       assert.throws(() => parseStorageUrls(text), /stands in the list twice/, text);
     }

@@ -1,0 +1,143 @@
+/** Who asks: a key, a SAS token, or an identity of Entra ID. Which one, the settings alone decide. */
+
+import type {
+  AccessToken,
+  ClientSecretCredentialOptions,
+  GetTokenOptions,
+  TokenCredential,
+} from "@azure/identity";
+import type { Secret } from "../../core/secret.ts";
+import { StoreError } from "../port.ts";
+import { TokenFailure } from "./token-failure.ts";
+
+/** As the `AZURE_*` settings give them. */
+export interface AzureCredentials {
+  readonly accountKey?: Secret | undefined;
+  /** With or without the leading `?`. */
+  readonly sasToken?: Secret | undefined;
+  readonly tenantId?: string | undefined;
+  readonly clientId?: string | undefined;
+  readonly clientSecret?: Secret | undefined;
+  /** Path of a token that is exchanged for one of Entra ID, as AKS writes it; read again as it is renewed. */
+  readonly federatedTokenFile?: string | undefined;
+  /** Absent: `https://login.microsoftonline.com`. */
+  readonly authorityHost?: string | undefined;
+}
+
+export type AzureAccess =
+  | { readonly kind: "key"; readonly key: Secret }
+  | { readonly kind: "sas"; readonly token: Secret }
+  | {
+      readonly kind: "identity";
+      readonly name: IdentityName;
+      readonly credential: TokenCredential;
+    };
+
+export type IdentityName = "client secret" | "workload identity" | "managed identity";
+
+/**
+ * The first of these that is set: account key, SAS token, client secret, federated token file; else
+ * the managed identity of the machine. No other is tried when it fails: the SDK's own chain
+ * (`DefaultAzureCredential`) would ask every command line tool of a developer, and say so at length.
+ * Loads the identity SDK only where one is needed. Rejects with STORE_DENIED for what cannot work.
+ */
+export async function chooseAccess(credentials: AzureCredentials): Promise<AzureAccess> {
+  const { accountKey, sasToken } = credentials;
+  if (accountKey !== undefined) return { kind: "key", key: checkKey(accountKey) };
+  if (sasToken !== undefined) return { kind: "sas", token: checkSas(sasToken) };
+  const name = nameOf(credentials);
+  const credential = await openIdentity(name, credentials);
+  return { kind: "identity", name, credential: new Guarded(name, credential) };
+}
+
+function nameOf({ clientSecret, federatedTokenFile }: AzureCredentials): IdentityName {
+  if (clientSecret !== undefined) return "client secret";
+  return federatedTokenFile === undefined ? "managed identity" : "workload identity";
+}
+
+async function openIdentity(
+  name: IdentityName,
+  credentials: AzureCredentials,
+): Promise<TokenCredential> {
+  const { tenantId, clientId, clientSecret, federatedTokenFile, authorityHost } = credentials;
+  const sdk = await import("@azure/identity");
+  const options: ClientSecretCredentialOptions = {
+    // The caller retries, with one budget for everything.
+    retryOptions: { maxRetries: 0 },
+    // Whoever names another authority means it; asking Microsoft's whether it exists needs one more host.
+    disableInstanceDiscovery: true,
+    ...(authorityHost === undefined ? {} : { authorityHost }),
+  };
+  if (name === "managed identity") {
+    const { retryOptions = {} } = options;
+    return clientId === undefined
+      ? new sdk.ManagedIdentityCredential({ retryOptions })
+      : new sdk.ManagedIdentityCredential({ retryOptions, clientId });
+  }
+  const variable = name === "client secret" ? "AZURE_CLIENT_SECRET" : "AZURE_FEDERATED_TOKEN_FILE";
+  if (tenantId === undefined || clientId === undefined) {
+    const absent = tenantId === undefined ? "AZURE_TENANT_ID" : "AZURE_CLIENT_ID";
+    throw unusable(
+      `${variable} is set, but ${absent} is not`,
+      `Set ${absent}, or unset ${variable}.`,
+    );
+  }
+  try {
+    return clientSecret === undefined
+      ? new sdk.WorkloadIdentityCredential({
+          ...options,
+          tenantId,
+          clientId,
+          ...(federatedTokenFile === undefined ? {} : { tokenFilePath: federatedTokenFile }),
+        })
+      : new sdk.ClientSecretCredential(tenantId, clientId, clientSecret.reveal(), options);
+  } catch {
+    // The SDK throws here for a tenant that is none, or an authority that is not https.
+    throw unusable(
+      "AZURE_TENANT_ID or AZURE_AUTHORITY_HOST cannot be right",
+      "The tenant is a GUID or a domain, the authority an https:// address.",
+    );
+  }
+}
+
+/** Keeps what the SDK's errors hold (requests, assertions, tokens) to itself. */
+class Guarded implements TokenCredential {
+  readonly #name: IdentityName;
+  readonly #inner: TokenCredential;
+
+  constructor(name: IdentityName, inner: TokenCredential) {
+    this.#name = name;
+    this.#inner = inner;
+  }
+
+  async getToken(
+    scopes: string | string[],
+    options?: GetTokenOptions,
+  ): Promise<AccessToken | null> {
+    try {
+      return await this.#inner.getToken(scopes, options);
+    } catch (error) {
+      throw new TokenFailure(this.#name, error);
+    }
+  }
+}
+
+function checkKey(key: Secret): Secret {
+  if (/^[A-Za-z0-9+/]{16,}={0,2}$/.test(key.reveal())) return key;
+  throw unusable(
+    "AZURE_STORAGE_KEY is not base64",
+    "Take one of the two access keys of the storage account, not a connection string.",
+  );
+}
+
+function checkSas(token: Secret): Secret {
+  if (new URLSearchParams(token.reveal()).has("sig")) return token;
+  throw unusable(
+    'AZURE_STORAGE_SAS_TOKEN has no "sig"',
+    "It is the query of a SAS URL: sv=...&sig=... without the address before it.",
+  );
+}
+
+function unusable(why: string, hint: string): StoreError {
+  return new StoreError("STORE_DENIED", `could not use the Azure credentials: ${why}`, { hint });
+}
