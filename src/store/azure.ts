@@ -7,12 +7,14 @@ import type { AzureConnection } from "./azure/client.ts";
 import { connectContainer } from "./azure/client.ts";
 import { hasLost } from "./azure/cut-off.ts";
 import { azureError, azureFault, isCutOff, lostRace, notAzure } from "./azure/errors.ts";
-import { isFolder, toBlobMetadata } from "./azure/metadata.ts";
+import type { Asked, Page } from "./azure/listing.ts";
+import { byKey, readPage } from "./azure/listing.ts";
+import { toBlobMetadata } from "./azure/metadata.ts";
 import type { AzureAttempt } from "./azure/verdicts.ts";
 import { unavailable } from "./azure/verdicts.ts";
 import type { Watched } from "./azure/watch.ts";
 import { Watch } from "./azure/watch.ts";
-import { checkKey, checkMetadata, checkPrefix, isKey } from "./keys.ts";
+import { checkKey, checkMetadata, checkPrefix } from "./keys.ts";
 import type {
   GetOptions,
   Key,
@@ -138,11 +140,12 @@ class AzureStore implements Store {
     checkPrefix(prefix);
     const below = this.#base + (prefix === "" ? "" : `${prefix}/`);
     const what = { action: "list", key: prefix } as const;
+    const container = this.#client.containerName;
     const objects: ObjectInfo[] = [];
     let token: string | undefined;
     do {
       const page = await this.#attempt(what, signal, (attempt, watched) =>
-        this.#page(below, token, attempt, watched),
+        this.#page({ container, base: this.#base, below, token }, attempt, watched),
       );
       objects.push(...page.objects);
       token = page.next;
@@ -170,36 +173,19 @@ class AzureStore implements Store {
     this.#watch.close();
   }
 
-  async #page(
-    below: string,
-    token: string | undefined,
-    attempt: AzureAttempt,
-    { signal }: Watched,
-  ): Promise<Page> {
+  async #page(asked: Asked, attempt: AzureAttempt, { signal }: Watched): Promise<Page> {
+    const { below, token } = asked;
     const pages = this.#client
       .listBlobsFlat({ prefix: below, includeMetadata: true, abortSignal: signal })
       .byPage({
         ...(token === undefined ? {} : { continuationToken: token }),
         ...(this.#pageSize === undefined ? {} : { maxPageSize: this.#pageSize }),
       });
-    const { value: page, done } = await pages.next();
-    // Any XML, such as a web page, parses as a listing of nothing.
-    if (done === true || page.containerName !== this.#client.containerName) {
-      throw notAzure(attempt, "an answer that is no listing");
-    }
-    const next = page.continuationToken === "" ? undefined : page.continuationToken;
-    if (next !== undefined && next === token) {
-      throw azureFault(attempt, unavailable("the listing does not go on"));
-    }
-    const objects: ObjectInfo[] = [];
-    for (const { name, properties, metadata } of page.segment.blobItems) {
-      const key = name.slice(this.#base.length);
-      // No key: a folder marker of some tool, or an object nobody could ask this store for.
-      if (!name.startsWith(below) || !isKey(key) || isFolder(metadata)) continue;
-      const version = versionOf(properties.etag, attempt);
-      objects.push({ key, version, bytes: properties.contentLength ?? 0 });
-    }
-    return { objects, next };
+    const { value: page, done } = await pages.next().catch((error: unknown) => {
+      // So the SDK trips over XML or HTML of another kind.
+      throw error instanceof TypeError ? notAzure(attempt, "an answer that is no listing") : error;
+    });
+    return readPage(done === true ? undefined : page, asked, attempt);
   }
 
   #blob(key: Key): BlockBlobClient {
@@ -231,16 +217,6 @@ class AzureStore implements Store {
       throw azureError(error, attempt);
     }
   }
-}
-
-interface Page {
-  readonly objects: readonly ObjectInfo[];
-  /** Token of the page that follows; undefined on the last. */
-  readonly next: string | undefined;
-}
-
-function byKey(one: ObjectInfo, other: ObjectInfo): number {
-  return Buffer.compare(Buffer.from(one.key), Buffer.from(other.key));
 }
 
 /** Azure takes a backslash for a slash: "b\\c" would come back as another key. */

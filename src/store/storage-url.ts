@@ -4,6 +4,8 @@ import { fileURLToPath } from "node:url";
 import type { ErrorDetails } from "../core/errors.ts";
 import { describeCause, ServiceError } from "../core/errors.ts";
 import { checkPrefix } from "./keys.ts";
+import type { NameRule } from "./place-names.ts";
+import { AZURE_ACCOUNT, AZURE_CONTAINER, GCS_BUCKET, S3_BUCKET } from "./place-names.ts";
 
 /** Objects in a bucket. `prefix` has no leading or trailing `/`; `""` is the whole bucket. */
 interface BucketLocation {
@@ -154,30 +156,12 @@ function split(url: string): { scheme: string; authority: string; path: string }
   };
 }
 
-interface BucketRule {
-  readonly pattern: RegExp;
-  readonly text: string;
-}
-
-/** https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html (general purpose buckets) */
-const S3_BUCKET: BucketRule = {
-  pattern: /^(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
-  text: "3 to 63 lower-case letters, digits, dots and hyphens, with a letter or digit at both ends, no two dots in a row, and not an IP address",
-};
-
-/** https://cloud.google.com/storage/docs/buckets#naming */
-const GCS_BUCKET: BucketRule = {
-  pattern:
-    /^(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)(?=.{3,222}$)[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?)*$/,
-  text: "3 to 63 lower-case letters, digits, hyphens, underscores and dots (longer where dots part it), with a letter or digit at both ends, and not an IP address",
-};
-
 function bucketLocation(
   url: string,
   scheme: string,
   bucket: string,
   path: string,
-  rule: BucketRule,
+  rule: NameRule,
 ): BucketLocation {
   if (bucket === "") {
     throw new StorageUrlError(`the storage URL ${shown(url)} names no bucket`, { hint: EXAMPLES });
@@ -192,23 +176,18 @@ function bucketLocation(
   return { url: `${scheme}://${bucket}${prefix === "" ? "" : `/${prefix}`}`, bucket, prefix };
 }
 
-/**
- * https://learn.microsoft.com/azure/storage/common/storage-account-overview#storage-account-name and
- * https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata;
- * `$root` is left out, for its blobs have no `/` in their names.
- */
 function containerLocation(url: string, account: string, path: string): ContainerLocation {
-  if (!/^[a-z0-9]{3,24}$/.test(account)) {
+  if (!AZURE_ACCOUNT.pattern.test(account)) {
     throw new StorageUrlError(`the storage URL ${shown(url)} names no storage account`, {
-      hint: "Write azure://account/container/prefix; an account name is 3 to 24 lower-case letters and digits, without .blob.core.windows.net.",
+      hint: `Write azure://account/container/prefix; an account name is ${AZURE_ACCOUNT.text}.`,
     });
   }
   const [, container = "", rest = ""] = /^\/?([^/]*)(.*)$/s.exec(path) ?? [];
-  if (!/^(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/.test(container)) {
+  if (!AZURE_CONTAINER.pattern.test(container)) {
     throw new StorageUrlError(
       `the storage URL ${shown(url)} names a container that cannot exist: ${shown(container)}`,
       {
-        hint: "Write azure://account/container/prefix; a container name is 3 to 63 lower-case letters, digits and single hyphens, with a letter or digit at both ends.",
+        hint: `Write azure://account/container/prefix; a container name is ${AZURE_CONTAINER.text}.`,
       },
     );
   }

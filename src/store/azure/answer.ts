@@ -59,7 +59,7 @@ function headersOf(response: unknown): (name: string) => string | undefined {
 }
 
 function word(value: unknown): string | undefined {
-  return typeof value === "string" && /^[A-Za-z_]{1,80}$/.test(value) ? value : undefined;
+  return typeof value === "string" && /^[A-Za-z0-9_]{1,80}$/.test(value) ? value : undefined;
 }
 
 function record(value: unknown): Readonly<Record<string, unknown>> {
