@@ -13,11 +13,13 @@ import type { Store } from "../../src/store/port.ts";
 import { Pause } from "../fakes/pause.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
 import { StoreLink } from "../fakes/store-link.ts";
+import { startAzurite } from "../servers/azurite.ts";
 import { startFakeGcs } from "../servers/fake-gcs.ts";
 import { startMinio } from "../servers/minio.ts";
 import type { Running } from "../servers/process.ts";
 import { radosgwCommands, startRadosgw } from "../servers/radosgw.ts";
 import { startRustfs } from "../servers/rustfs.ts";
+import { containerOf, openAzure } from "../store/azure-support.ts";
 import { createBucket, isInstalled, openS3 } from "../store/s3-support.ts";
 import { electionConformance } from "./conformance.ts";
 import { electionOptions, StoreWorld } from "./store-world.ts";
@@ -81,6 +83,18 @@ const KINDS: readonly Kind[] = [
           const url = `gs://backups/${prefix}`;
           return openGcsStore({ url, bucket: "backups", prefix, apiEndpoint, timeoutMs: 10_000 });
         },
+        stop: () => server.stop(),
+      };
+    },
+  },
+  {
+    name: "Azurite",
+    commands: ["azurite"],
+    start: async () => {
+      const server = await startAzurite();
+      await containerOf(server).create();
+      return {
+        open: (prefix) => openAzure(server, { prefix }),
         stop: () => server.stop(),
       };
     },

@@ -187,6 +187,28 @@ describe.skipIf(!isInstalled("Azurite", ["azurite"]))("Azurite", () => {
   });
 });
 
+it.skipIf(!isInstalled("Azurite", ["azurite"]))(
+  "Azurite that is killed while a large body is on its way: the put is refused as unavailable",
+  async () => {
+    await using server = await startAzurite();
+    await containerOf(server).create();
+    await using store = await openAzure(server);
+    await put(store, "a", "before");
+    // Nobody reads any more: the body fills the buffers of the socket and stays there.
+    process.kill(server.pid, "SIGSTOP");
+    await hasState(server.pid, "T");
+    const writing = put(store, "a", "x".repeat(64 * 1024 * 1024));
+    const broke = {
+      code: "STORE_UNAVAILABLE",
+      message: /connection broke|cannot be reached/,
+    } as const;
+    const refusal = refused(writing, broke);
+    process.kill(server.pid, "SIGKILL");
+    await refusal;
+  },
+  30_000,
+);
+
 /** A signal takes its time: resolves when ps shows the process in that state. */
 async function hasState(pid: number, state: string): Promise<void> {
   const ps = promisify(execFile);

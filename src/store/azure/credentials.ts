@@ -8,7 +8,7 @@ import type {
 } from "@azure/identity";
 import type { Secret } from "../../core/secret.ts";
 import { StoreError } from "../port.ts";
-import { TokenFailure } from "./token-failure.ts";
+import { TokenFailure, Witness } from "./token-failure.ts";
 
 /** As the `AZURE_*` settings give them. */
 export interface AzureCredentials {
@@ -46,8 +46,9 @@ export async function chooseAccess(credentials: AzureCredentials): Promise<Azure
   if (accountKey !== undefined) return { kind: "key", key: checkKey(accountKey) };
   if (sasToken !== undefined) return { kind: "sas", token: checkSas(sasToken) };
   const name = nameOf(credentials);
-  const credential = await openIdentity(name, credentials);
-  return { kind: "identity", name, credential: new Guarded(name, credential) };
+  const witness = new Witness();
+  const credential = await openIdentity(name, credentials, witness);
+  return { kind: "identity", name, credential: new Guarded(name, credential, witness) };
 }
 
 function nameOf({ clientSecret, federatedTokenFile }: AzureCredentials): IdentityName {
@@ -58,6 +59,7 @@ function nameOf({ clientSecret, federatedTokenFile }: AzureCredentials): Identit
 async function openIdentity(
   name: IdentityName,
   credentials: AzureCredentials,
+  witness: Witness,
 ): Promise<TokenCredential> {
   const { tenantId, clientId, clientSecret, federatedTokenFile, authorityHost } = credentials;
   const sdk = await import("@azure/identity");
@@ -66,6 +68,7 @@ async function openIdentity(
     retryOptions: { maxRetries: 0 },
     // Whoever names another authority means it; asking Microsoft's whether it exists needs one more host.
     disableInstanceDiscovery: true,
+    additionalPolicies: witness.policies,
     ...(authorityHost === undefined ? {} : { authorityHost }),
   };
   if (name === "managed identity") {
@@ -104,10 +107,12 @@ async function openIdentity(
 class Guarded implements TokenCredential {
   readonly #name: IdentityName;
   readonly #inner: TokenCredential;
+  readonly #witness: Witness;
 
-  constructor(name: IdentityName, inner: TokenCredential) {
+  constructor(name: IdentityName, inner: TokenCredential, witness: Witness) {
     this.#name = name;
     this.#inner = inner;
+    this.#witness = witness;
   }
 
   async getToken(
@@ -117,7 +122,7 @@ class Guarded implements TokenCredential {
     try {
       return await this.#inner.getToken(scopes, options);
     } catch (error) {
-      throw new TokenFailure(this.#name, error);
+      throw new TokenFailure(this.#name, error, this.#witness.seen);
     }
   }
 }

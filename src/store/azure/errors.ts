@@ -90,7 +90,8 @@ function judgeFailure(error: unknown): Verdict {
   return unavailable("the request failed unexpectedly", "If it lasts, please report this.");
 }
 
-function judgeTokenFailure({ identity, aadsts, status, nodeCode = "" }: TokenFailure): Verdict {
+function judgeTokenFailure({ identity, seen }: TokenFailure): Verdict {
+  const { aadsts, status, nodeCode = "" } = seen;
   const why = `no access token for the ${identity}`;
   if (UNTRUSTED.test(nodeCode)) return misconfigured(why, CA_HINT);
   if (aadsts !== undefined)
