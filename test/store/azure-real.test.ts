@@ -120,8 +120,8 @@ describe.skipIf(!isInstalled("Azurite", ["azurite"]))("Azurite", () => {
       return open("sas", { credentials: { sasToken: new Secret(new URL(sas).search) } });
     }
 
-    it("does all with racwdl, and reads with rl", async () => {
-      await using writer = await withSas("racwdl", 3_600_000);
+    it("does all with rwdl, and reads with rl", async () => {
+      await using writer = await withSas("rwdl", 3_600_000);
       await put(writer, "a", "1");
       await put(writer, "b", "1");
       await writer.delete("b", never);
@@ -131,14 +131,14 @@ describe.skipIf(!isInstalled("Azurite", ["azurite"]))("Azurite", () => {
       const denied = {
         code: "STORE_DENIED",
         message: /permissions do not reach so far/,
-        hint: /racwdl/,
+        hint: /rwdl/,
       } as const;
       await refused(put(reader, "a", "2"), denied);
       await refused(reader.delete("a", never), denied);
     });
 
     it("denies one that has expired, and repeats nothing of it", async () => {
-      await using store = await withSas("racwdl", -3_600_000);
+      await using store = await withSas("rwdl", -3_600_000);
       await refused(get(store, "a"), { code: "STORE_DENIED", message: /HTTP 403/ });
       await refused(put(store, "a", "2"), { code: "STORE_DENIED", message: /HTTP 403/ });
     });

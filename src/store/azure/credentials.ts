@@ -136,9 +136,10 @@ function checkKey(key: Secret): Secret {
 }
 
 function checkSas(token: Secret): Secret {
-  if (new URLSearchParams(token.reveal()).has("sig")) return token;
+  const text = token.reveal();
+  if (new URLSearchParams(text).has("sig") && !text.includes("://")) return token;
   throw unusable(
-    'AZURE_STORAGE_SAS_TOKEN has no "sig"',
+    'AZURE_STORAGE_SAS_TOKEN has no "sig", or an address before it',
     "It is the query of a SAS URL: sv=...&sig=... without the address before it.",
   );
 }

@@ -29,7 +29,7 @@ const ROLE_HINT =
   'Give the identity the role "Storage Blob Data Contributor" on the container, or "Storage Blob Data Reader" where it only reads; a new role takes up to ten minutes to hold.';
 
 const SAS_HINT =
-  "A SAS token needs the permissions racwdl on the container (rl where it only reads).";
+  "A SAS token needs the permissions rwdl on the container (rl where it only reads).";
 
 const BUSY_HINT = "Nothing to change here: look at the store's health if it lasts.";
 
