@@ -231,7 +231,7 @@ function checkNoBackslash(key: string): void {
   );
 }
 
-/** Without it the SDK would ask up to five times for the rest of a body that breaks off. */
+/** Without it the SDK may ask up to five times for the rest of a body that breaks off. */
 const ONCE = { maxRetryRequests: 0 } as const;
 
 function condition(when: Precondition | undefined): { ifMatch?: string; ifNoneMatch?: string } {
