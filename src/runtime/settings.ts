@@ -91,6 +91,11 @@ export interface Settings {
   readonly historyMaxCount: number;
   readonly historyMaxAgeMs: number;
   readonly historyMaxBytes: number;
+  /** As written; read and checked by openConfiguredSeal, as the three below. */
+  readonly signingKey: Secret | undefined;
+  readonly verifyKeys: string | undefined;
+  readonly ageRecipients: string | undefined;
+  readonly ageIdentities: Secret | undefined;
   readonly stateDir: string | undefined;
   readonly statusListen: HostPort | undefined;
   readonly maxConfigBytes: number;
@@ -192,6 +197,10 @@ export function readSettings(source: Environment): Settings {
     historyMaxCount: read.integer("KONG_FALLBACK_HISTORY_MAX_COUNT", 1, 1_000_000),
     historyMaxAgeMs: read.integer("KONG_FALLBACK_HISTORY_MAX_AGE", 1, 36_500) * DAY_MS,
     historyMaxBytes: read.integer("KONG_FALLBACK_HISTORY_MAX_BYTES", 1, Number.MAX_SAFE_INTEGER),
+    signingKey: read.secret("KONG_FALLBACK_SIGNING_KEY"),
+    verifyKeys: read.text("KONG_FALLBACK_VERIFY_KEYS"),
+    ageRecipients: read.text("KONG_FALLBACK_AGE_RECIPIENTS"),
+    ageIdentities: read.secret("KONG_FALLBACK_AGE_IDENTITIES"),
     stateDir: read.text("KONG_FALLBACK_STATE_DIR"),
     statusListen: readListen(read, "KONG_FALLBACK_STATUS_LISTEN"),
     maxConfigBytes: read.integer("KONG_FALLBACK_MAX_CONFIG_BYTES", 1_048_576, 2 * GIBIBYTE - 1),

@@ -8,12 +8,16 @@ import { StoreError } from "../store/port.ts";
  * - `SNAPSHOT_CORRUPT`: length, digest or form do not hold: truncated, changed by hand, or damaged. Take an older copy.
  * - `SNAPSHOT_WRONG_VERSION`: it was saved for another Kong version, which may reject it.
  * - `SNAPSHOT_UNKNOWN_FORMAT`: written by a newer kong-fallback. Upgrade this one.
+ * - `SNAPSHOT_UNSIGNED`: none of KONG_FALLBACK_VERIFY_KEYS signed it, or it was changed after that: add the exporter's key, or find out who wrote it.
+ * - `SNAPSHOT_SEALED`: it is encrypted, and none of KONG_FALLBACK_AGE_IDENTITIES opens it. Add one of those it was encrypted for.
  */
 export type SnapshotErrorCode =
   | "SNAPSHOT_MISSING"
   | "SNAPSHOT_CORRUPT"
   | "SNAPSHOT_WRONG_VERSION"
-  | "SNAPSHOT_UNKNOWN_FORMAT";
+  | "SNAPSHOT_UNKNOWN_FORMAT"
+  | "SNAPSHOT_UNSIGNED"
+  | "SNAPSHOT_SEALED";
 
 export class SnapshotError extends ServiceError {
   readonly code: SnapshotErrorCode;
