@@ -9,6 +9,7 @@ import type { SettingName } from "../runtime/settings-table.ts";
 import type { Terminal } from "./confirm.ts";
 import type { Command } from "./context.ts";
 import { HELP } from "./help.ts";
+import { KEYS_FLAGS, type KeysRequest, parseKeysRequest, refuseKeysFlags } from "./keys/request.ts";
 import {
   parseSnapshotsRequest,
   refuseSnapshotsFlags,
@@ -44,6 +45,11 @@ async function loadSnapshots(
 ): Promise<Command> {
   const { snapshotsCommand } = await import("./snapshots/snapshots.ts");
   return snapshotsCommand(request, stdin);
+}
+
+async function loadKeys(request: KeysRequest): Promise<Command> {
+  const { keysCommand } = await import("./keys/keys.ts");
+  return keysCommand(request);
 }
 
 /** Flags that are nothing but another way to give a setting. */
@@ -83,10 +89,16 @@ export function parseCommandLine(
 
 function parseCommand(
   positionals: readonly string[],
-  flags: Parameters<typeof refuseSnapshotsFlags>[0],
+  flags: Parameters<typeof refuseSnapshotsFlags>[0] & Parameters<typeof refuseKeysFlags>[0],
   stdin: () => Terminal["stdin"],
 ): (settings: Settings) => Promise<Command> {
   const [name, ...rest] = positionals;
+  if (name === "keys") {
+    refuseSnapshotsFlags(flags);
+    const request = parseKeysRequest(rest, flags);
+    return () => loadKeys(request);
+  }
+  refuseKeysFlags(flags);
   if (name === "snapshots") {
     const request = parseSnapshotsRequest(rest, flags);
     return () => loadSnapshots(request, stdin());
@@ -114,6 +126,7 @@ function parse(argv: readonly string[]) {
         "kong-version": { type: "string" },
         storage: { type: "string" },
         ...SNAPSHOTS_FLAGS,
+        ...KEYS_FLAGS,
         json: { type: "boolean" },
         help: { type: "boolean", short: "h" },
         version: { type: "boolean", short: "v" },

@@ -10,6 +10,7 @@ Commands
   serve      give data planes the live config, or the saved one without it; runs until stopped
   status     what is saved, how old it is, and how it compares with what the control plane has now
   snapshots  the saved configs and their history: list, show, diff, verify, restore, prune
+  keys       generate: make the keys that sign and encrypt what is saved
   demo       the whole story on this machine, without Kong, cloud or Docker
 
 Without a command, KONG_CLUSTER_FALLBACK_CONFIG_EXPORT=on means export and
@@ -44,6 +45,12 @@ Flags of status and snapshots
   --kong-version VERSION   in place of KONG_VERSION
   --storage URL            in place of KONG_CLUSTER_FALLBACK_CONFIG_STORAGE
   --json                   the result as JSON on standard output
+
+Flags of keys generate
+  --signing                a pair that signs and verifies: signing.key, signing.pub
+  --age                    a pair that encrypts and decrypts: age.key, age.pub
+  --out DIR                where they are put; nothing there is overwritten
+  --json                   what was made as JSON on standard output
 
 Flags of demo
   --json                   the steps as JSON on standard output

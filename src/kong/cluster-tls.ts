@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { createSecureContext } from "node:tls";
 import { describeCause, ServiceError } from "../core/errors.ts";
+import { isPem, locatePem } from "../core/pem.ts";
 import { Secret } from "../core/secret.ts";
 import { SHARED_SERVER_NAME } from "./wire.ts";
 
@@ -136,10 +137,9 @@ function nameFor(host: string): string | undefined {
 }
 
 async function readPem(setting: Setting, value: string): Promise<Pem> {
-  if (isPem(value)) return { text: value, name: setting };
-  const decoded = Buffer.from(value, "base64").toString("latin1");
-  if (isPem(decoded)) return { text: decoded, name: setting };
-  const name = looksLikePath(value) ? `${setting}=${value}` : setting;
+  const place = locatePem(value);
+  if (place.kind === "text") return { text: place.text, name: setting };
+  const name = place.isShown ? `${setting}=${value}` : setting;
   const text = await readText(name, value);
   if (isPem(text)) return { text, name };
   throw new ClusterTlsError(`${name}: the file holds no PEM`, {
@@ -160,15 +160,6 @@ async function readText(name: string, path: string): Promise<string> {
       hint: "Kong takes a path, PEM text, or base64 of PEM. In a container, check that the secret is mounted and readable by this user.",
     });
   }
-}
-
-function isPem(text: string): boolean {
-  return text.includes("-----BEGIN ");
-}
-
-/** Base64, and so a damaged key, has no dot, and seldom begins with a slash. */
-function looksLikePath(value: string): boolean {
-  return value.length <= 255 && /^(\/|[^\n]*\.)[^\n]*$/.test(value);
 }
 
 /** At least one. */

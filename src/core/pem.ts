@@ -1,0 +1,26 @@
+/** Where a setting has its PEM: in itself, as text or base64 of it, or in a file. Kong/kong@3.9.1 kong/conf_loader/init.lua */
+
+export type PemPlace =
+  | { readonly kind: "text"; readonly text: string }
+  | {
+      readonly kind: "file";
+      readonly path: string;
+      /** False where it may be a damaged key instead, and must not be repeated. */
+      readonly isShown: boolean;
+    };
+
+export function locatePem(value: string): PemPlace {
+  if (isPem(value)) return { kind: "text", text: value };
+  const decoded = Buffer.from(value, "base64").toString("latin1");
+  if (isPem(decoded)) return { kind: "text", text: decoded };
+  return { kind: "file", path: value, isShown: looksLikePath(value) };
+}
+
+export function isPem(text: string): boolean {
+  return text.includes("-----BEGIN ");
+}
+
+/** Base64, and so a damaged key, has no dot, and seldom begins with a slash. */
+export function looksLikePath(value: string): boolean {
+  return value.length <= 255 && /^(\/|[^\n]*\.)[^\n]*$/.test(value);
+}
