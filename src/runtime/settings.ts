@@ -91,10 +91,10 @@ export interface Settings {
   readonly historyMaxCount: number;
   readonly historyMaxAgeMs: number;
   readonly historyMaxBytes: number;
-  /** As written; read and checked by openConfiguredSeal, as the three below. */
+  /** As written; commands/seal.ts reads and checks it, as the three below. Public ones are secrets, too: a private one may stand there by mistake. */
   readonly signingKey: Secret | undefined;
-  readonly verifyKeys: string | undefined;
-  readonly ageRecipients: string | undefined;
+  readonly verifyKeys: Secret | undefined;
+  readonly ageRecipients: Secret | undefined;
   readonly ageIdentities: Secret | undefined;
   readonly stateDir: string | undefined;
   readonly statusListen: HostPort | undefined;
@@ -198,8 +198,8 @@ export function readSettings(source: Environment): Settings {
     historyMaxAgeMs: read.integer("KONG_FALLBACK_HISTORY_MAX_AGE", 1, 36_500) * DAY_MS,
     historyMaxBytes: read.integer("KONG_FALLBACK_HISTORY_MAX_BYTES", 1, Number.MAX_SAFE_INTEGER),
     signingKey: read.secret("KONG_FALLBACK_SIGNING_KEY"),
-    verifyKeys: read.text("KONG_FALLBACK_VERIFY_KEYS"),
-    ageRecipients: read.text("KONG_FALLBACK_AGE_RECIPIENTS"),
+    verifyKeys: read.secret("KONG_FALLBACK_VERIFY_KEYS"),
+    ageRecipients: read.secret("KONG_FALLBACK_AGE_RECIPIENTS"),
     ageIdentities: read.secret("KONG_FALLBACK_AGE_IDENTITIES"),
     stateDir: read.text("KONG_FALLBACK_STATE_DIR"),
     statusListen: readListen(read, "KONG_FALLBACK_STATUS_LISTEN"),

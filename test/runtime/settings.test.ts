@@ -185,6 +185,10 @@ describe("settings", () => {
       KONG_PROXY_SERVER: `http://user:${canary}@proxy:3128`,
       GCP_SERVICE_ACCOUNT: canary,
       KONG_FALLBACK_ADMIN_TOKEN: canary,
+      KONG_FALLBACK_SIGNING_KEY: canary,
+      KONG_FALLBACK_VERIFY_KEYS: canary,
+      KONG_FALLBACK_AGE_RECIPIENTS: canary,
+      KONG_FALLBACK_AGE_IDENTITIES: canary,
     });
     for (const text of [inspect(settings, { depth: 9 }), JSON.stringify(settings)]) {
       assert.ok(!text.includes(canary), text);

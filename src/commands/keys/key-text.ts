@@ -3,6 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { describeCause } from "../../core/errors.ts";
 import { isPem, locatePem, looksLikePath } from "../../core/pem.ts";
+import type { Secret } from "../../core/secret.ts";
 import { SettingsError } from "../../runtime/settings-reader.ts";
 import type { SettingName } from "../../runtime/settings-table.ts";
 
@@ -13,9 +14,12 @@ export interface KeyText {
 }
 
 /** Its parts. Throws SettingsError where it is set and has none: that would quietly turn off what it is for. */
-export function splitList(setting: SettingName, value: string | undefined): readonly string[] {
+export function splitList(setting: SettingName, value: Secret | undefined): readonly string[] {
   if (value === undefined) return [];
-  const parts = value.split(",").map((part) => part.trim());
+  const parts = value
+    .reveal()
+    .split(",")
+    .map((part) => part.trim());
   const keys = parts.filter((part) => part !== "");
   if (keys.length === 0) throw new SettingsError([`${setting}: names no key`]);
   return keys;

@@ -5,7 +5,7 @@ import { SettingsError } from "../../runtime/settings-reader.ts";
 import { type KeyText, readAgeText, splitList } from "./key-text.ts";
 
 /** `age1...` each, valid, none twice. Rejects with SettingsError. */
-export async function readRecipients(value: string | undefined): Promise<readonly string[]> {
+export async function readRecipients(value: Secret | undefined): Promise<readonly string[]> {
   const recipients = new Set<string>();
   for (const part of splitList("KONG_FALLBACK_AGE_RECIPIENTS", value)) {
     const source = await readAgeText(
@@ -29,7 +29,7 @@ export async function readRecipients(value: string | undefined): Promise<readonl
 /** Valid, none twice. Rejects with SettingsError. */
 export async function readIdentities(value: Secret | undefined): Promise<readonly Secret[]> {
   const identities = new Set<string>();
-  for (const part of splitList("KONG_FALLBACK_AGE_IDENTITIES", value?.reveal())) {
+  for (const part of splitList("KONG_FALLBACK_AGE_IDENTITIES", value)) {
     // As text it may have the comments of a file, too.
     const isText = (text: string) => /^\s*(AGE-|age1|#)/im.test(text);
     const source = await readAgeText("KONG_FALLBACK_AGE_IDENTITIES", part, isText);

@@ -61,7 +61,7 @@ async function readSigningKey(value: Secret | undefined): Promise<SigningKey | u
   return signingKeyOf(ed25519(pem, createPrivateKey));
 }
 
-async function readVerifyKeys(value: string | undefined): Promise<readonly VerifyKey[]> {
+async function readVerifyKeys(value: Secret | undefined): Promise<readonly VerifyKey[]> {
   const keys: VerifyKey[] = [];
   for (const part of splitList("KONG_FALLBACK_VERIFY_KEYS", value)) {
     const pem = await readPem("KONG_FALLBACK_VERIFY_KEYS", part);
