@@ -5,6 +5,8 @@ import { SnapshotError } from "../errors.ts";
 const BINARY = Buffer.from("age-encryption.org/v1\n");
 const ARMOR_BEGIN = "-----BEGIN AGE ENCRYPTED FILE-----";
 const ARMOR_END = "-----END AGE ENCRYPTED FILE-----";
+/** Node makes no string of more than 512 MB. */
+const MAX_ARMOR_BYTES = 268_435_456;
 
 /**
  * A longer header is refused: trying the keys on its stanzas could take hours. A stanza has about
@@ -17,14 +19,16 @@ export function isEncrypted(body: Uint8Array): boolean {
   return startsWith(body, BINARY) || isArmored(body);
 }
 
-/** The binary form of what `isEncrypted`; undefined where the armour (`age -a`) is damaged. */
+/** The binary form of what `isEncrypted`; undefined where the armour (`age -a`) is damaged, or too long for one that was made by hand. */
 export function withoutArmor(body: Uint8Array): Uint8Array | undefined {
   if (!isArmored(body)) return body;
+  if (body.length > MAX_ARMOR_BYTES) return undefined;
   const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("latin1");
-  const [first, ...lines] = text.trimEnd().split(/\r?\n/);
-  const isWhole = first === ARMOR_BEGIN && lines.pop() === ARMOR_END;
-  const isBase64 = lines.every((line) => /^[A-Za-z0-9+/]{1,64}={0,2}$/.test(line));
-  return isWhole && isBase64 ? Buffer.from(lines.join(""), "base64") : undefined;
+  const end = text.indexOf(`\n${ARMOR_END}`);
+  const base64 = text.slice(ARMOR_BEGIN.length, end);
+  const after = text.slice(end + 1 + ARMOR_END.length);
+  const isWhole = end !== -1 && after.trim() === "" && !/[^A-Za-z0-9+/=\r\n]/.test(base64);
+  return isWhole ? Buffer.from(base64, "base64") : undefined;
 }
 
 /**

@@ -124,7 +124,7 @@ describe("an encrypted body", () => {
     const hostile = Buffer.from([version, many, ...rest].join("\n"), "latin1");
     const error = await refusal(hostile, [identity]);
     assert.equal(error.code, "SNAPSHOT_CORRUPT");
-    assert.match(error.message, /header/);
+    assert.match(error.message, /its header is damaged/);
   });
 
   it("is refused with a passphrase, whatever keys there are", async () => {
@@ -146,7 +146,12 @@ describe("an encrypted body", () => {
       assert.deepEqual(Buffer.from(await decrypt(body, [identity], NAME, ANY_SIZE)), CONFIG);
     }
     const [begin = "", line = ""] = text.split("\n");
-    const damaged = [text.slice(0, -30), text.replace(line, `*${line}`), `${begin}\n`];
+    const damaged = [
+      text.slice(0, -30),
+      text.replace(line, `*${line}`),
+      `${begin}\n`,
+      `${text}more`,
+    ];
     for (const form of damaged) {
       const { code } = await refusal(Buffer.from(form), [identity]);
       assert.equal(code, "SNAPSHOT_CORRUPT");
