@@ -4,6 +4,9 @@ import { Secret } from "../../core/secret.ts";
 import { SettingsError } from "../../runtime/settings-reader.ts";
 import { type KeyText, readAgeText, splitList } from "./key-text.ts";
 
+/** Readers refuse a header of more than 64 kB; each recipient takes about 100 bytes of it. */
+const MAX_RECIPIENTS = 256;
+
 /** `age1...` each, valid, none twice. Rejects with SettingsError. */
 export async function readRecipients(value: Secret | undefined): Promise<readonly string[]> {
   const recipients = new Set<string>();
@@ -22,6 +25,11 @@ export async function readRecipients(value: Secret | undefined): Promise<readonl
       }
       recipients.add(line);
     }
+  }
+  if (recipients.size > MAX_RECIPIENTS) {
+    throw new SettingsError([
+      `KONG_FALLBACK_AGE_RECIPIENTS: holds ${recipients.size} recipients, more than ${MAX_RECIPIENTS}`,
+    ]);
   }
   return [...recipients];
 }

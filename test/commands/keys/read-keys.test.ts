@@ -8,6 +8,7 @@ import { makeAgePair, makeSigningPair } from "../../../src/commands/keys/generat
 import { readSealKeys } from "../../../src/commands/keys/read-keys.ts";
 import { readSettings } from "../../../src/runtime/settings.ts";
 import { type Environment, SettingsError } from "../../../src/runtime/settings-reader.ts";
+import { decrypt, encrypt } from "../../../src/snapshots/seal/encryption.ts";
 
 const SIGNING = "KONG_FALLBACK_SIGNING_KEY";
 const VERIFY = "KONG_FALLBACK_VERIFY_KEYS";
@@ -139,6 +140,17 @@ describe("the keys of the settings", () => {
       assert.deepEqual(more, []);
       assert.ok(!fault.includes(identity.slice(16, 60)), fault);
     }
+  });
+
+  it("of age are taken up to a number that every reader takes", async () => {
+    const pairs = await Promise.all(Array.from({ length: 257 }, () => makeAgePair(new Date())));
+    const texts = pairs.map(({ shown }) => shown);
+    const { recipients } = await read({ [RECIPIENTS]: texts.slice(1).join(",") });
+    const { identities } = await read({ [IDENTITIES]: pairs[256]?.privateText.reveal() });
+    const body = await encrypt(Buffer.from("{}"), recipients);
+    assert.equal(Buffer.from(await decrypt(body, identities, "it", 2)).toString(), "{}");
+    const [fault = ""] = await faultsOf({ [RECIPIENTS]: texts.join(",") });
+    assert.match(fault, /holds 257 recipients, more than 256/);
   });
 
   it("are refused all at once", async () => {
