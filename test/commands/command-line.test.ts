@@ -59,6 +59,10 @@ describe("the command line", () => {
       "--probe-timeout",
       "--prefix-dir",
       "--target",
+      "keys",
+      "--signing",
+      "--age",
+      "--out",
       "--json",
     ]) {
       assert.ok(help.text.includes(word), word);
