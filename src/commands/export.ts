@@ -8,10 +8,12 @@ import { createMetrics, type Metrics, type ReplicaMetrics } from "../runtime/met
 import { loadNodeId, nodeIdFor } from "../runtime/node-id.ts";
 import { Interrupted, onShutdown, type Shutdown } from "../runtime/shutdown.ts";
 import { Archive } from "../snapshots/archive.ts";
+import type { Seal } from "../snapshots/seal/seal.ts";
 import type { Store } from "../store/port.ts";
 import { type Command, type CommandContext, requireSettings } from "./context.ts";
 import { openElection } from "./election.ts";
 import { type ClusterSettings, openHybridSource } from "./hybrid-source.ts";
+import { openWritingSeal } from "./seal.ts";
 import { openStatusServer } from "./status.ts";
 import { askPreconditions, openConfiguredStores } from "./store.ts";
 
@@ -32,6 +34,7 @@ export const exportCommand: Command = async (context) => {
     cert: required.KONG_CLUSTER_CERT,
     key: required.KONG_CLUSTER_CERT_KEY,
   };
+  const seal = await openWritingSeal(settings);
   using shutdown = onShutdown(signals, settings.shutdownTimeoutMs);
   const metrics = createMetrics();
   const purpose = `export from ${cluster.controlPlane.host}`;
@@ -44,7 +47,7 @@ export const exportCommand: Command = async (context) => {
   const replicas = metrics.replicas(() => exporters.flatMap(({ exporter }) => exporter.replicas));
   const exporters: VersionExporter[] = [];
   for (const version of required.KONG_VERSION) {
-    const parts = { version, nodeId: nodeIdFor(nodeId, version), cluster, stores };
+    const parts = { version, nodeId: nodeIdFor(nodeId, version), cluster, stores, seal };
     exporters.push(await buildExporter(context, parts, metrics, replicas));
   }
   await using _status = await openStatusServer(context, {
@@ -90,6 +93,7 @@ interface ExporterParts {
   readonly nodeId: string;
   readonly cluster: ClusterSettings;
   readonly stores: readonly Store[];
+  readonly seal: Seal;
 }
 
 async function buildExporter(
@@ -128,7 +132,7 @@ async function buildExporter(
 
 async function buildWriter(
   context: CommandContext,
-  { version, nodeId }: ExporterParts,
+  { version, nodeId, seal }: ExporterParts,
   store: Store,
   replicas: ReplicaMetrics,
 ): Promise<ReplicaWriter> {
@@ -138,6 +142,7 @@ async function buildWriter(
   const { historyMaxCount, historyMaxAgeMs, historyMaxBytes } = settings;
   const archive = new Archive({
     store,
+    seal,
     kongVersion: version,
     maxConfigBytes,
     keepHistory: true,

@@ -11,6 +11,7 @@ import { onShutdown } from "../runtime/shutdown.ts";
 import { type Command, type CommandContext, requireSettings } from "./context.ts";
 import { openHybridSource, requireCluster } from "./hybrid-source.ts";
 import { createProgress } from "./progress.ts";
+import { openConfiguredSeal } from "./seal.ts";
 import { readerOf } from "./snapshot-reader.ts";
 import { openConfiguredStores } from "./store.ts";
 import { UsageError } from "./usage-error.ts";
@@ -27,6 +28,7 @@ export const importCommand: Command = async (context) => {
     throw new UsageError("--json and --to - both want standard output", "Give one of them up.");
   }
   const version = onlyVersion(required.KONG_VERSION);
+  const seal = await openConfiguredSeal(settings);
   using shutdown = onShutdown(signals, settings.shutdownTimeoutMs);
   await using target = await openTarget(required.KONG_FALLBACK_IMPORT_TO, {
     fileMode: settings.fileMode,
@@ -44,7 +46,7 @@ export const importCommand: Command = async (context) => {
     context,
   );
   const { readTimeoutMs, prefixDir } = settings;
-  const reader = readerOf(storage.stores, version, context, log);
+  const reader = readerOf(storage.stores, version, context, { seal, log });
   const progress = createProgress(stderr, clock);
   const outcome = await importConfig(
     {

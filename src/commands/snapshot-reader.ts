@@ -4,6 +4,7 @@ import type { Log } from "../core/log.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { NearestReader } from "../snapshots/nearest.ts";
 import { ReplicaReader } from "../snapshots/replicas.ts";
+import type { Seal } from "../snapshots/seal/seal.ts";
 import type { Found, FoundSnapshot, OnProgress } from "../snapshots/snapshot.ts";
 import type { Store, Version } from "../store/port.ts";
 import type { CommandContext } from "./context.ts";
@@ -21,11 +22,11 @@ export function readerOf(
   stores: readonly Store[],
   kongVersion: KongVersion,
   { settings, clock }: Pick<CommandContext, "settings" | "clock">,
-  log: Log,
+  { seal, log }: { readonly seal: Seal; readonly log: Log },
 ): ConfiguredReader {
   const { maxConfigBytes, versionMatch: match } = settings;
   const replicas = stores.map(
-    (store) => new NearestReader({ store, kongVersion, maxConfigBytes, match, log }),
+    (store) => new NearestReader({ store, seal, kongVersion, maxConfigBytes, match, log }),
   );
   const [only, another] = replicas;
   if (only !== undefined && another === undefined) return only;

@@ -79,6 +79,7 @@ export class Arrival {
         exportedAt: this.receipt.at,
         exporterId,
         fencingToken: 0,
+        entities: this.counts,
       },
     };
   }

@@ -7,6 +7,7 @@ import { countEntities, type EntityCounts } from "../kong/entity-counts.ts";
 import type { Archive } from "../snapshots/archive.ts";
 import { isPassedOver } from "../snapshots/errors.ts";
 import type { RetentionPolicy } from "../snapshots/retention.ts";
+import { metadataOf } from "../snapshots/sighting.ts";
 import type { SnapshotMetadata } from "../snapshots/snapshot.ts";
 import type { Arrival } from "./arrival.ts";
 import { Guard, type GuardPolicy } from "./guard.ts";
@@ -147,9 +148,20 @@ export class Replica {
     return this.#current.counts;
   }
 
+  /** Whoever saved it has counted it, as a rule: then it need not be opened. */
   async #countCurrent(signal: AbortSignal): Promise<EntityCounts | undefined> {
+    const { archive, log } = this.#options;
     try {
-      return countEntities((await this.#options.archive.latest(signal)).config);
+      const sighting = await archive.sight(undefined, signal);
+      if (sighting === undefined) return undefined;
+      const counted = metadataOf(sighting)?.entities;
+      if (counted !== undefined) return counted;
+      if (sighting.kind === "open") return countEntities(sighting.snapshot.config);
+      log.warn(
+        { err: sighting.why, key: archive.name },
+        "current config cannot be counted, so the guard lets the next one pass",
+      );
+      return undefined;
     } catch (error) {
       if (isPassedOver(error)) return undefined;
       throw error;

@@ -5,6 +5,7 @@ import { ServiceError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { Election, Leadership } from "../election/port.ts";
 import type { KongVersion } from "../kong/version.ts";
+import { metadataOf } from "../snapshots/sighting.ts";
 import type { SnapshotMetadata } from "../snapshots/snapshot.ts";
 import type { Version } from "../store/port.ts";
 import type { Arrival } from "./arrival.ts";
@@ -201,9 +202,9 @@ export class ReplicaWriter {
     try {
       for (;;) {
         try {
-          const found = await archive.refresh(seen, signal);
+          const found = await archive.sight(seen, signal);
           seen = found?.version ?? seen;
-          if (found !== undefined) this.#found(found.snapshot.metadata);
+          if (found !== undefined) this.#found(metadataOf(found));
         } catch (error) {
           if (!(error instanceof ServiceError)) throw error;
           log.debug({ err: error }, "standing by, what is saved cannot be seen");

@@ -7,7 +7,8 @@ export type EntityCounts = Readonly<Record<string, number>>;
 
 /** Longest text form, bytes. All of an object's metadata together may be 2 KB: Amazon S3 User Guide, "Working with object metadata". */
 const MAX_TEXT_BYTES = 512;
-const CUT_OFF = "...";
+/** Of a config without entities: no store takes an empty value. */
+const NONE = "none";
 
 /**
  * A kind is named by a control plane and ends in logs, tables and metadata. None begins with `_`: those
@@ -32,36 +33,27 @@ export function isEntityKind(name: string): boolean {
 }
 
 /**
- * `routes=20,services=10`: sorted by name, printable ASCII, at most 512 bytes. Where not all fit, the
- * largest kinds, the largest first, then `...`. `""` for no kinds, which no store takes as a value.
+ * `routes=20,services=10`: sorted by name, printable ASCII, without the kinds that have none; `none`
+ * where all are such. Undefined where it would be longer than 512 bytes: half of it would be no measure.
  */
-export function encodeEntityCounts(counts: EntityCounts): string {
-  const byName = Object.entries(counts).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  const text = byName.map(written).join(",");
-  if (text.length <= MAX_TEXT_BYTES) return text;
-  let shortened = "";
-  for (const entry of byName.toSorted(([, a], [, b]) => b - a)) {
-    const longer = `${shortened}${written(entry)},`;
-    if (longer.length + CUT_OFF.length > MAX_TEXT_BYTES) break;
-    shortened = longer;
-  }
-  return shortened + CUT_OFF;
+export function encodeEntityCounts(counts: EntityCounts): string | undefined {
+  const text = Object.entries(counts)
+    .filter(([, count]) => count > 0)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([kind, count]) => `${kind}=${count}`)
+    .join(",");
+  if (text.length > MAX_TEXT_BYTES) return undefined;
+  return text || NONE;
 }
 
-/** What encodeEntityCounts wrote, without the kinds that were cut off; undefined for any other text. */
+/** What encodeEntityCounts wrote; undefined for any other text. */
 export function decodeEntityCounts(text: string): EntityCounts | undefined {
-  if (text === "") return {};
-  const parts = text.split(",");
-  if (parts.length > 1 && parts.at(-1) === CUT_OFF) parts.pop();
+  if (text === NONE) return {};
   const counts = new Map<string, number>();
-  for (const part of parts) {
+  for (const part of text.split(",")) {
     const [, kind = "", count] = COUNTED.exec(part) ?? [];
     if (!isEntityKind(kind) || counts.has(kind)) return undefined;
     counts.set(kind, Number(count));
   }
   return Object.fromEntries(counts);
-}
-
-function written([kind, count]: readonly [string, number]): string {
-  return `${kind}=${count}`;
 }

@@ -1,15 +1,13 @@
 /** The saved configs of one Kong version: reads them verified, and never lets the backup move backwards. */
 
 import { ServiceError } from "../core/errors.ts";
-import type { Log } from "../core/log.ts";
-import type { KongVersion } from "../kong/version.ts";
-import { type ObjectInfo, type Store, StoreError, type Version } from "../store/port.ts";
+import { type ObjectInfo, StoreError, type Version } from "../store/port.ts";
 import { CurrentObject, type Known } from "./current.ts";
-import { isPassedOver } from "./errors.ts";
+import { highestToken } from "./highest-token.ts";
 import { History, type RemoveReport } from "./history.ts";
 import { historyHash } from "./history-id.ts";
 import { isSettled, judge, type Stale } from "./judge.ts";
-import { SnapshotReader } from "./reader.ts";
+import { type FoundSighting, SnapshotReader, type SnapshotReaderOptions } from "./reader.ts";
 import { beyondRetention, type Removal, type RetentionPolicy } from "./retention.ts";
 import type {
   Found,
@@ -28,14 +26,9 @@ export type SaveOutcome =
   | { readonly kind: "unchanged" }
   | Stale;
 
-export interface ArchiveOptions {
-  readonly store: Store;
-  readonly kongVersion: KongVersion;
-  /** Longest config accepted from the store, bytes. */
-  readonly maxConfigBytes: number;
+export interface ArchiveOptions extends SnapshotReaderOptions {
   /** Whether what is saved is kept in the history, too; absent: not. Readers look there all the same. */
   readonly keepHistory?: boolean;
-  readonly log: Log;
 }
 
 /** How often a save starts over because somebody else wrote in between. */
@@ -79,6 +72,11 @@ export class Archive {
     return this.#reader.refresh(seen, signal);
   }
 
+  /** See SnapshotReader.sight. */
+  sight(seen: Version | undefined, signal: AbortSignal): Promise<FoundSighting | undefined> {
+    return this.#reader.sight(seen, signal);
+  }
+
   /**
    * Reads what lies in the store, so that the first save knows what it replaces. The metadata of a
    * good snapshot; undefined if there is none, or none that can be used, which is logged.
@@ -88,21 +86,9 @@ export class Archive {
     return known.kind === "present" ? known.metadata : undefined;
   }
 
-  /**
-   * The highest fencing token that this store has seen with a snapshot, 0 if none: of the current
-   * one, or of the newest of the history where that is gone or its metadata are. Rejects as `recall`.
-   */
-  async highestToken(signal: AbortSignal): Promise<number> {
-    const known = await this.#current.look(signal);
-    if (known.kind === "present" && known.fencingToken > 0) return known.fencingToken;
-    for (const { id } of await this.history.list(signal)) {
-      try {
-        return (await this.history.read(id, signal)).metadata.fencingToken;
-      } catch (error) {
-        if (!isPassedOver(error)) throw error;
-      }
-    }
-    return 0;
+  /** See highestToken. */
+  highestToken(signal: AbortSignal): Promise<number> {
+    return highestToken(this.#current, this.history, signal);
   }
 
   /**
@@ -158,7 +144,8 @@ export class Archive {
 
   /**
    * Adds the current snapshot to the history, if that is kept and it is missing there. `save` does so
-   * by itself, before it replaces what another one saved. Rejects with SnapshotError, StoreError.
+   * by itself, before it replaces what another one saved. One that none of our keys opens cannot be
+   * added, which is logged once. Rejects with SnapshotError, StoreError.
    */
   async ensureInHistory(options: WriteOptions, signal: AbortSignal): Promise<void> {
     if (this.#isKept || this.#options.keepHistory !== true) return;
@@ -167,9 +154,7 @@ export class Archive {
     if (known.kind === "absent" || known.metadata === undefined) return;
     const newest = (await this.history.list(signal)).find(({ held }) => !held);
     if (newest?.hash !== historyHash(known.metadata)) {
-      const { config, metadata } = await this.#current.read(signal);
-      if (metadata === undefined) return;
-      await this.history.add({ config, metadata }, options, signal);
+      await this.#addCurrent(options, signal);
     }
     this.#isKept = true;
   }
@@ -193,6 +178,20 @@ export class Archive {
       removals.map(({ entry }) => entry.id),
       signal,
     );
+  }
+
+  async #addCurrent(options: WriteOptions, signal: AbortSignal): Promise<void> {
+    const sighting = await this.#current.sight(signal);
+    if (sighting.kind === "sealed") {
+      const { kongVersion, log } = this.#options;
+      log.warn(
+        { err: sighting.why, kongVersion },
+        "current snapshot is missing in the history, and cannot be added: it is sealed for others",
+      );
+      return;
+    }
+    const { config, metadata } = sighting.snapshot;
+    if (metadata !== undefined) await this.history.add({ config, metadata }, options, signal);
   }
 
   async #keep(snapshot: NewSnapshot, options: WriteOptions, signal: AbortSignal): Promise<void> {

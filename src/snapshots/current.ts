@@ -1,7 +1,6 @@
 /** The current object of one Kong version as exporters see it: what lies there now, and the write that replaces just that. */
 
 import type { Log } from "../core/log.ts";
-import type { KongVersion } from "../kong/version.ts";
 import {
   type Key,
   type ObjectInfo,
@@ -14,9 +13,16 @@ import {
 import { SnapshotError } from "./errors.ts";
 import { currentKey } from "./layout.ts";
 import { encodeMetadata, fencingTokenOf } from "./metadata.ts";
+import {
+  maxCurrentBytes,
+  metadataOf,
+  opened,
+  type Sighting,
+  type SightingOptions,
+  sightCurrent,
+} from "./sighting.ts";
 import type { NewSnapshot, Snapshot, SnapshotMetadata } from "./snapshot.ts";
-import { verifySnapshot } from "./verify.ts";
-import { BLANKS_BYTES, blanksOf, mayBeBodyDigest, newWriteId, WRITE_ID } from "./write-id.ts";
+import { blanksOf, mayBeBodyDigest, newWriteId, WRITE_ID } from "./write-id.ts";
 
 /** What is known to lie in the store. */
 export type Known =
@@ -26,21 +32,15 @@ export type Known =
       readonly version: Version;
       /** Undefined: it is unusable, or carries none, and is to be replaced. */
       readonly metadata: SnapshotMetadata | undefined;
-      /** Also of an unusable one, where it can be read; else 0. */
+      /** Also of an unusable one, where it can be read and is not forged; else 0. */
       readonly fencingToken: number;
+      /** Whether it is signed by our key, and sealed for our recipients, of today. */
+      readonly isSealedAsNow: boolean;
     };
 
-export interface CurrentObjectOptions {
+export interface CurrentObjectOptions extends SightingOptions {
   readonly store: Store;
-  readonly kongVersion: KongVersion;
-  /** Longest config accepted from the store, bytes. */
-  readonly maxConfigBytes: number;
   readonly log: Log;
-}
-
-/** Longest object that holds a config of this length, bytes. */
-export function maxObjectBytes(maxConfigBytes: number): number {
-  return maxConfigBytes + BLANKS_BYTES;
 }
 
 export class CurrentObject {
@@ -58,18 +58,19 @@ export class CurrentObject {
   }
 
   /**
-   * An object that cannot be used is logged: it is to be replaced. SNAPSHOT_UNKNOWN_FORMAT for one of
-   * a newer program, which is never replaced by an older one; StoreError.
+   * An object that cannot be used is logged: it is to be replaced. One that none of our keys opens is
+   * known by its metadata. SNAPSHOT_UNKNOWN_FORMAT for one of a newer program, which is never replaced
+   * by an older one; StoreError.
    */
   async look(signal: AbortSignal): Promise<Known> {
-    const { kongVersion, log } = this.#options;
+    const { kongVersion, log, seal } = this.#options;
     try {
       const object = await this.#get(signal);
       return {
         kind: "present",
         version: object.version,
-        metadata: this.#trusted(object)?.metadata,
-        fencingToken: fencingTokenOf(object.metadata),
+        ...(await this.#trusted(object)),
+        isSealedAsNow: seal.isUpToDate(object.metadata),
       };
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
@@ -82,13 +83,19 @@ export class CurrentObject {
 
   /** The snapshot, verified. Throws SnapshotError, StoreError. */
   async read(signal: AbortSignal): Promise<Snapshot> {
-    return verifySnapshot(await this.#get(signal), this.#options.kongVersion, this.name);
+    return opened(await this.sight(signal));
+  }
+
+  /** As `read`, but of one that none of our keys opens the metadata alone. */
+  async sight(signal: AbortSignal): Promise<Sighting> {
+    return sightCurrent(await this.#get(signal), this.name, this.#options);
   }
 
   /**
    * Replaces `known` and nothing else, unless `conditional` is false, by an object of a version that
-   * none had before. The write id sees to that where metadata count; where only the body does, so do
-   * the blanks after the config, which stand for the write id. Throws StoreError.
+   * none had before. The write id sees to that where metadata count; where only the body does, so does
+   * encryption, which never gives the same twice, or do the blanks after the config, which stand for the
+   * write id. Throws StoreError.
    */
   async replace(
     known: Known,
@@ -99,15 +106,18 @@ export class CurrentObject {
     const writeId = newWriteId();
     const when: Precondition =
       known.kind === "absent" ? { ifAbsent: true } : { ifVersion: known.version };
-    const body =
-      known.kind === "present" && mayBeBodyDigest(known.version)
-        ? Buffer.concat([config, blanksOf(writeId)])
-        : config;
-    const info = await this.#options.store.put(
+    const { seal, store } = this.#options;
+    const needsBlanks =
+      !seal.encrypts && known.kind === "present" && mayBeBodyDigest(known.version);
+    const sealed = await seal.close(
+      needsBlanks ? Buffer.concat([config, blanksOf(writeId)]) : config,
+      { ...encodeMetadata(metadata), [WRITE_ID]: writeId },
+    );
+    const info = await store.put(
       this.key,
-      body,
+      sealed.body,
       {
-        metadata: { ...encodeMetadata(metadata), [WRITE_ID]: writeId },
+        metadata: sealed.metadata,
         contentType: "application/json",
         ...(conditional ? { when } : {}),
       },
@@ -115,17 +125,20 @@ export class CurrentObject {
     );
     const { version } = info;
     const { fencingToken } = metadata;
-    return { info, known: { kind: "present", version, metadata, fencingToken } };
+    return {
+      info,
+      known: { kind: "present", version, metadata, fencingToken, isSealedAsNow: true },
+    };
   }
 
   #get(signal: AbortSignal): Promise<StoredObject> {
     const { store, maxConfigBytes } = this.#options;
-    return store.get(this.key, { maxBytes: maxObjectBytes(maxConfigBytes) }, signal);
+    return store.get(this.key, { maxBytes: maxCurrentBytes(maxConfigBytes) }, signal);
   }
 
   /** An object too large to be read still has to be replaced, on the condition that it is still the same. */
   async #versionOnly(cause: StoreError, signal: AbortSignal): Promise<Known> {
-    const unread = { metadata: undefined, fencingToken: 0 };
+    const unread = { metadata: undefined, fencingToken: 0, isSealedAsNow: false };
     for await (const { key, version } of this.#options.store.list(
       this.#options.kongVersion,
       signal,
@@ -135,14 +148,26 @@ export class CurrentObject {
     throw cause;
   }
 
-  #trusted(object: StoredObject): Snapshot | undefined {
+  async #trusted(
+    object: StoredObject,
+  ): Promise<{ readonly metadata: SnapshotMetadata | undefined; readonly fencingToken: number }> {
+    const { log } = this.#options;
+    const fencingToken = fencingTokenOf(object.metadata);
     try {
-      return verifySnapshot(object, this.#options.kongVersion, this.name);
+      const sighting = await sightCurrent(object, this.name, this.#options);
+      if (sighting.kind === "sealed") {
+        log.debug(
+          { err: sighting.why },
+          "saved snapshot is sealed for others, known by its metadata",
+        );
+      }
+      return { metadata: metadataOf(sighting), fencingToken };
     } catch (error) {
       if (!(error instanceof SnapshotError)) throw error;
       if (error.code === "SNAPSHOT_UNKNOWN_FORMAT") throw error;
-      this.#options.log.error({ err: error }, "saved snapshot is unusable and will be replaced");
-      return undefined;
+      log.error({ err: error }, "saved snapshot is unusable and will be replaced");
+      const isForged = error.code === "SNAPSHOT_UNSIGNED";
+      return { metadata: undefined, fencingToken: isForged ? 0 : fencingToken };
     }
   }
 }

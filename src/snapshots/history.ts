@@ -1,6 +1,5 @@
 /** The configs of one Kong version that were saved, or held back, one object each: written once, never overwritten. */
 
-import type { KongVersion } from "../kong/version.ts";
 import {
   type Key,
   type Store,
@@ -9,16 +8,23 @@ import {
   type Version,
 } from "../store/port.ts";
 import { SnapshotError } from "./errors.ts";
-import { maxPackedBytes, packConfig, unpackConfig } from "./history-body.ts";
+import { packConfig } from "./history-body.ts";
 import { type HistoryId, historyHash, historyId, parseHistoryId } from "./history-id.ts";
 import { HISTORY_SUFFIX, historyPrefix } from "./layout.ts";
-import { encodeMetadata } from "./metadata.ts";
-import type { NewSnapshot } from "./snapshot.ts";
-import { verifySnapshot } from "./verify.ts";
+import { encodeMetadata, HELD } from "./metadata.ts";
+import {
+  maxKeptBytes,
+  metadataOf,
+  opened,
+  type Sighting,
+  type SightingOptions,
+  sightKept,
+} from "./sighting.ts";
+import type { NewSnapshot, SnapshotMetadata } from "./snapshot.ts";
 
 /** What the name of an entry and the store's list tell about it. */
 export interface HistoryEntry extends HistoryId {
-  /** Length of the compressed config. */
+  /** Length of the object: the compressed config, sealed or not. */
   readonly bytes: number;
   readonly version: Version;
 }
@@ -28,20 +34,21 @@ export type KeptSnapshot = NewSnapshot & {
   readonly held: string | undefined;
 };
 
+/** An entry as far as our keys open it; see `History.sight`. */
+export type KeptSighting = Sighting & {
+  readonly metadata: SnapshotMetadata;
+  readonly held: string | undefined;
+};
+
 export interface RemoveReport {
   readonly removed: readonly string[];
   readonly failed: readonly { readonly id: string; readonly error: StoreError }[];
 }
 
-export interface HistoryOptions {
+export interface HistoryOptions extends SightingOptions {
   readonly store: Store;
-  readonly kongVersion: KongVersion;
-  /** Longest config accepted from the store, bytes. */
-  readonly maxConfigBytes: number;
 }
 
-/** Name of the metadata that says why a config was held back. */
-const HELD = "held";
 const MAX_HELD_CHARACTERS = 200;
 /** How often adding starts over because somebody else took the name. */
 const MAX_CONFLICTS = 5;
@@ -76,14 +83,20 @@ export class History {
    * the hint; SNAPSHOT_CORRUPT also where it lies under a name that is not its own.
    */
   async read(id: string, signal: AbortSignal): Promise<KeptSnapshot> {
-    const { store, kongVersion, maxConfigBytes } = this.#options;
+    const sighting = await this.sight(id, signal);
+    const { metadata, held } = sighting;
+    return { ...opened(sighting), metadata, held };
+  }
+
+  /** As `read`, but of one that none of our keys opens the metadata alone. */
+  async sight(id: string, signal: AbortSignal): Promise<KeptSighting> {
     const parsed = parseHistoryId(id);
     if (parsed === undefined) throw await this.#missing(id, signal);
-    const name = `${store.url}/${this.#key(id)}`;
-    const packed = await this.#get(id, signal);
-    const body = await unpackConfig(packed.body, maxConfigBytes, name);
-    const { config, metadata } = verifySnapshot({ ...packed, body }, kongVersion, name);
-    const held = packed.metadata[HELD];
+    const name = `${this.#options.store.url}/${this.#key(id)}`;
+    const object = await this.#get(id, signal);
+    const sighting = await sightKept(object, name, this.#options);
+    const metadata = metadataOf(sighting);
+    const held = object.metadata[HELD];
     if (metadata === undefined) {
       throw new SnapshotError("SNAPSHOT_CORRUPT", `${name} has lost its metadata`, {
         hint: "Copy objects with their metadata, or use another one of the history.",
@@ -94,7 +107,7 @@ export class History {
         hint: "It was renamed or overwritten by hand. Use another one of the history.",
       });
     }
-    return { config, metadata, held };
+    return { ...sighting, metadata, held };
   }
 
   /**
@@ -114,15 +127,15 @@ export class History {
     const { exportedAt } = snapshot.metadata;
     const isHeld = held !== undefined;
     const hash = historyHash(snapshot.metadata);
+    const sealed = await this.#options.seal.close(await packConfig(snapshot.config), {
+      ...encodeMetadata(snapshot.metadata),
+      ...(isHeld ? { [HELD]: plain(held) } : {}),
+    });
     const options = {
-      metadata: {
-        ...encodeMetadata(snapshot.metadata),
-        ...(isHeld ? { [HELD]: plain(held) } : {}),
-      },
+      metadata: sealed.metadata,
       contentType: "application/gzip",
       ...(conditional ? { when: { ifAbsent: true } as const } : {}),
     };
-    const body = await packConfig(snapshot.config);
     for (let conflicts = 0; ; conflicts += 1) {
       const entries = await this.list(signal);
       const latest = entries.find((entry) => entry.held === isHeld);
@@ -131,7 +144,7 @@ export class History {
       const at = new Date(Math.max(exportedAt.getTime(), earliestMs));
       const { id } = historyId(at, hash, isHeld);
       try {
-        await this.#options.store.put(this.#key(id), body, options, signal);
+        await this.#options.store.put(this.#key(id), sealed.body, options, signal);
         return id;
       } catch (error) {
         const isTaken = error instanceof StoreError && error.code === "STORE_PRECONDITION_FAILED";
@@ -169,7 +182,7 @@ export class History {
   async #get(id: string, signal: AbortSignal): Promise<StoredObject> {
     const { store, maxConfigBytes } = this.#options;
     try {
-      return await store.get(this.#key(id), { maxBytes: maxPackedBytes(maxConfigBytes) }, signal);
+      return await store.get(this.#key(id), { maxBytes: maxKeptBytes(maxConfigBytes) }, signal);
     } catch (error) {
       if (!(error instanceof StoreError) || error.code !== "STORE_NOT_FOUND") throw error;
       throw await this.#missing(id, signal, error);

@@ -46,7 +46,7 @@ export function judge(
 /**
  * Whether what lies there stays until this writer replaces it. Not if it was written under a lower
  * token, for a write of that exporter may still be on its way; nor if it has the version `inDoubt`,
- * which a write of our own was to replace that seemed to fail.
+ * which a write of our own was to replace that seemed to fail; nor if the keys to seal it changed.
  */
 export function isSettled(
   known: Known,
@@ -55,6 +55,7 @@ export function isSettled(
 ): boolean {
   return (
     known.kind === "present" &&
+    known.isSealedAsNow &&
     known.fencingToken === fencingToken &&
     (inDoubt === undefined || known.version !== inDoubt)
   );

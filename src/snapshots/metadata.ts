@@ -1,5 +1,6 @@
 /** Snapshot metadata as the object metadata that travels with it; docs/format.md is its manual. */
 
+import { decodeEntityCounts, encodeEntityCounts } from "../kong/entity-counts.ts";
 import { parseKongVersion } from "../kong/version.ts";
 import type { Metadata } from "../store/port.ts";
 import { SnapshotError } from "./errors.ts";
@@ -8,9 +9,13 @@ import type { SnapshotMetadata } from "./snapshot.ts";
 /** Value of `format`. The number changes only if older readers would misread what follows it. */
 const FORMAT = "kong-fallback/1";
 
+/** Name of the metadata that says why a config was held back; only in the history. */
+export const HELD = "held";
+
 /** Every value is printable ASCII; members that are undefined are left out. */
 export function encodeMetadata(metadata: SnapshotMetadata): Metadata {
   const { configHash, controlPlaneTimestamp } = metadata;
+  const entities = metadata.entities && encodeEntityCounts(metadata.entities);
   const hashes = Object.entries(metadata.hashes)
     .map(([part, hash]) => `${part}=${hash}`)
     .join(",");
@@ -30,6 +35,7 @@ export function encodeMetadata(metadata: SnapshotMetadata): Metadata {
     "exported-at": metadata.exportedAt.toISOString(),
     "exporter-id": metadata.exporterId,
     "fencing-token": String(metadata.fencingToken),
+    ...(entities === undefined ? {} : { entities }),
   };
 }
 
@@ -70,6 +76,7 @@ export function decodeMetadata(metadata: Metadata, name: string): SnapshotMetada
     exportedAt: read("exported-at", parseDate),
     exporterId: read("exporter-id", matching(/^[\x21-\x7e]{1,128}$/)),
     fencingToken: read("fencing-token", parseCount),
+    entities: optional("entities", decodeEntityCounts),
   };
 }
 

@@ -1,29 +1,38 @@
 /** Reads the newest good snapshot of one Kong version: the current one, or, where that cannot be used, one of the history. */
 
 import type { Log } from "../core/log.ts";
-import type { KongVersion } from "../kong/version.ts";
 import { type Key, type Store, StoreError, type Version } from "../store/port.ts";
-import { maxObjectBytes } from "./current.ts";
-import { isPassedOver, SnapshotError } from "./errors.ts";
+import { isPassedOver, SnapshotError, type SnapshotErrorCode } from "./errors.ts";
 import { History, type HistoryEntry } from "./history.ts";
 import { currentKey } from "./layout.ts";
 import { missingSnapshot } from "./missing.ts";
-import type { Found, FoundSnapshot, OnProgress } from "./snapshot.ts";
-import { verifySnapshot } from "./verify.ts";
+import {
+  maxCurrentBytes,
+  opened,
+  type Sighting,
+  type SightingOptions,
+  sightCurrent,
+} from "./sighting.ts";
+import type { Found, FoundSnapshot, OnProgress, SnapshotOrigin } from "./snapshot.ts";
 
-export interface SnapshotReaderOptions {
+export interface SnapshotReaderOptions extends SightingOptions {
   readonly store: Store;
-  readonly kongVersion: KongVersion;
-  /** Longest config accepted from the store, bytes. */
-  readonly maxConfigBytes: number;
   readonly log: Log;
 }
+
+/** What readers find, though none of our keys may open it. */
+export type FoundSighting = Sighting & {
+  readonly origin: SnapshotOrigin;
+  readonly version: Version;
+};
 
 /** No retry inside. Rejects with SnapshotError if nothing usable lies there, with StoreError if the store does not answer. */
 export class SnapshotReader {
   readonly #options: SnapshotReaderOptions;
   readonly #key: Key;
   readonly #history: History;
+  /** Entries of the history that would not do: neither they nor our keys change, so each is read, and complained of, once. */
+  readonly #refused = new Map<Accept, Set<Version>>();
 
   constructor(options: SnapshotReaderOptions) {
     this.#options = options;
@@ -37,14 +46,15 @@ export class SnapshotReader {
   }
 
   /**
-   * The current snapshot, verified. Where the current object is damaged, empty, too long or gone, the
-   * newest good one of the history that was not held back, which is logged as an error. It does not
-   * take its place where the current one is of an unknown format or another Kong version.
+   * The current snapshot, verified. Where the current object is damaged, empty, too long or gone, not
+   * signed as it must be, or sealed for others, the newest good one of the history that was not held
+   * back, which is logged as an error. It does not take its place where the current one is of an unknown
+   * format or another Kong version.
    */
   async latest(signal: AbortSignal, onProgress?: OnProgress): Promise<FoundSnapshot> {
-    const found = await this.#find(undefined, signal, onProgress);
+    const found = await this.#find(undefined, signal, opened, onProgress);
     if (found === undefined) throw new TypeError("unchanged, though nothing was seen before");
-    return found.snapshot;
+    return this.#snapshotOf(found);
   }
 
   /**
@@ -53,16 +63,28 @@ export class SnapshotReader {
    * refused, each time.
    */
   async refresh(seen: Version | undefined, signal: AbortSignal): Promise<Found | undefined> {
-    return this.#find(seen, signal);
+    const found = await this.#find(seen, signal, opened);
+    return found && { snapshot: this.#snapshotOf(found), version: found.version };
+  }
+
+  /** As `refresh`, but one that none of our keys opens will do. */
+  async sight(seen: Version | undefined, signal: AbortSignal): Promise<FoundSighting | undefined> {
+    return this.#find(seen, signal, ANY);
+  }
+
+  #snapshotOf(found: FoundSighting): FoundSnapshot {
+    const { kongVersion } = this.#options;
+    return { ...opened(found), kongVersion, origin: found.origin };
   }
 
   async #find(
     seen: Version | undefined,
     signal: AbortSignal,
+    accept: Accept,
     onProgress?: OnProgress,
-  ): Promise<Found | undefined> {
-    const { store, kongVersion, maxConfigBytes } = this.#options;
-    const maxBytes = maxObjectBytes(maxConfigBytes);
+  ): Promise<FoundSighting | undefined> {
+    const { store, maxConfigBytes } = this.#options;
+    const maxBytes = maxCurrentBytes(maxConfigBytes);
     const options = { maxBytes, ...(onProgress ? { onProgress } : {}) };
     let version: Version | undefined;
     try {
@@ -71,40 +93,40 @@ export class SnapshotReader {
         : store.getIfChanged(this.#key, seen, options, signal));
       if (object === undefined) return undefined;
       version = object.version;
-      const snapshot = verifySnapshot(object, kongVersion, this.name);
-      return { snapshot: { ...snapshot, kongVersion, origin: { kind: "current" } }, version };
+      const sighting = await sightCurrent(object, this.name, this.#options);
+      accept(sighting);
+      return { ...sighting, origin: { kind: "current" }, version };
     } catch (error) {
       if (!mayBeReplaced(error)) throw error;
-      return this.#fromHistory(error, { current: version, seen }, signal);
+      return this.#fromHistory(error, { current: version, seen, accept }, signal);
     }
   }
 
   /** `why`: what is wrong with the current one. */
   async #fromHistory(
     why: SnapshotError | StoreError,
-    {
-      current,
-      seen,
-    }: { readonly current: Version | undefined; readonly seen: Version | undefined },
+    { current, seen, accept }: HistorySearch,
     signal: AbortSignal,
-  ): Promise<Found | undefined> {
+  ): Promise<FoundSighting | undefined> {
     const { kongVersion, log, store } = this.#options;
-    for (const entry of await this.#entries(signal)) {
-      if (entry.held) continue;
-      if (entry.version === seen) return undefined;
+    const refused = this.#refused.get(accept) ?? new Set();
+    this.#refused.set(accept, refused);
+    for (const { id, held, version } of await this.#entries(signal)) {
+      if (held || refused.has(version)) continue;
+      if (version === seen) return undefined;
       try {
-        const { config, metadata } = await this.#history.read(entry.id, signal);
+        const sighting = await this.#history.sight(id, signal);
+        accept(sighting);
+        const { exportedAt } = sighting.metadata;
         log.error(
-          { err: why, kongVersion, id: entry.id, exportedAt: metadata.exportedAt },
+          { err: why, kongVersion, id, exportedAt },
           "current snapshot cannot be used, the newest good one of the history is used instead",
         );
-        return {
-          snapshot: { config, metadata, kongVersion, origin: { kind: "history", id: entry.id } },
-          version: current ?? entry.version,
-        };
+        return { ...sighting, origin: { kind: "history", id }, version: current ?? version };
       } catch (error) {
         if (!isPassedOver(error)) throw error;
-        log.warn({ err: error, id: entry.id }, "snapshot of the history cannot be used");
+        refused.add(version);
+        log.warn({ err: error, id }, "snapshot of the history cannot be used");
       }
     }
     if (isMissing(why)) throw await missingSnapshot(store, kongVersion, why, signal);
@@ -122,8 +144,25 @@ export class SnapshotReader {
   }
 }
 
+/** Throws SnapshotError for what will not do. */
+type Accept = (sighting: Sighting) => unknown;
+const ANY: Accept = () => {};
+
+interface HistorySearch {
+  /** Version of the current object; undefined where it was not read. */
+  readonly current: Version | undefined;
+  readonly seen: Version | undefined;
+  readonly accept: Accept;
+}
+
+const REPLACEABLE: ReadonlySet<SnapshotErrorCode> = new Set([
+  "SNAPSHOT_CORRUPT",
+  "SNAPSHOT_UNSIGNED",
+  "SNAPSHOT_SEALED",
+]);
+
 function mayBeReplaced(error: unknown): error is SnapshotError | StoreError {
-  if (error instanceof SnapshotError) return error.code === "SNAPSHOT_CORRUPT";
+  if (error instanceof SnapshotError) return REPLACEABLE.has(error.code);
   return isMissing(error) || (error instanceof StoreError && error.code === "STORE_TOO_LARGE");
 }
 

@@ -1,5 +1,6 @@
 /** A saved config: the exact bytes of Kong's `config_table`, and what is known about them. */
 
+import type { EntityCounts } from "../kong/entity-counts.ts";
 import type { KongVersion } from "../kong/version.ts";
 import type { Version } from "../store/port.ts";
 
@@ -24,6 +25,8 @@ export interface SnapshotMetadata {
   readonly exporterId: string;
   /** Grows with every change of exporter; a lower one never replaces a higher one. 0 before any election. */
   readonly fencingToken: number;
+  /** How many entities of each kind; kinds that have none may be missing. Undefined where nobody counted, or the text would be too long. */
+  readonly entities: EntityCounts | undefined;
 }
 
 export interface Snapshot {

@@ -9,6 +9,7 @@ import type { ClusterCertificate } from "../../src/kong/cluster-certificate.ts";
 import type { ClusterTls } from "../../src/kong/cluster-tls.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { Archive, type NewSnapshot } from "../../src/snapshots/archive.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
 import { FileStore } from "../../src/store/file.ts";
 import { clusterCertificate, sharedTls } from "../fakes/certificates.ts";
 import { updateOf } from "../fakes/config.ts";
@@ -61,7 +62,7 @@ export class Stage implements AsyncDisposable {
   }
 
   /** Saves a snapshot as `export` does. */
-  async save(snapshot: NewSnapshot): Promise<void> {
+  async save(snapshot: NewSnapshot, seal = PLAIN_SEAL): Promise<void> {
     const directory = this.path("store");
     await using store = new FileStore({
       url: `file://${directory}`,
@@ -72,6 +73,7 @@ export class Stage implements AsyncDisposable {
     const archive = new Archive({
       store,
       kongVersion,
+      seal,
       maxConfigBytes: 1_000_000,
       log: new RecordingLog(),
     });

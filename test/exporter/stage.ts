@@ -13,6 +13,8 @@ import type { ConfigUpdate } from "../../src/kong/reconfigure.ts";
 import { Archive } from "../../src/snapshots/archive.ts";
 import { leaseKey } from "../../src/snapshots/layout.ts";
 import type { RetentionPolicy } from "../../src/snapshots/retention.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
+import type { Seal } from "../../src/snapshots/seal/seal.ts";
 import type { Store } from "../../src/store/port.ts";
 import { V391 } from "../fakes/config.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
@@ -36,6 +38,7 @@ export interface StageOptions {
   readonly exportDelayMs?: number;
   readonly hashCheckMaxBytes?: number;
   readonly guard?: string;
+  readonly seal?: Seal;
   readonly retention?: RetentionPolicy;
   readonly conditional?: boolean;
   /** By a lease in each store; absent: none. */
@@ -58,6 +61,7 @@ export function setUp(options: StageOptions = {}) {
     const archive = new Archive({
       store,
       kongVersion: V391,
+      seal: options.seal ?? PLAIN_SEAL,
       maxConfigBytes: 1_000_000,
       keepHistory: true,
       log,

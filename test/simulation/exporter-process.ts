@@ -8,6 +8,7 @@ import { ReplicaWriter } from "../../src/exporter/writer.ts";
 import { Archive } from "../../src/snapshots/archive.ts";
 import { leaseKey } from "../../src/snapshots/layout.ts";
 import type { RetentionPolicy } from "../../src/snapshots/retention.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
 import { V391 } from "../fakes/config.ts";
 import type { Machine } from "./machine.ts";
 import type { SourcePath } from "./source-path.ts";
@@ -84,7 +85,14 @@ function wire(options: ExporterProcessOptions, tell: (leadership: Leadership) =>
   const { id, machine: clock, path: store, source, retention, random, log } = options;
   const kongVersion = V391;
   const maxConfigBytes = MAX_CONFIG_BYTES;
-  const archive = new Archive({ store, kongVersion, maxConfigBytes, keepHistory: true, log });
+  const archive = new Archive({
+    store,
+    kongVersion,
+    seal: PLAIN_SEAL,
+    maxConfigBytes,
+    keepHistory: true,
+    log,
+  });
   const conditional = async () => true;
   const election = new StoreElection({
     store,

@@ -3,6 +3,7 @@
 import type { Log } from "../../src/core/log.ts";
 import { Archive } from "../../src/snapshots/archive.ts";
 import { currentKey } from "../../src/snapshots/layout.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
 import type { Key, Store } from "../../src/store/port.ts";
 import { V391 } from "../fakes/config.ts";
 import { seededRandom } from "../fakes/seeded-random.ts";
@@ -119,7 +120,13 @@ export class World implements Disposable {
   get reader(): Archive {
     const { store } = this.#options;
     const log = { debug: ignore, info: ignore, warn: ignore, error: ignore };
-    return new Archive({ store, kongVersion: V391, maxConfigBytes: MAX_CONFIG_BYTES, log });
+    return new Archive({
+      store,
+      kongVersion: V391,
+      seal: PLAIN_SEAL,
+      maxConfigBytes: MAX_CONFIG_BYTES,
+      log,
+    });
   }
 
   [Symbol.dispose](): void {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { Archive } from "../../src/snapshots/archive.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
 import type { NewSnapshot, SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
 import { StoreError } from "../../src/store/port.ts";
 import { snapshotOf, V391 } from "../fakes/config.ts";
@@ -15,7 +16,7 @@ const FAILED = "snapshot not kept in the history, the next save will try again";
 
 function setUp(store = new MemoryStore()) {
   const log = new RecordingLog();
-  const options = { store, kongVersion: V391, maxConfigBytes: 10_000, log };
+  const options = { store, kongVersion: V391, seal: PLAIN_SEAL, maxConfigBytes: 10_000, log };
   const archive = new Archive({ ...options, keepHistory: true });
   const save = (snapshot: NewSnapshot) => archive.save(snapshot, CONDITIONAL, signal);
   /** The names in the history, the newest first. */
@@ -60,7 +61,13 @@ describe("an archive that keeps a history", () => {
 
   it("keeps nothing unless it is told to", async () => {
     const { store, log } = setUp();
-    const archive = new Archive({ store, kongVersion: V391, maxConfigBytes: 10_000, log });
+    const archive = new Archive({
+      store,
+      kongVersion: V391,
+      seal: PLAIN_SEAL,
+      maxConfigBytes: 10_000,
+      log,
+    });
     await archive.save(at(0, "a"), CONDITIONAL, signal);
     await archive.ensureInHistory(CONDITIONAL, signal);
     assert.deepEqual([...store.objects.keys()], [KEY]);
@@ -187,7 +194,13 @@ describe("pruning the history", () => {
     const { config, metadata } = await archive.history.read(old.id, signal);
     store.objects.delete(KEY);
     const plain = setUp(store).archive;
-    const options = { store, kongVersion: V391, maxConfigBytes: 10_000, log: new RecordingLog() };
+    const options = {
+      store,
+      kongVersion: V391,
+      seal: PLAIN_SEAL,
+      maxConfigBytes: 10_000,
+      log: new RecordingLog(),
+    };
     await new Archive(options).save({ config, metadata }, CONDITIONAL, signal);
     await plain.prune({ maxCount: 2 }, now, signal);
     assert.equal(await kept(), "f a");

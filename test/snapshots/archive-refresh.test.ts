@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { Archive } from "../../src/snapshots/archive.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
 import type { Key, Version } from "../../src/store/port.ts";
 import { StoreError } from "../../src/store/port.ts";
 import { snapshotOf, V391 } from "../fakes/config.ts";
@@ -12,7 +13,7 @@ const KEY: Key = "3.9.1/config.json";
 
 function archiveOn(store: MemoryStore): Archive {
   const log = new RecordingLog();
-  return new Archive({ store, kongVersion: V391, maxConfigBytes: 10_000, log });
+  return new Archive({ store, kongVersion: V391, seal: PLAIN_SEAL, maxConfigBytes: 10_000, log });
 }
 
 /** A store in which an exporter saved config "a", a reader of it, and the version it has seen. */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { Archive } from "../../src/snapshots/archive.ts";
 import { SnapshotError } from "../../src/snapshots/errors.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
 import type { Key, Metadata, Version } from "../../src/store/port.ts";
 import { StoreError } from "../../src/store/port.ts";
 import { kongVersion, snapshotOf, V391 } from "../fakes/config.ts";
@@ -14,7 +15,13 @@ const CONDITIONAL = { conditional: true };
 
 function setUp(store = new MemoryStore()) {
   const log = new RecordingLog();
-  const archive = new Archive({ store, kongVersion: V391, maxConfigBytes: 10_000, log });
+  const archive = new Archive({
+    store,
+    kongVersion: V391,
+    seal: PLAIN_SEAL,
+    maxConfigBytes: 10_000,
+    log,
+  });
   return { store, log, archive };
 }
 
@@ -187,6 +194,7 @@ describe("reading the latest snapshot", () => {
     const older = new Archive({
       store,
       kongVersion: kongVersion("3.8.0"),
+      seal: PLAIN_SEAL,
       maxConfigBytes: 10_000,
       log: new RecordingLog(),
     });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { Archive } from "../../src/snapshots/archive.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
 import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
 import { blanksOf } from "../../src/snapshots/write-id.ts";
 import type { Key, Version } from "../../src/store/port.ts";
@@ -15,7 +16,13 @@ const CONDITIONAL = { conditional: true };
 const MD5 = "0123456789abcdef0123456789abcdef" as Version;
 
 function archiveOn(store: MemoryStore, maxConfigBytes = 10_000): Archive {
-  return new Archive({ store, kongVersion: V391, maxConfigBytes, log: new RecordingLog() });
+  return new Archive({
+    store,
+    kongVersion: V391,
+    seal: PLAIN_SEAL,
+    maxConfigBytes,
+    log: new RecordingLog(),
+  });
 }
 
 function objectIn(store: MemoryStore) {

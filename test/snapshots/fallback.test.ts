@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { Archive } from "../../src/snapshots/archive.ts";
 import { SnapshotError } from "../../src/snapshots/errors.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
 import type { Key, Metadata, Version } from "../../src/store/port.ts";
 import { StoreError } from "../../src/store/port.ts";
 import { kongVersion, snapshotOf, V391 } from "../fakes/config.ts";
@@ -16,7 +17,7 @@ const INSTEAD =
 const SPOILT = "snapshot of the history cannot be used";
 
 function archiveOn(store: MemoryStore, log = new RecordingLog()): Archive {
-  const options = { store, kongVersion: V391, maxConfigBytes: 10_000, log };
+  const options = { store, kongVersion: V391, seal: PLAIN_SEAL, maxConfigBytes: 10_000, log };
   return new Archive({ ...options, keepHistory: true });
 }
 

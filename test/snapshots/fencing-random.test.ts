@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { describe, it } from "vitest";
 import { Archive } from "../../src/snapshots/archive.ts";
 import { decodeMetadata } from "../../src/snapshots/metadata.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
 import { type Store, type StoredObject, StoreError, type Version } from "../../src/store/port.ts";
 import { snapshotOf, V391 } from "../fakes/config.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
@@ -83,7 +84,12 @@ class Scene {
 
   constructor(metadataCount: boolean) {
     this.one = new OneObject(metadataCount);
-    const options = { store: this.one.store, kongVersion: V391, maxConfigBytes: 10_000 };
+    const options = {
+      store: this.one.store,
+      kongVersion: V391,
+      seal: PLAIN_SEAL,
+      maxConfigBytes: 10_000,
+    };
     for (let index = 0; index < EXPORTERS; index += 1) {
       const archive = new Archive({ ...options, log: new RecordingLog() });
       this.exporters.push({ archive, token: 0, received: 0 });

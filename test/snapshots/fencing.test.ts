@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { Archive, type NewSnapshot } from "../../src/snapshots/archive.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
 import { FileStore } from "../../src/store/file.ts";
 import { openGcsStore } from "../../src/store/gcs.ts";
 import { type Store, StoreError } from "../../src/store/port.ts";
@@ -72,7 +73,7 @@ class SlowStore {
 
 function archiveOn(store: Store): Archive {
   const log = new RecordingLog();
-  return new Archive({ store, kongVersion: V391, maxConfigBytes: 10_000, log });
+  return new Archive({ store, kongVersion: V391, seal: PLAIN_SEAL, maxConfigBytes: 10_000, log });
 }
 
 /** `made`: when the control plane made it, seconds. */

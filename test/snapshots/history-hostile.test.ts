@@ -4,6 +4,8 @@ import { gzipSync } from "node:zlib";
 import { describe, it } from "vitest";
 import { History } from "../../src/snapshots/history.ts";
 import { maxPackedBytes, packConfig } from "../../src/snapshots/history-body.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
+import { maxKeptBytes } from "../../src/snapshots/sighting.ts";
 import type { Metadata } from "../../src/store/port.ts";
 import { kongVersion, snapshotOf, V391 } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
@@ -14,7 +16,12 @@ const MAX_CONFIG_BYTES = 10_000;
 
 async function setUp() {
   const store = new MemoryStore();
-  const history = new History({ store, kongVersion: V391, maxConfigBytes: MAX_CONFIG_BYTES });
+  const history = new History({
+    store,
+    kongVersion: V391,
+    seal: PLAIN_SEAL,
+    maxConfigBytes: MAX_CONFIG_BYTES,
+  });
   const id = await history.add(snapshotOf("a"), SAVED, signal);
   const key = `3.9.1/history/${id}.json.gz`;
   const spoil = (change: { body?: Uint8Array; metadata?: Metadata }) => {
@@ -76,7 +83,7 @@ describe("a history entry that cannot be trusted is refused", () => {
 
   it("before it is read whole, if it is longer than any entry can be", async () => {
     const { store, history, id, spoil } = await setUp();
-    spoil({ body: Buffer.alloc(maxPackedBytes(MAX_CONFIG_BYTES) + 1) });
+    spoil({ body: Buffer.alloc(maxKeptBytes(MAX_CONFIG_BYTES) + 1) });
     const before = store.bytesRead;
     await assert.rejects(history.read(id, signal), { code: "STORE_TOO_LARGE" });
     assert.equal(store.bytesRead, before);

@@ -3,6 +3,7 @@ import { gunzipSync } from "node:zlib";
 import { describe, it } from "vitest";
 import { History } from "../../src/snapshots/history.ts";
 import { parseHistoryId } from "../../src/snapshots/history-id.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
 import type { NewSnapshot, SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
 import { StoreError } from "../../src/store/port.ts";
 import { snapshotOf, V391 } from "../fakes/config.ts";
@@ -13,7 +14,12 @@ const SAVED = { conditional: true };
 
 function setUp() {
   const store = new MemoryStore();
-  const history = new History({ store, kongVersion: V391, maxConfigBytes: 10_000 });
+  const history = new History({
+    store,
+    kongVersion: V391,
+    seal: PLAIN_SEAL,
+    maxConfigBytes: 10_000,
+  });
   return { store, history };
 }
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { Archive } from "../../src/snapshots/archive.ts";
 import { NearestReader } from "../../src/snapshots/nearest.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
 import type { VersionMatch } from "../../src/snapshots/version-match.ts";
 import { StoreError } from "../../src/store/port.ts";
 import { kongVersion, snapshotOf } from "../fakes/config.ts";
@@ -13,7 +14,12 @@ const CONDITIONAL = { conditional: true };
 const OLDER = "no snapshot for this Kong version, that of the nearest older one is used";
 
 async function save(store: MemoryStore, version: string): Promise<void> {
-  const common = { store, kongVersion: kongVersion(version), maxConfigBytes: 10_000 };
+  const common = {
+    store,
+    kongVersion: kongVersion(version),
+    seal: PLAIN_SEAL,
+    maxConfigBytes: 10_000,
+  };
   const archive = new Archive({ ...common, keepHistory: true, log: new RecordingLog() });
   const snapshot = snapshotOf(version, { kongVersion: common.kongVersion });
   await archive.save(snapshot, CONDITIONAL, signal);
@@ -23,7 +29,12 @@ async function setUp(wanted: string, saved: readonly string[], match: VersionMat
   const store = new MemoryStore();
   for (const version of saved) await save(store, version);
   const log = new RecordingLog();
-  const common = { store, kongVersion: kongVersion(wanted), maxConfigBytes: 10_000 };
+  const common = {
+    store,
+    kongVersion: kongVersion(wanted),
+    seal: PLAIN_SEAL,
+    maxConfigBytes: 10_000,
+  };
   return { store, log, reader: new NearestReader({ ...common, match, log }) };
 }
 

@@ -4,6 +4,7 @@ import { describe, it } from "vitest";
 import { Archive } from "../../src/snapshots/archive.ts";
 import { NearestReader } from "../../src/snapshots/nearest.ts";
 import { REPLICA_GRACE_MS, ReplicaReader } from "../../src/snapshots/replicas.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
 import type { NewSnapshot } from "../../src/snapshots/snapshot.ts";
 import { StoreError } from "../../src/store/port.ts";
 import { kongVersion, snapshotOf, V391 } from "../fakes/config.ts";
@@ -23,7 +24,7 @@ async function setUp(...saved: readonly (NewSnapshot | undefined)[]) {
     stores.push(store);
     if (snapshot !== undefined) await save(store, snapshot);
   }
-  const common = { kongVersion: V391, maxConfigBytes: 10_000, log };
+  const common = { kongVersion: V391, seal: PLAIN_SEAL, maxConfigBytes: 10_000, log };
   const replicas = stores.map(
     (store) => new NearestReader({ ...common, store, match: "patch" as const }),
   );
@@ -34,7 +35,13 @@ async function setUp(...saved: readonly (NewSnapshot | undefined)[]) {
 async function save(store: MemoryStore, snapshot: NewSnapshot): Promise<void> {
   const { kongVersion } = snapshot.metadata;
   const log = new RecordingLog();
-  const archive = new Archive({ store, kongVersion, maxConfigBytes: 10_000, log });
+  const archive = new Archive({
+    store,
+    kongVersion,
+    seal: PLAIN_SEAL,
+    maxConfigBytes: 10_000,
+    log,
+  });
   await archive.save(snapshot, { conditional: true }, signal);
 }
 

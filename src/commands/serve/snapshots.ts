@@ -11,6 +11,7 @@ import type { StoreReader } from "../../sidecar/shelf/store-watch.ts";
 import { versionOfCurrentKey } from "../../snapshots/layout.ts";
 import type { Store } from "../../store/port.ts";
 import type { CommandContext } from "../context.ts";
+import { openConfiguredSeal } from "../seal.ts";
 import { type ConfiguredReader, readerOf } from "../snapshot-reader.ts";
 import { openConfiguredStores } from "../store.ts";
 import type { StateDir } from "./state-dir.ts";
@@ -43,18 +44,20 @@ export async function openSnapshots(
 ): Promise<ServableSnapshots> {
   const { settings, clock, random } = context;
   const { maxConfigBytes, refreshMs } = settings;
+  const seal = await openConfiguredSeal(settings);
   const storage = await openConfiguredStores(settings.storages, context);
   const { stores } = storage;
   const shelf = new Shelf();
   const common = { shelf, maxConfigBytes, clock, random, log };
-  const disk = diskStore && new DiskCache({ ...common, store: diskStore });
+  const disk =
+    diskStore && new DiskCache({ ...common, store: diskStore, seal: await seal.forOwnUse() });
   const refresher = new Refresher({
     ...common,
     disk,
     store:
       stores.length === 0
         ? undefined
-        : (version) => underVersion(version, readerOf(stores, version, context, log)),
+        : (version) => underVersion(version, readerOf(stores, version, context, { seal, log })),
     refreshMs,
     firstRoundMs: FIRST_ROUND_MS,
   });

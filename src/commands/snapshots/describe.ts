@@ -3,6 +3,8 @@
 import type { ServiceError } from "../../core/errors.ts";
 import { countEntities, type EntityCounts } from "../../kong/entity-counts.ts";
 import { takenAt } from "../../snapshots/newest.ts";
+import { type SealMarks, sealText } from "../../snapshots/seal-marks.ts";
+import { metadataOf, type Sighting } from "../../snapshots/sighting.ts";
 import type { Snapshot, SnapshotMetadata } from "../../snapshots/snapshot.ts";
 import { sha256 } from "../../snapshots/verify.ts";
 import { formatDuration, formatTime } from "../quantities.ts";
@@ -19,6 +21,25 @@ export function summarise(counts: EntityCounts): string {
     .filter(({ kind, count }) => kind !== "others" || count > 0)
     .map(({ kind, count }) => `${kind} ${count}`)
     .join(", ");
+}
+
+/** What it holds, and how it is sealed: `services 4, ...; signed by 0123456789abcdef, sealed`. */
+export function summariseSighting(sighting: Sighting): string {
+  const counts = countsOf(sighting);
+  const parts = [counts && summarise(counts), sealText(sighting.marks)];
+  return parts.filter((part) => part).join("; ");
+}
+
+/** As the metadata say, or counted; undefined where neither is possible. */
+export function countsOf(sighting: Sighting): EntityCounts | undefined {
+  const counted = metadataOf(sighting)?.entities;
+  if (counted !== undefined || sighting.kind === "sealed") return counted;
+  return countEntities(sighting.snapshot.config);
+}
+
+/** Of the config in the clear; undefined where nobody knows. */
+export function bytesOf(sighting: Sighting): number | undefined {
+  return sighting.kind === "open" ? sighting.snapshot.config.length : sighting.metadata?.bytes;
 }
 
 /** `2026-11-21 12:00:00Z (12 min ago)`. */
@@ -44,6 +65,24 @@ export function snapshotJson({ config, metadata }: Snapshot): object {
     entities: countEntities(config),
     metadata: metadata ?? null,
   };
+}
+
+/** As `snapshotJson`; of one that none of our keys opens, what its metadata say. */
+export function sightingJson(sighting: Sighting): object {
+  const seal = sealJson(sighting.marks);
+  if (sighting.kind === "open") return { ...snapshotJson(sighting.snapshot), seal };
+  const { metadata } = sighting;
+  return {
+    sha256: metadata?.sha256 ?? null,
+    bytes: metadata?.bytes ?? null,
+    entities: metadata?.entities ?? null,
+    metadata: metadata ?? null,
+    seal,
+  };
+}
+
+export function sealJson({ signedBy, sealedFor }: SealMarks): object {
+  return { signedBy: signedBy ?? null, sealedFor: sealedFor ?? null };
 }
 
 export function errorJson({ code, message }: ServiceError): object {

@@ -7,9 +7,11 @@ import { SnapshotError } from "../../snapshots/errors.ts";
 import { unpackConfig } from "../../snapshots/history-body.ts";
 import { parseHistoryId } from "../../snapshots/history-id.ts";
 import { isNewer } from "../../snapshots/newest.ts";
+import type { SealMarks } from "../../snapshots/seal-marks.ts";
+import { maxKeptBytes, opened } from "../../snapshots/sighting.ts";
 import type { Snapshot } from "../../snapshots/snapshot.ts";
 import { UsageError } from "../usage-error.ts";
-import { type ActionContext, onlyVersion, type Place, placeName, readCurrent } from "./place.ts";
+import { type ActionContext, onlyVersion, type Place, placeName, sightCurrentOf } from "./place.ts";
 
 /** The word for what is current. */
 export const CURRENT = "current";
@@ -21,6 +23,8 @@ export interface FoundSnapshot extends Snapshot {
   readonly place: string;
   /** Why it was held back; undefined for one that was not. */
   readonly held: string | undefined;
+  /** How it was sealed where it lay; undefined for a file. */
+  readonly marks: SealMarks | undefined;
 }
 
 /**
@@ -54,7 +58,7 @@ export async function findSnapshot(
   return newest;
 }
 
-/** As `findSnapshot`, and paths of files: a config as Kong takes it, or an object of the history. */
+/** As `findSnapshot`, and paths of files: a config as Kong takes it, or an object of a store, gzip or encrypted. */
 export async function findOperand(
   which: string,
   context: ActionContext,
@@ -62,18 +66,18 @@ export async function findOperand(
 ): Promise<FoundSnapshot> {
   const isFile =
     which !== CURRENT && parseHistoryId(which) === undefined && (await isReadable(which));
-  return isFile
-    ? readConfigFile(which, context.settings.maxConfigBytes)
-    : findSnapshot(which, context, "diff", signal);
+  return isFile ? readConfigFile(which, context) : findSnapshot(which, context, "diff", signal);
 }
 
 async function findIn(place: Place, which: string, signal: AbortSignal): Promise<FoundSnapshot> {
   if (which === CURRENT) {
-    const snapshot = await readCurrent(place, signal);
-    return { ...snapshot, which, place: placeName(place), held: undefined };
+    const sighting = await sightCurrentOf(place, signal);
+    const { marks } = sighting;
+    return { ...opened(sighting), which, place: placeName(place), held: undefined, marks };
   }
-  const kept = await place.archive.history.read(which, signal);
-  return { ...kept, which, place: placeName(place) };
+  const sighting = await place.archive.history.sight(which, signal);
+  const { held, marks } = sighting;
+  return { ...opened(sighting), which, place: placeName(place), held, marks };
 }
 
 /** By time alone: each store has fencing tokens of its own. */
@@ -87,10 +91,14 @@ async function isReadable(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isFile() === true;
 }
 
-async function readConfigFile(path: string, maxConfigBytes: number): Promise<FoundSnapshot> {
-  const bytes = await readFile(path).catch((cause: unknown) => {
+async function readConfigFile(
+  path: string,
+  { settings: { maxConfigBytes }, seal }: ActionContext,
+): Promise<FoundSnapshot> {
+  const stored = await readFile(path).catch((cause: unknown) => {
     throw new UsageError(`${path} cannot be read: ${describeCause(cause)}`, "Check its rights.");
   });
+  const bytes = await seal.open(stored, path, maxKeptBytes(maxConfigBytes));
   const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
   const config = isGzip ? await unpackConfig(bytes, maxConfigBytes, path) : bytes;
   try {
@@ -102,5 +110,12 @@ async function readConfigFile(path: string, maxConfigBytes: number): Promise<Fou
       { cause, hint: "A file must hold JSON as Kong's control plane sends it, gzip or not." },
     );
   }
-  return { config, metadata: undefined, which: path, place: path, held: undefined };
+  return {
+    config,
+    metadata: undefined,
+    which: path,
+    place: path,
+    held: undefined,
+    marks: undefined,
+  };
 }

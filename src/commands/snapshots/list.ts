@@ -1,12 +1,12 @@
 /** `snapshots list`: what is saved, the newest first. */
 
 import type { ServiceError } from "../../core/errors.ts";
-import { countEntities } from "../../kong/entity-counts.ts";
+import { metadataOf } from "../../snapshots/sighting.ts";
 import type { SnapshotMetadata } from "../../snapshots/snapshot.ts";
 import { print, printJson } from "../print.ts";
 import { formatBytes, formatDuration } from "../quantities.ts";
 import { type Column, formatTable, type Row } from "../table.ts";
-import { errorJson, shortExporter, snapshotJson, summarise } from "./describe.ts";
+import { bytesOf, errorJson, shortExporter, sightingJson, summariseSighting } from "./describe.ts";
 import { CURRENT } from "./find.ts";
 import { type ListedEntry, type Listing, listPlace, type Readable, tryRead } from "./listing.ts";
 import { type ActionContext, type Place, placeName } from "./place.ts";
@@ -57,29 +57,35 @@ function failureOf(listing: Readable<Listing>): ServiceError | undefined {
 function placeText(place: Place, listing: Readable<Listing>, now: Date): string {
   const title = `${placeName(place)}\n`;
   if (listing.kind === "bad") return `${title}  ${listing.error.message}\n`;
-  const { current, entries, olderCount } = listing.snapshot;
+  const { current, newerId, entries, olderCount } = listing.snapshot;
   const isListed = entries.some(({ isCurrent }) => isCurrent);
+  const isToldThere = isListed && current.kind === "good" && newerId === undefined;
   const rows = [
-    ...(isListed && current.kind === "good" ? [] : [currentRow(current, now)]),
+    ...(isToldThere ? [] : [currentRow(listing.snapshot, now)]),
     ...entries.map((entry) => entryRow(entry, now)),
   ];
   const more = olderCount === 0 ? "" : `and ${olderCount} older: --all lists them\n`;
   return `${title}${formatTable(COLUMNS, rows)}${more}`;
 }
 
-/** For a current one that is not in the part of the history that is listed, or cannot be used. */
-function currentRow(current: Listing["current"], now: Date): Row {
+/** For a current one that is not in the part of the history that is listed, or cannot be used, or is not the newest. */
+function currentRow({ current, newerId }: Listing, now: Date): Row {
   if (current.kind === "bad") {
     return { cells: [CURRENT, "", "", "", "", "unusable"], notes: [current.error.message] };
   }
-  const { config, metadata } = current.snapshot;
-  if (metadata === undefined) {
-    const cells = [CURRENT, "", formatBytes(config.length), "", "by hand", "current"];
-    return { cells, notes: [summarise(countEntities(config))] };
-  }
+  const sighting = current.snapshot;
+  const metadata = metadataOf(sighting);
+  const bytes = bytesOf(sighting);
+  const cells =
+    metadata === undefined
+      ? ["", bytes === undefined ? "" : formatBytes(bytes), "", "by hand"]
+      : metadataCells(metadata, now);
   return {
-    cells: [CURRENT, ...metadataCells(metadata, now), "current"],
-    notes: [summarise(countEntities(config))],
+    cells: [CURRENT, ...cells, "current"],
+    notes: [
+      summariseSighting(sighting),
+      ...(newerId === undefined ? [] : [`older than ${newerId}: somebody may have put it back`]),
+    ],
   };
 }
 
@@ -88,12 +94,12 @@ function entryRow({ entry, isCurrent, read }: ListedEntry, now: Date): Row {
     const age = formatDuration(now.getTime() - entry.at.getTime());
     return { cells: [entry.id, age, "", "", "", "unusable"], notes: [read.error.message] };
   }
-  const { config, metadata, held } = read.snapshot;
+  const { metadata, held } = read.snapshot;
   const state = held === undefined ? "" : "held";
   return {
     cells: [entry.id, ...metadataCells(metadata, now), isCurrent ? "current" : state],
     notes: [
-      summarise(countEntities(config)),
+      summariseSighting(read.snapshot),
       ...(held === undefined ? [] : [`held back: ${held}`]),
     ],
   };
@@ -110,10 +116,11 @@ function metadataCells(
 function placeJson({ place, listing }: { place: Place; listing: Readable<Listing> }): object {
   const where = { kongVersion: place.version, store: place.store.url };
   if (listing.kind === "bad") return { ...where, ...errorJson(listing.error) };
-  const { current, entries, olderCount } = listing.snapshot;
+  const { current, newerId, entries, olderCount } = listing.snapshot;
   return {
     ...where,
-    current: current.kind === "bad" ? errorJson(current.error) : snapshotJson(current.snapshot),
+    current: current.kind === "bad" ? errorJson(current.error) : sightingJson(current.snapshot),
+    newerId: newerId ?? null,
     history: entries.map(({ entry, isCurrent, read }) => ({
       id: entry.id,
       at: entry.at,
@@ -121,7 +128,7 @@ function placeJson({ place, listing }: { place: Place; listing: Readable<Listing
       held: entry.held,
       ...(read.kind === "bad"
         ? errorJson(read.error)
-        : { heldBecause: read.snapshot.held ?? null, ...snapshotJson(read.snapshot) }),
+        : { heldBecause: read.snapshot.held ?? null, ...sightingJson(read.snapshot) }),
     })),
     olderCount,
   };

@@ -1,10 +1,12 @@
-/** What lies in one place: the current snapshot and the newest of the history, each read and verified. */
+/** What lies in one place: the current snapshot and the newest of the history, each read, and verified as far as our keys open it. */
 
 import { ServiceError } from "../../core/errors.ts";
-import type { HistoryEntry, KeptSnapshot } from "../../snapshots/history.ts";
+import type { HistoryEntry, KeptSighting } from "../../snapshots/history.ts";
 import { historyHash } from "../../snapshots/history-id.ts";
-import type { Snapshot } from "../../snapshots/snapshot.ts";
-import { type Place, readCurrent } from "./place.ts";
+import { isNewer, isSameConfig } from "../../snapshots/newest.ts";
+import { metadataOf, type Sighting } from "../../snapshots/sighting.ts";
+import type { SnapshotMetadata } from "../../snapshots/snapshot.ts";
+import { type Place, sightCurrentOf } from "./place.ts";
 
 /** Read, or why it cannot be used. */
 export type Readable<T> =
@@ -15,12 +17,14 @@ export interface ListedEntry {
   readonly entry: HistoryEntry;
   /** Whether it is the one that is current. */
   readonly isCurrent: boolean;
-  readonly read: Readable<KeptSnapshot>;
+  readonly read: Readable<KeptSighting>;
 }
 
 export interface Listing {
   /** Also where it is missing: why. */
-  readonly current: Readable<Snapshot>;
+  readonly current: Readable<Sighting>;
+  /** Of the entry that is newer than the current one, though that should be the newest: somebody put an old one back. */
+  readonly newerId: string | undefined;
   /** The newest first. */
   readonly entries: readonly ListedEntry[];
   /** How many older ones were not read. */
@@ -35,14 +39,24 @@ export async function listPlace(
 ): Promise<Listing> {
   const { history } = place.archive;
   const entries = await history.list(signal);
-  const current = await tryRead(() => readCurrent(place, signal), signal);
+  const current = await tryRead(() => sightCurrentOf(place, signal), signal);
   const currentId = idOfCurrent(current, entries);
   const listed: ListedEntry[] = [];
   for (const entry of entries.slice(0, limit)) {
-    const read = await tryRead(() => history.read(entry.id, signal), signal);
+    const read = await tryRead(() => history.sight(entry.id, signal), signal);
     listed.push({ entry, isCurrent: entry.id === currentId, read });
   }
-  return { current, entries: listed, olderCount: entries.length - listed.length };
+  const newest = listed.find(({ entry, read }) => !entry.held && read.kind === "good");
+  const isOlder =
+    current.kind === "good" &&
+    newest?.read.kind === "good" &&
+    isOlderThan(newest.read.snapshot.metadata, metadataOf(current.snapshot));
+  return {
+    current,
+    newerId: isOlder ? newest.entry.id : undefined,
+    entries: listed,
+    olderCount: entries.length - listed.length,
+  };
 }
 
 /** What `read` gives, or why it gives nothing. Rejects only with `signal.reason`, or for a bug. */
@@ -61,10 +75,19 @@ export async function tryRead<T>(
 
 /** The entry under which the current one is kept; undefined where it is missing there. */
 export function idOfCurrent(
-  current: Readable<Snapshot>,
+  current: Readable<Sighting>,
   entries: readonly HistoryEntry[],
 ): string | undefined {
-  if (current.kind === "bad" || current.snapshot.metadata === undefined) return undefined;
-  const hash = historyHash(current.snapshot.metadata);
+  const metadata = current.kind === "bad" ? undefined : metadataOf(current.snapshot);
+  if (metadata === undefined) return undefined;
+  const hash = historyHash(metadata);
   return entries.find((entry) => !entry.held && entry.hash === hash)?.id;
+}
+
+/** Whether what is current is older than another config that was current, too. */
+export function isOlderThan(
+  kept: SnapshotMetadata,
+  current: SnapshotMetadata | undefined,
+): boolean {
+  return current !== undefined && !isSameConfig(kept, current) && isNewer(kept, current);
 }

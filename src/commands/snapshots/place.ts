@@ -6,10 +6,13 @@ import { Archive } from "../../snapshots/archive.ts";
 import { CurrentObject } from "../../snapshots/current.ts";
 import { SnapshotError } from "../../snapshots/errors.ts";
 import { missingSnapshot, savedVersions } from "../../snapshots/missing.ts";
+import type { Seal } from "../../snapshots/seal/seal.ts";
+import { opened, type Sighting } from "../../snapshots/sighting.ts";
 import type { Snapshot } from "../../snapshots/snapshot.ts";
 import { type Store, StoreError } from "../../store/port.ts";
 import type { Terminal } from "../confirm.ts";
 import { type CommandContext, requireSettings } from "../context.ts";
+import { openConfiguredSeal } from "../seal.ts";
 import { openConfiguredStores } from "../store.ts";
 
 /** One Kong version in one store. */
@@ -24,12 +27,14 @@ export interface Place {
 export interface OpenPlaces extends AsyncDisposable {
   /** Not empty: the versions in the order of the settings, of each the stores in theirs. */
   readonly places: readonly Place[];
+  readonly seal: Seal;
 }
 
 /** What an action of `snapshots` is given. */
 export interface ActionContext extends CommandContext {
   readonly stdin: Terminal["stdin"];
   readonly places: readonly Place[];
+  readonly seal: Seal;
 }
 
 /**
@@ -46,6 +51,7 @@ export async function openPlaces(
     KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: settings.storages,
     ...(allVersions ? {} : { KONG_VERSION: settings.kongVersions }),
   });
+  const seal = await openConfiguredSeal(settings);
   const opened = await openConfiguredStores(required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE, context);
   const { stores } = opened;
   const close = () => opened[Symbol.asyncDispose]();
@@ -55,12 +61,12 @@ export async function openPlaces(
     const { maxConfigBytes } = settings;
     const places = versions.flatMap((version) =>
       stores.map((store) => {
-        const options = { store, kongVersion: version, maxConfigBytes, log };
+        const options = { store, seal, kongVersion: version, maxConfigBytes, log };
         const archive = new Archive({ ...options, keepHistory: true });
         return { version, store, current: new CurrentObject(options), archive };
       }),
     );
-    return { places, [Symbol.asyncDispose]: close };
+    return { places, seal, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();
     throw error;
@@ -83,12 +89,17 @@ export function onlyVersion(places: readonly Place[], action: string): readonly 
 }
 
 /** The current snapshot itself, verified; nothing of the history in its place. Rejects with SnapshotError, StoreError. */
-export async function readCurrent(
+export async function readCurrent(place: Place, signal: AbortSignal): Promise<Snapshot> {
+  return opened(await sightCurrentOf(place, signal));
+}
+
+/** As `readCurrent`, but one that none of our keys opens will do. */
+export async function sightCurrentOf(
   { version, store, current }: Place,
   signal: AbortSignal,
-): Promise<Snapshot> {
+): Promise<Sighting> {
   try {
-    return await current.read(signal);
+    return await current.sight(signal);
   } catch (error) {
     if (!(error instanceof StoreError) || error.code !== "STORE_NOT_FOUND") throw error;
     throw await missingSnapshot(store, version, error, signal);

@@ -2,10 +2,11 @@
 
 import { SnapshotError } from "../../snapshots/errors.ts";
 import { describeBare, isSameConfig } from "../../snapshots/newest.ts";
-import type { NewSnapshot, Snapshot } from "../../snapshots/snapshot.ts";
+import { metadataOf } from "../../snapshots/sighting.ts";
+import type { NewSnapshot, SnapshotMetadata } from "../../snapshots/snapshot.ts";
 import { askPreconditions } from "../store.ts";
 import { idOfCurrent, tryRead } from "./listing.ts";
-import { type ActionContext, type Place, placeName, readCurrent } from "./place.ts";
+import { type ActionContext, type Place, placeName, sightCurrentOf } from "./place.ts";
 import { RestoreError } from "./restore-error.ts";
 import { restoredMetadata } from "./restored-metadata.ts";
 import { takeSeat } from "./seat.ts";
@@ -40,7 +41,7 @@ export async function restoreIn(
   const conditional = await askPreconditions(store, version, log)(signal);
   await using seat = await takeSeat({ place, conditional, takeOver }, context, signal);
   const replaced = await keepCurrent(place, conditional, clock.now(), signal);
-  const metadata = restoredMetadata(snapshot, replaced?.snapshot.metadata, {
+  const metadata = restoredMetadata(snapshot, replaced?.metadata, {
     id,
     fencingToken: seat.token,
     now: clock.now(),
@@ -66,31 +67,34 @@ async function isCurrent(
   place: Place,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const current = await tryRead(() => readCurrent(place, signal), signal);
-  if (current.kind === "bad" || current.snapshot.metadata === undefined) return false;
-  return isSameConfig(current.snapshot.metadata, metadata);
+  const current = await tryRead(() => sightCurrentOf(place, signal), signal);
+  const known = current.kind === "bad" ? undefined : metadataOf(current.snapshot);
+  return known !== undefined && isSameConfig(known, metadata);
 }
 
-/** The current one and the id under which the history has it now; undefined where there is none that can be used. */
+/** Of the current one, and the id under which the history has it now; undefined where there is none that can be used. */
 async function keepCurrent(
   place: Place,
   conditional: boolean,
   now: Date,
   signal: AbortSignal,
-): Promise<{ readonly id: string | undefined; readonly snapshot: Snapshot } | undefined> {
+): Promise<
+  { readonly id: string | undefined; readonly metadata: SnapshotMetadata | undefined } | undefined
+> {
   const { archive, version } = place;
-  const current = await tryRead(() => readCurrent(place, signal), signal);
+  const current = await tryRead(() => sightCurrentOf(place, signal), signal);
   if (current.kind === "bad") {
     if (current.error instanceof SnapshotError) return undefined;
     throw current.error;
   }
-  const { config, metadata } = current.snapshot;
+  const sighting = current.snapshot;
+  const metadata = metadataOf(sighting);
   if (metadata === undefined) {
+    if (sighting.kind === "sealed") return undefined;
+    const { config } = sighting.snapshot;
     const bare = { config, metadata: describeBare(config, version, now) };
-    const id = await archive.history.add(bare, { conditional }, signal);
-    return { id, snapshot: current.snapshot };
+    return { id: await archive.history.add(bare, { conditional }, signal), metadata };
   }
   await archive.ensureInHistory({ conditional }, signal);
-  const id = idOfCurrent(current, await archive.history.list(signal));
-  return { id, snapshot: current.snapshot };
+  return { id: idOfCurrent(current, await archive.history.list(signal)), metadata };
 }

@@ -1,7 +1,9 @@
 /** `snapshots restore`: makes a snapshot of the history the current one, in every store, by an operator's word. */
 
+import { SettingsError } from "../../runtime/settings-reader.ts";
 import { diffConfigs } from "../../snapshots/diff.ts";
 import { isSameConfig } from "../../snapshots/newest.ts";
+import type { SealMarks } from "../../snapshots/seal-marks.ts";
 import type { NewSnapshot, Snapshot } from "../../snapshots/snapshot.ts";
 import { confirm } from "../confirm.ts";
 import { print, printJson } from "../print.ts";
@@ -39,7 +41,8 @@ export async function restoreCommand(
   signal: AbortSignal,
 ): Promise<number> {
   if (id === CURRENT) throw new UsageError("what is current need not be restored", HINT);
-  const { config, metadata, held } = await findSnapshot(id, context, "restore", signal);
+  const { config, metadata, held, marks } = await findSnapshot(id, context, "restore", signal);
+  if (marks !== undefined) refuseLossOfSeal(marks, context);
   if (metadata === undefined) throw new TypeError("a snapshot of the history has metadata");
   const snapshot: NewSnapshot = { config, metadata };
   const places = onlyVersion(context.places, "restore");
@@ -62,6 +65,26 @@ export async function restoreCommand(
     await print(context.stdout, `${outcomes.map(toText).join("")}\n${next}`, signal);
   }
   return failure?.exitStatus ?? 0;
+}
+
+/** What is signed and encrypted is to be so when it is current again. */
+function refuseLossOfSeal(
+  { signedBy, sealedFor }: SealMarks,
+  { seal, settings }: ActionContext,
+): void {
+  const isUnsigned = signedBy !== undefined && settings.signingKey === undefined;
+  const isUnsealed = sealedFor !== undefined && !seal.encrypts;
+  const faults = [
+    ...(isUnsigned
+      ? ["KONG_FALLBACK_SIGNING_KEY: is not set, and restore needs it: the snapshot is signed"]
+      : []),
+    ...(isUnsealed
+      ? [
+          "KONG_FALLBACK_AGE_RECIPIENTS: is not set, and restore needs it: the snapshot is encrypted",
+        ]
+      : []),
+  ];
+  if (faults.length > 0) throw new SettingsError(faults, "Set what the exporters have.");
 }
 
 const HINT = "kong-fallback snapshots list shows the IDs of the history.";

@@ -1,5 +1,6 @@
 /** What a snapshot says about itself once it was restored: that it is the newest, and by whose word. */
 
+import { countEntities } from "../../kong/entity-counts.ts";
 import type { NewSnapshot, SnapshotMetadata } from "../../snapshots/snapshot.ts";
 import { RESTORED } from "./describe.ts";
 
@@ -19,7 +20,7 @@ export interface Restoring {
  * newer, whatever this machine's clock says.
  */
 export function restoredMetadata(
-  { metadata }: NewSnapshot,
+  { config, metadata }: NewSnapshot,
   replaced: SnapshotMetadata | undefined,
   { id, fencingToken, now }: Restoring,
 ): SnapshotMetadata {
@@ -32,5 +33,6 @@ export function restoredMetadata(
     exportedAt: now,
     exporterId: `${RESTORED}${id}`,
     fencingToken,
+    entities: metadata.entities ?? countEntities(config),
   };
 }

@@ -1,12 +1,13 @@
 /** `snapshots show`: all that is known about one snapshot, or its bytes. */
 
 import { countEntities } from "../../kong/entity-counts.ts";
+import { sealText } from "../../snapshots/seal-marks.ts";
 import { sha256 } from "../../snapshots/verify.ts";
 import { print, printJson } from "../print.ts";
 import { formatBytes, formatTime } from "../quantities.ts";
 import { formatList } from "../table.ts";
 import { UsageError } from "../usage-error.ts";
-import { formatTaken, snapshotJson } from "./describe.ts";
+import { formatTaken, sealJson, snapshotJson } from "./describe.ts";
 import { type FoundSnapshot, findSnapshot } from "./find.ts";
 import type { ActionContext } from "./place.ts";
 import type { SnapshotsRequest } from "./request.ts";
@@ -25,8 +26,10 @@ export async function showCommand(
   if (wantsConfig) {
     await print(stdout, found.config, signal);
   } else if (json) {
-    const { place, held } = found;
-    await printJson(stdout, { which, place, held: held ?? null, ...snapshotJson(found) }, signal);
+    const { place, held, marks } = found;
+    const seal = marks && { seal: sealJson(marks) };
+    const json = { which, place, held: held ?? null, ...snapshotJson(found), ...seal };
+    await printJson(stdout, json, signal);
   } else {
     await print(stdout, formatList(factsOf(found, clock.now())), signal);
   }
@@ -35,7 +38,7 @@ export async function showCommand(
 
 type Facts = readonly (readonly [name: string, value: string])[];
 
-function factsOf({ which, place, config, metadata, held }: FoundSnapshot, now: Date): Facts {
+function factsOf({ which, place, config, metadata, held, marks }: FoundSnapshot, now: Date): Facts {
   const entities = Object.entries(countEntities(config))
     .filter(([, count]) => count > 0)
     .map(([kind, count]) => `${kind} ${count}`)
@@ -44,6 +47,7 @@ function factsOf({ which, place, config, metadata, held }: FoundSnapshot, now: D
     ["snapshot", which],
     ["place", place],
     ...(held === undefined ? [] : [["held back", held] as const]),
+    ["seal", (marks && sealText(marks)) || "none: neither signed nor encrypted"],
     ["size", `${formatBytes(config.length)} (${config.length} bytes)`],
     ["SHA-256", sha256(config)],
     ["entities", entities === "" ? "none" : entities],

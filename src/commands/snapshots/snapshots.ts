@@ -21,7 +21,8 @@ export function snapshotsCommand(request: SnapshotsRequest, stdin: Terminal["std
     const context = quietly(given, "snapshots");
     const allVersions = "allVersions" in request && request.allVersions;
     await using opened = await openPlaces(context, allVersions, signal);
-    return await act(request, { ...context, stdin, places: opened.places }, signal);
+    const { places, seal } = opened;
+    return await act(request, { ...context, stdin, places, seal }, signal);
   };
 }
 

@@ -20,8 +20,8 @@ interface Finding {
   /** `current`, or an id; undefined: the place as a whole. */
   readonly object: string | undefined;
   /**
-   * "unchecked": good, as far as can be told without metadata. "unread": the store does not give it.
-   * "warned": the bytes are good, and Kong may refuse what they say.
+   * "unchecked": good, as far as can be told without metadata. "unread": the store does not give it, or
+   * none of our keys opens it. "warned": the bytes are good, and Kong may refuse what they say.
    */
   readonly result: "good" | "unchecked" | "warned" | "bad" | "unread";
   readonly code: string | undefined;
@@ -100,7 +100,9 @@ function judge(
 ): Judgement {
   if (read.kind === "bad") {
     const { code, message } = read.error;
-    const isUnread = read.error instanceof StoreError && code !== "STORE_TOO_LARGE";
+    const isUnread =
+      code === "SNAPSHOT_SEALED" ||
+      (read.error instanceof StoreError && code !== "STORE_TOO_LARGE");
     return { result: isUnread ? "unread" : "bad", code, why: message, config: undefined };
   }
   const { config } = read.snapshot;

@@ -2,13 +2,21 @@
 
 import type { ServiceError } from "../../core/errors.ts";
 import type { Lease } from "../../election/lease.ts";
-import { countEntities } from "../../kong/entity-counts.ts";
 import type { ConfigUpdate } from "../../kong/reconfigure.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import type { Settings } from "../../runtime/settings.ts";
-import type { FoundSnapshot } from "../../snapshots/snapshot.ts";
+import { sealText } from "../../snapshots/seal-marks.ts";
+import { metadataOf } from "../../snapshots/sighting.ts";
+import type { SnapshotOrigin } from "../../snapshots/snapshot.ts";
 import { formatBytes, formatDuration } from "../quantities.ts";
-import { errorJson, formatTaken, snapshotJson, summarise } from "../snapshots/describe.ts";
+import {
+  bytesOf,
+  countsOf,
+  errorJson,
+  formatTaken,
+  sightingJson,
+  summarise,
+} from "../snapshots/describe.ts";
 import { formatList } from "../table.ts";
 import { compareWith, comparisonText } from "./compare.ts";
 import type { Saved } from "./saved.ts";
@@ -42,15 +50,16 @@ export function reportJson({ version, live, saved }: VersionReport): object {
       live instanceof Error
         ? errorJson(live)
         : { configHash: live.configHash ?? null, timestamp: live.timestamp ?? null },
-    stores: saved.map(({ place, latest, held, heldBecause, lease }) => ({
+    stores: saved.map(({ place, latest, newerId, held, heldBecause, lease }) => ({
       store: place.store.url,
       ...(latest.kind === "bad"
         ? errorJson(latest.error)
         : {
-            ...snapshotJson(latest.snapshot),
+            ...sightingJson(latest.snapshot),
             origin: latest.snapshot.origin,
-            comparison: compareWith(live, latest.snapshot.metadata),
+            comparison: compareWith(live, metadataOf(latest.snapshot)),
           }),
+      newerId: newerId ?? null,
       held: held?.map(({ id }) => id) ?? null,
       heldBecause: heldBecause ?? null,
       lease: lease.kind === "bad" ? errorJson(lease.error) : leaseJson(lease.snapshot),
@@ -60,20 +69,34 @@ export function reportJson({ version, live, saved }: VersionReport): object {
 
 type Facts = readonly (readonly [name: string, value: string])[];
 
-function snapshotFacts({ latest }: Saved, live: VersionReport["live"], now: Date): Facts {
+function snapshotFacts({ latest, newerId }: Saved, live: VersionReport["live"], now: Date): Facts {
   if (latest.kind === "bad") return [["saved", `nothing usable: ${latest.error.message}`]];
-  const { config, metadata, origin } = latest.snapshot;
+  const sighting = latest.snapshot;
+  const metadata = metadataOf(sighting);
+  const bytes = bytesOf(sighting);
+  const size = bytes === undefined ? "size unknown" : formatBytes(bytes);
   const token = metadata === undefined ? "no metadata" : `fencing token ${metadata.fencingToken}`;
+  const seal = sealText(sighting.marks);
+  const counts = countsOf(sighting);
   return [
-    ["saved", `${formatTaken(metadata, now)}, ${formatBytes(config.length)}, ${token}`],
-    ...originFacts(origin),
+    ["saved", `${formatTaken(metadata, now)}, ${size}, ${token}`],
+    ...originFacts(sighting.origin),
+    ...(newerId === undefined
+      ? []
+      : [
+          [
+            "attention",
+            `it is older than ${newerId} of the history: somebody may have put it back`,
+          ] as const,
+        ]),
+    ...(seal === "" ? [] : [["seal", seal] as const]),
     ["config hash", metadata?.configHash ?? "unknown"],
-    ["entities", summarise(countEntities(config))],
+    ["entities", counts === undefined ? "unknown: none of our keys opens it" : summarise(counts)],
     ["compared", comparisonText(compareWith(live, metadata))],
   ];
 }
 
-function originFacts(origin: FoundSnapshot["origin"]): Facts {
+function originFacts(origin: SnapshotOrigin): Facts {
   if (origin.kind === "current") return [];
   return [["attention", `the current object cannot be used, readers get ${origin.id} instead`]];
 }

@@ -4,16 +4,20 @@ import { ServiceError } from "../../core/errors.ts";
 import type { Lease } from "../../election/lease.ts";
 import { LeaseObject } from "../../election/lease-object.ts";
 import type { HistoryEntry } from "../../snapshots/history.ts";
+import { historyHash } from "../../snapshots/history-id.ts";
 import { leaseKey } from "../../snapshots/layout.ts";
-import type { FoundSnapshot } from "../../snapshots/snapshot.ts";
+import type { FoundSighting } from "../../snapshots/reader.ts";
+import { metadataOf } from "../../snapshots/sighting.ts";
 import type { CommandContext } from "../context.ts";
-import { type Readable, tryRead } from "../snapshots/listing.ts";
+import { isOlderThan, type Readable, tryRead } from "../snapshots/listing.ts";
 import type { Place } from "../snapshots/place.ts";
 
 export interface Saved {
   readonly place: Place;
-  /** What readers get: see SnapshotReader.latest. */
-  readonly latest: Readable<FoundSnapshot>;
+  /** What readers get who have the keys: see SnapshotReader.sight. */
+  readonly latest: Readable<FoundSighting>;
+  /** Id of one in the history that is newer, though the current one should be: somebody put an old one back. */
+  readonly newerId: string | undefined;
   /** The newest first; undefined where the store does not tell. */
   readonly held: readonly HistoryEntry[] | undefined;
   /** Why the newest of these was held back. */
@@ -29,14 +33,38 @@ export async function lookAt(
   signal: AbortSignal,
 ): Promise<Saved> {
   const { archive } = place;
-  const latest = await tryRead(() => archive.latest(signal), signal);
+  const latest = await tryRead(() => sightLatest(place, signal), signal);
   const lease = await tryRead(() => readLease(place, context, signal), signal);
   const entries = await tryRead(() => archive.history.list(signal), signal);
   if (entries.kind === "bad") {
-    return { place, latest, held: undefined, heldBecause: undefined, lease };
+    return { place, latest, newerId: undefined, held: undefined, heldBecause: undefined, lease };
   }
   const held = entries.snapshot.filter((entry) => entry.held);
-  return { place, latest, held, heldBecause: await reasonOf(place, held[0], signal), lease };
+  const heldBecause = await reasonOf(place, held[0], signal);
+  const newest = entries.snapshot.find((entry) => !entry.held);
+  const newerId = await newerThan(latest, newest, place, signal);
+  return { place, latest, newerId, held, heldBecause, lease };
+}
+
+async function sightLatest({ archive }: Place, signal: AbortSignal): Promise<FoundSighting> {
+  const found = await archive.sight(undefined, signal);
+  if (found === undefined) throw new TypeError("unchanged, though nothing was seen before");
+  return found;
+}
+
+/** The id of `newest`, if that is newer than `latest`. It is read only where it is another config. */
+async function newerThan(
+  latest: Saved["latest"],
+  newest: HistoryEntry | undefined,
+  { archive }: Place,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const metadata = latest.kind === "bad" ? undefined : metadataOf(latest.snapshot);
+  if (newest === undefined || metadata === undefined) return undefined;
+  if (historyHash(metadata) === newest.hash) return undefined;
+  const kept = await tryRead(() => archive.history.sight(newest.id, signal), signal);
+  const isOlder = kept.kind === "good" && isOlderThan(kept.snapshot.metadata, metadata);
+  return isOlder ? newest.id : undefined;
 }
 
 async function reasonOf(
@@ -46,7 +74,7 @@ async function reasonOf(
 ): Promise<string | undefined> {
   if (entry === undefined) return undefined;
   try {
-    return (await archive.history.read(entry.id, signal)).held;
+    return (await archive.history.sight(entry.id, signal)).held;
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof ServiceError)) throw error;

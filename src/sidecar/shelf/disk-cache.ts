@@ -9,7 +9,8 @@ import type { NewSnapshot } from "../../snapshots/archive.ts";
 import { SnapshotError } from "../../snapshots/errors.ts";
 import { currentKey } from "../../snapshots/layout.ts";
 import { encodeMetadata } from "../../snapshots/metadata.ts";
-import { verifySnapshot } from "../../snapshots/verify.ts";
+import type { Seal } from "../../snapshots/seal/seal.ts";
+import { maxCurrentBytes, opened, sightCurrent } from "../../snapshots/sighting.ts";
 import { type Store, type StoredObject, StoreError } from "../../store/port.ts";
 import { Bell } from "./bell.ts";
 import { type Servable, unpackSnapshot } from "./payload.ts";
@@ -17,6 +18,12 @@ import { type Servable, unpackSnapshot } from "./payload.ts";
 export interface DiskCacheOptions {
   /** A directory of this process's own: what lies there is overwritten without a look. */
   readonly store: Store;
+  /**
+   * For own use: it encrypts where there are keys, and asks for no signature. The directory is private,
+   * and all that comes into it was verified when it came: by its signature from a store, by mutual TLS
+   * from a control plane.
+   */
+  readonly seal: Seal;
   /** Longest config accepted from the disk, bytes. */
   readonly maxConfigBytes: number;
   readonly clock: Clock;
@@ -32,6 +39,8 @@ export class DiskCache {
   readonly #options: DiskCacheOptions;
   /** To be written: of each version only the newest. */
   readonly #pending = new Map<KongVersion, Servable>();
+  /** Read from the disk, but not sealed as it is to be now. */
+  readonly #toReseal = new Set<KongVersion>();
   readonly #bell = new Bell();
 
   constructor(options: DiskCacheOptions) {
@@ -44,26 +53,28 @@ export class DiskCache {
    * counts as corrupt: nobody copies one here by hand, and without its digest damage may go unseen.
    */
   async read(version: KongVersion, signal: AbortSignal): Promise<NewSnapshot | undefined> {
-    const { store, maxConfigBytes } = this.#options;
+    const { store, seal, maxConfigBytes } = this.#options;
     const key = currentKey(version);
     const name = `${store.url}/${key}`;
     let object: StoredObject;
     try {
-      object = await store.get(key, { maxBytes: maxConfigBytes }, signal);
+      object = await store.get(key, { maxBytes: maxCurrentBytes(maxConfigBytes) }, signal);
     } catch (error) {
       if (error instanceof StoreError && error.code === "STORE_NOT_FOUND") return undefined;
       throw error;
     }
-    const { config, metadata } = verifySnapshot(object, version, name);
+    const options = { seal, kongVersion: version, maxConfigBytes };
+    const { config, metadata } = opened(await sightCurrent(object, name, options));
+    if (!seal.isUpToDate(object.metadata)) this.#toReseal.add(version);
     if (metadata !== undefined) return { config, metadata };
     throw new SnapshotError("SNAPSHOT_CORRUPT", `${name} has no readable metadata`, {
       hint: "Nothing has to be done: it is replaced by the next config.",
     });
   }
 
-  /** Has it written soon, in place of what was kept before. What came from the disk is there already. */
+  /** Has it written soon, in place of what was kept before. What came from the disk is there already, unless it is to be sealed. */
   keep(servable: Servable): void {
-    if (servable.origin === "disk") {
+    if (servable.origin === "disk" && !this.#toReseal.has(servable.kongVersion)) {
       this.#pending.delete(servable.kongVersion);
       return;
     }
@@ -118,15 +129,17 @@ export class DiskCache {
   }
 
   async #write(servable: Servable, signal: AbortSignal): Promise<void> {
-    const { store, log } = this.#options;
+    const { store, seal, log } = this.#options;
     const { kongVersion, configHash, bytes } = servable;
     const { config, metadata } = await unpackSnapshot(servable);
+    const sealed = await seal.close(config, encodeMetadata(metadata));
     await store.put(
       currentKey(kongVersion),
-      config,
-      { metadata: encodeMetadata(metadata), contentType: "application/json" },
+      sealed.body,
+      { metadata: sealed.metadata, contentType: "application/json" },
       signal,
     );
+    this.#toReseal.delete(kongVersion);
     log.debug({ kongVersion, configHash, bytes }, "config kept on the local disk");
   }
 }

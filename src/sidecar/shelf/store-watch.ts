@@ -5,8 +5,8 @@ import { ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import { SnapshotError } from "../../snapshots/errors.ts";
-import { describeBare } from "../../snapshots/newest.ts";
-import type { Snapshot } from "../../snapshots/snapshot.ts";
+import { describeBare, isNewer, isSameConfig } from "../../snapshots/newest.ts";
+import type { Snapshot, SnapshotMetadata } from "../../snapshots/snapshot.ts";
 import type { Version } from "../../store/port.ts";
 import type { Shelf } from "./shelf.ts";
 
@@ -38,6 +38,8 @@ export class StoreWatch {
   /** It is known what lay there, or that nothing did: anything else was put there since. */
   #hasLooked = false;
   #missing: SnapshotError | undefined;
+  /** Of all that lay there while we watched. */
+  #newest: SnapshotMetadata | undefined;
   #failure: { readonly message: string; readonly loggedAtMs: number } | undefined;
 
   constructor(options: StoreWatchOptions) {
@@ -96,7 +98,15 @@ export class StoreWatch {
     const described = metadata ?? describeBare(config, kongVersion, this.#putAt());
     const { configHash, bytes, exportedAt, exporterId } = described;
     const isTaken = await shelf.offer({ config, metadata: described }, "store");
-    if (!isTaken) {
+    const before = this.#newest;
+    const isOlder = before !== undefined && isNewer(before, described);
+    if (!isOlder) this.#newest = described;
+    if (isOlder && !isTaken && !isSameConfig(before, described)) {
+      log.warn(
+        { key: reader.name, kongVersion, configHash, exportedAt },
+        "store holds an older snapshot than before, somebody may have put it back; the newer one is served",
+      );
+    } else if (!isTaken) {
       log.debug({ key: reader.name, configHash }, "snapshot in the store is not newer");
     } else if (metadata === undefined) {
       log.warn(

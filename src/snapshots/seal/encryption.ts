@@ -18,6 +18,11 @@ export async function encrypt(
   return collect(encrypted, encrypted.size(body.length));
 }
 
+/** `age1...` of each, in their order. */
+export function recipientsOf(identities: readonly Secret[]): Promise<readonly string[]> {
+  return Promise.all(identities.map((identity) => identityToRecipient(identity.reveal())));
+}
+
 /**
  * `body` is one that `isEncrypted`. Throws SNAPSHOT_SEALED where no identity opens it, SNAPSHOT_CORRUPT
  * where it is damaged or longer than `maxBytes` in the clear, which its length tells beforehand.
@@ -42,7 +47,7 @@ export async function decrypt(
   // Asked last, so only if none before it opened the file.
   decrypter.addIdentity({
     unwrapFileKey: async () => {
-      const own = await Promise.all(identities.map((key) => identityToRecipient(key.reveal())));
+      const own = await recipientsOf(identities);
       throw sealed(
         `${name} is encrypted ${forWhom(kinds)}, and none of the keys configured opens it: ${own.join(", ")}`,
       );

@@ -35,6 +35,21 @@ export function openSeal(keys: SealKeys): Seal {
       const { decrypt } = await import("./encryption.ts");
       return decrypt(body, identities, name, maxBytes);
     },
+    isUpToDate(metadata) {
+      const isSigned =
+        signingKey === undefined ||
+        metadata["signature"]?.startsWith(`ed25519:${signingKey.id}:`) === true;
+      const isSealed =
+        recipients.length === 0 ||
+        (metadata["sealed"] === "age" && metadata["sealed-for"] === shortened(recipients));
+      return isSigned && isSealed;
+    },
+    async forOwnUse() {
+      const unsigned = { signingKey: undefined, verifyKeys: [], identities };
+      if (identities.length === 0) return openSeal({ ...unsigned, recipients });
+      const { recipientsOf } = await import("./encryption.ts");
+      return openSeal({ ...unsigned, recipients: await recipientsOf(identities) });
+    },
   };
 }
 

@@ -24,6 +24,16 @@ export interface Seal {
    * opens it; SNAPSHOT_CORRUPT: damaged, or longer than `maxBytes` in the clear.
    */
   open(body: Uint8Array, name: string, maxBytes: number): Promise<Uint8Array>;
+  /**
+   * Whether `close` would sign an object with these metadata by the same key, and encrypt it for the
+   * same recipients; true where it does neither. Checks nothing.
+   */
+  isUpToDate(metadata: Metadata): boolean;
+  /**
+   * For what this process keeps for itself: encrypts for the holders of its own identities, or, without
+   * any, for the recipients; signs nothing and asks for no signature.
+   */
+  forOwnUse(): Promise<Seal>;
 }
 
 /** Longest body that `close` makes of one of this length. */

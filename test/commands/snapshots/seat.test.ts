@@ -14,6 +14,7 @@ import { readSettings } from "../../../src/runtime/settings.ts";
 import { Archive } from "../../../src/snapshots/archive.ts";
 import { CurrentObject } from "../../../src/snapshots/current.ts";
 import { leaseKey } from "../../../src/snapshots/layout.ts";
+import { PLAIN_SEAL } from "../../../src/snapshots/seal/open.ts";
 import { V391 } from "../../fakes/config.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
 import { MemoryStore } from "../../fakes/memory-store.ts";
@@ -27,7 +28,7 @@ async function world() {
   const clock = new ManualClock();
   const store = new MemoryStore();
   const log = new RecordingLog();
-  const place = { store, kongVersion: V391, maxConfigBytes: 1_000_000, log };
+  const place = { store, kongVersion: V391, seal: PLAIN_SEAL, maxConfigBytes: 1_000_000, log };
   const archive = new Archive(place);
   const snapshot = snapshotAt(0, services("a"), { fencingToken: 4 });
   await archive.save(snapshot, { conditional: true }, NEVER);

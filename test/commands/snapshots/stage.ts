@@ -13,6 +13,10 @@ import { systemClock } from "../../../src/runtime/clock.ts";
 import { createLogger } from "../../../src/runtime/logger.ts";
 import { readSettings } from "../../../src/runtime/settings.ts";
 import { Archive, type NewSnapshot } from "../../../src/snapshots/archive.ts";
+import { currentKey } from "../../../src/snapshots/layout.ts";
+import { encodeMetadata } from "../../../src/snapshots/metadata.ts";
+import { PLAIN_SEAL } from "../../../src/snapshots/seal/open.ts";
+import type { Seal } from "../../../src/snapshots/seal/seal.ts";
 import type { SnapshotMetadata } from "../../../src/snapshots/snapshot.ts";
 import { sha256 } from "../../../src/snapshots/verify.ts";
 import { FileStore } from "../../../src/store/file.ts";
@@ -32,14 +36,17 @@ export class SnapshotsStage implements AsyncDisposable {
   readonly store: FileStore;
   readonly #environment: Readonly<Record<string, string>>;
   readonly #clock: Clock;
+  readonly #seal: Seal;
 
   private constructor(
     directory: string,
     environment: Readonly<Record<string, string>>,
     clock: Clock,
+    seal: Seal,
   ) {
     this.directory = directory;
     this.#clock = clock;
+    this.#seal = seal;
     const url = `file://${directory}`;
     this.store = new FileStore({ url, directory, clock: systemClock });
     this.#environment = {
@@ -54,11 +61,13 @@ export class SnapshotsStage implements AsyncDisposable {
     options: {
       readonly environment?: Readonly<Record<string, string>>;
       readonly clock?: Clock;
+      /** Of the exporter that `save` and `hold` stand for. */
+      readonly seal?: Seal;
     } = {},
   ): Promise<SnapshotsStage> {
     const directory = await mkdtemp(join(tmpdir(), "kong-fallback-snapshots-"));
-    const { environment = {}, clock = systemClock } = options;
-    return new SnapshotsStage(directory, environment, clock);
+    const { environment = {}, clock = systemClock, seal = PLAIN_SEAL } = options;
+    return new SnapshotsStage(directory, environment, clock, seal);
   }
 
   path(...names: readonly string[]): string {
@@ -69,6 +78,7 @@ export class SnapshotsStage implements AsyncDisposable {
     return new Archive({
       store: this.store,
       kongVersion: version,
+      seal: this.#seal,
       maxConfigBytes: 20_000_000,
       keepHistory: true,
       log: new RecordingLog(),
@@ -80,6 +90,13 @@ export class SnapshotsStage implements AsyncDisposable {
     const archive = this.archive(snapshot.metadata.kongVersion);
     await archive.save(snapshot, { conditional: true }, NEVER);
     return this.newestId(archive);
+  }
+
+  /** Puts it in the place of the current one, whatever lies there, as a hand that copies objects does. */
+  async putBack({ config, metadata }: NewSnapshot): Promise<void> {
+    const sealed = await this.#seal.close(config, encodeMetadata(metadata));
+    const options = { metadata: sealed.metadata, contentType: "application/json" };
+    await this.store.put(currentKey(metadata.kongVersion), sealed.body, options, NEVER);
   }
 
   async hold(snapshot: NewSnapshot, held: string): Promise<string> {

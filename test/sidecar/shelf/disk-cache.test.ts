@@ -3,6 +3,7 @@ import { describe, it } from "vitest";
 import { DiskCache } from "../../../src/sidecar/shelf/disk-cache.ts";
 import { Shelf } from "../../../src/sidecar/shelf/shelf.ts";
 import type { NewSnapshot } from "../../../src/snapshots/archive.ts";
+import { PLAIN_SEAL } from "../../../src/snapshots/seal/open.ts";
 import { StoreError } from "../../../src/store/port.ts";
 import { kongVersion, snapshotOf, V391 } from "../../fakes/config.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
@@ -25,7 +26,14 @@ function setUp() {
   const log = new RecordingLog();
   const stop = new AbortController();
   const deadline = new AbortController();
-  const disk = new DiskCache({ store, maxConfigBytes: 10_000, clock, random: () => 0.5, log });
+  const disk = new DiskCache({
+    store,
+    seal: PLAIN_SEAL,
+    maxConfigBytes: 10_000,
+    clock,
+    random: () => 0.5,
+    log,
+  });
   shelf.onNewer((_, servable) => disk.keep(servable));
   return { store, shelf, clock, log, stop, deadline, disk };
 }

@@ -7,6 +7,7 @@ import { Archive, type NewSnapshot } from "../../../src/snapshots/archive.ts";
 import { SnapshotError } from "../../../src/snapshots/errors.ts";
 import { currentKey } from "../../../src/snapshots/layout.ts";
 import { encodeMetadata } from "../../../src/snapshots/metadata.ts";
+import { PLAIN_SEAL } from "../../../src/snapshots/seal/open.ts";
 import { StoreError } from "../../../src/store/port.ts";
 import { kongVersion, snapshotOf, V391 } from "../../fakes/config.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
@@ -27,7 +28,7 @@ function setUp(options: { disk?: DiskReader; hasStore?: boolean; random?: number
   const log = new RecordingLog();
   const stop = new AbortController();
   const archive = (version: KongVersion) =>
-    new Archive({ store, kongVersion: version, maxConfigBytes: 10_000, log });
+    new Archive({ store, kongVersion: version, seal: PLAIN_SEAL, maxConfigBytes: 10_000, log });
   const refresher = new Refresher({
     shelf,
     disk: options.disk,

@@ -16,6 +16,7 @@ import { Shelf } from "../../../src/sidecar/shelf/shelf.ts";
 import { Archive } from "../../../src/snapshots/archive.ts";
 import { SnapshotError } from "../../../src/snapshots/errors.ts";
 import { currentKey } from "../../../src/snapshots/layout.ts";
+import { PLAIN_SEAL } from "../../../src/snapshots/seal/open.ts";
 import { FileStore } from "../../../src/store/file.ts";
 import { StoreError } from "../../../src/store/port.ts";
 import { snapshotOf, V391 } from "../../fakes/config.ts";
@@ -45,7 +46,14 @@ function start(directory: string, store?: MemoryStore) {
   gone.intercept = () => Promise.reject(new StoreError("STORE_UNAVAILABLE", "store is gone"));
   const log = new RecordingLog();
   const shelf = new Shelf();
-  const base = { shelf, clock: systemClock, random: Math.random, log, maxConfigBytes };
+  const base = {
+    shelf,
+    seal: PLAIN_SEAL,
+    clock: systemClock,
+    random: Math.random,
+    log,
+    maxConfigBytes,
+  };
   const disk = new DiskCache({
     ...base,
     store: new FileStore({ url: `file://${directory}`, directory, clock: systemClock }),
@@ -55,7 +63,8 @@ function start(directory: string, store?: MemoryStore) {
   const refresher = new Refresher({
     ...base,
     disk,
-    store: (kongVersion) => new Archive({ store: store ?? gone, kongVersion, maxConfigBytes, log }),
+    store: (kongVersion) =>
+      new Archive({ store: store ?? gone, kongVersion, seal: PLAIN_SEAL, maxConfigBytes, log }),
     refreshMs: 60_000,
     firstRoundMs: 20_000,
   });
@@ -101,6 +110,7 @@ describe("after a restart, with control plane and store gone", () => {
       const archive = new Archive({
         store,
         kongVersion: V391,
+        seal: PLAIN_SEAL,
         maxConfigBytes,
         log: new RecordingLog(),
       });

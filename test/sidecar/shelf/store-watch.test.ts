@@ -5,6 +5,7 @@ import { StoreWatch } from "../../../src/sidecar/shelf/store-watch.ts";
 import { Archive, type NewSnapshot } from "../../../src/snapshots/archive.ts";
 import { currentKey } from "../../../src/snapshots/layout.ts";
 import { encodeMetadata } from "../../../src/snapshots/metadata.ts";
+import { PLAIN_SEAL } from "../../../src/snapshots/seal/open.ts";
 import type { Metadata } from "../../../src/store/port.ts";
 import { StoreError } from "../../../src/store/port.ts";
 import { configBytes, snapshotOf, V391 } from "../../fakes/config.ts";
@@ -21,7 +22,13 @@ function setUp() {
   const shelf = new Shelf();
   const clock = new ManualClock();
   const log = new RecordingLog();
-  const reader = new Archive({ store, kongVersion: V391, maxConfigBytes: 10_000, log });
+  const reader = new Archive({
+    store,
+    kongVersion: V391,
+    seal: PLAIN_SEAL,
+    maxConfigBytes: 10_000,
+    log,
+  });
   const watch = new StoreWatch({ reader, kongVersion: V391, shelf, clock, log });
   const put = (body: Uint8Array, metadata: Metadata) =>
     store.put(currentKey(V391), body, { metadata, contentType: "application/json" }, signal);
