@@ -84,6 +84,7 @@ describe("the documents", () => {
     ["docs/serve.md", "Troubleshooting"],
     ["docs/operations.md", "What the log says"],
     ["docs/exporters.md", "What the log says"],
+    ["docs/rehearsal.md", "What the log says"],
   ])("%s quotes log lines as the code has them", (page, heading) => {
     const code = filesBelow("src", ".ts").map(read).join("\n");
     const quoted = firstColumn(page, heading);

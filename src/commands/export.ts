@@ -1,8 +1,10 @@
 /** `kong-fallback export`: a daemon that saves every config of a control plane, for one or several Kong versions. */
 
+import type { Gate } from "../exporter/admission.ts";
 import { Exporter } from "../exporter/exporter.ts";
 import { ReplicaWriter } from "../exporter/writer.ts";
 import { AdminClient } from "../kong/admin-client.ts";
+import { checkConfig } from "../kong/checks/check-config.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { createMetrics, type Metrics, type ReplicaMetrics } from "../runtime/metrics.ts";
 import { loadNodeId, nodeIdFor } from "../runtime/node-id.ts";
@@ -12,6 +14,7 @@ import type { Seal } from "../snapshots/seal/seal.ts";
 import type { Store } from "../store/port.ts";
 import { type Command, type CommandContext, requireSettings } from "./context.ts";
 import { openElection } from "./election.ts";
+import { type ConfiguredGates, openGates } from "./gates.ts";
 import { type ClusterSettings, openHybridSource } from "./hybrid-source.ts";
 import { openWritingSeal } from "./seal.ts";
 import { openStatusServer } from "./status.ts";
@@ -46,8 +49,9 @@ export const exportCommand: Command = async (context) => {
   const { stores } = storage;
   const replicas = metrics.replicas(() => exporters.flatMap(({ exporter }) => exporter.replicas));
   const exporters: VersionExporter[] = [];
+  await using gates = openGates(context, checkConfig);
   for (const version of required.KONG_VERSION) {
-    const parts = { version, nodeId: nodeIdFor(nodeId, version), cluster, stores, seal };
+    const parts = { version, nodeId: nodeIdFor(nodeId, version), cluster, stores, seal, gates };
     exporters.push(await buildExporter(context, parts, metrics, replicas));
   }
   await using _status = await openStatusServer(context, {
@@ -94,6 +98,7 @@ interface ExporterParts {
   readonly cluster: ClusterSettings;
   readonly stores: readonly Store[];
   readonly seal: Seal;
+  readonly gates: ConfiguredGates;
 }
 
 async function buildExporter(
@@ -104,6 +109,7 @@ async function buildExporter(
 ): Promise<VersionExporter> {
   const { settings, clock, random, hostname } = context;
   const { version, nodeId, cluster, stores } = parts;
+  const exporterMetrics = metrics.exporter(version);
   const log = context.log.child({ component: "export", kongVersion: version });
   const source = await openHybridSource({
     settings,
@@ -114,8 +120,11 @@ async function buildExporter(
     clock,
     ...adminStatus(context, nodeId),
   });
+  const gates = parts.gates.of(version, log, exporterMetrics);
   const writers: ReplicaWriter[] = [];
-  for (const store of stores) writers.push(await buildWriter(context, parts, store, replicas));
+  for (const store of stores) {
+    writers.push(await buildWriter(context, { ...parts, gates }, store, replicas));
+  }
   const exporter = new Exporter({
     source,
     writers,
@@ -125,14 +134,23 @@ async function buildExporter(
     clock,
     random,
     log,
-    metrics: metrics.exporter(version),
+    metrics: exporterMetrics,
   });
   return { version, exporter };
 }
 
+interface WriterGates {
+  readonly gates: readonly Gate[];
+}
+
 async function buildWriter(
   context: CommandContext,
-  { version, nodeId, seal }: ExporterParts,
+  {
+    version,
+    nodeId,
+    seal,
+    gates,
+  }: Pick<ExporterParts, "version" | "nodeId" | "seal"> & WriterGates,
   store: Store,
   replicas: ReplicaMetrics,
 ): Promise<ReplicaWriter> {
@@ -157,6 +175,7 @@ async function buildWriter(
     kongVersion: version,
     conditional,
     guard,
+    gates,
     retention: {
       maxCount: historyMaxCount,
       maxAgeMs: historyMaxAgeMs,

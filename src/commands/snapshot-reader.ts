@@ -24,9 +24,12 @@ export function readerOf(
   { settings, clock }: Pick<CommandContext, "settings" | "clock">,
   { seal, log }: { readonly seal: Seal; readonly log: Log },
 ): ConfiguredReader {
-  const { maxConfigBytes, versionMatch: match } = settings;
+  const { maxConfigBytes, versionMatch: match, requireRehearsed } = settings;
   const replicas = stores.map(
-    (store) => new NearestReader({ store, seal, kongVersion, maxConfigBytes, match, log }),
+    (store) =>
+      new NearestReader({
+        ...{ store, seal, kongVersion, maxConfigBytes, match, requireRehearsed, log },
+      }),
   );
   const [only, another] = replicas;
   if (only !== undefined && another === undefined) return only;

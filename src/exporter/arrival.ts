@@ -49,11 +49,11 @@ export class Arrival {
     return this.#counts;
   }
 
-  /** As it is to be saved under this token. Says in the log, once, where Kong's hash is another one. */
-  snapshot(fencingToken: number): NewSnapshot {
+  /** As it is to be saved under this token, rehearsed or not. Says in the log, once, where Kong's hash is another one. */
+  snapshot(fencingToken: number, rehearsed: boolean): NewSnapshot {
     this.#snapshot ??= this.#describe();
     const { config, metadata } = this.#snapshot;
-    return { config, metadata: { ...metadata, fencingToken } };
+    return { config, metadata: { ...metadata, fencingToken, rehearsed } };
   }
 
   #describe(): NewSnapshot {
@@ -79,6 +79,7 @@ export class Arrival {
         exportedAt: this.receipt.at,
         exporterId,
         fencingToken: 0,
+        rehearsed: false,
         entities: this.counts,
       },
     };

@@ -1,6 +1,7 @@
 /** Keeps a config that lost much of what the current one has from taking its place, until somebody says that it may. */
 
 import { type EntityCounts, isEntityKind } from "../kong/entity-counts.ts";
+import type { Gate, Verdict } from "./admission.ts";
 
 export type GuardPolicy = { readonly kind: "off" } | ({ readonly kind: "on" } & GuardLimits);
 
@@ -15,29 +16,6 @@ export interface GuardLimits {
 
 export const GUARD_MAX_SHRINK_PERCENT = 50;
 export const GUARD_MIN_SHRINK_COUNT = 10;
-
-/** `reasons`: sentences for people, the greatest loss first; kinds and numbers only, no content. */
-export type Verdict =
-  | { readonly kind: "pass" }
-  | { readonly kind: "held"; readonly reasons: readonly string[] };
-
-export type Admission =
-  | {
-      readonly kind: "pass";
-      /** What was held back until now. */
-      readonly cleared: HeldConfig | undefined;
-    }
-  | {
-      readonly kind: "held";
-      readonly reasons: readonly string[];
-      /** Not the one that is held back already: worth an alarm. */
-      readonly isNew: boolean;
-    };
-
-export interface HeldConfig {
-  readonly id: string;
-  readonly reasons: readonly string[];
-}
 
 /** A config without any of these is what a control plane sends that has lost its database, or got a fresh one. */
 const CORE_KINDS = ["services", "routes", "plugins", "consumers"];
@@ -120,49 +98,15 @@ export function judge(
   return reasons.length === 0 ? { kind: "pass" } : { kind: "held", reasons };
 }
 
-/** What is held back, for one Kong version in one store. In memory only: after a restart the same config is held, and is new, again. */
-export class Guard {
-  readonly #policy: GuardPolicy;
-  #held: HeldConfig | undefined;
-  #released: string | undefined;
-
-  constructor(policy: GuardPolicy) {
-    this.#policy = policy;
-  }
-
-  /** The last that was held back, with the reasons of its last trial; undefined once another config, or this one, passed. */
-  get held(): HeldConfig | undefined {
-    return this.#held;
-  }
-
-  /**
-   * To be asked before every save, repeated ones too, and also for a config that is current already:
-   * it clears what is held. `current`: what lies in the store now, whoever saved it, or the newest good
-   * one where that is damaged; undefined only where there is none. `id` is the same for the same
-   * config, and another for any other.
-   */
-  admit(
-    fresh: { readonly id: string; readonly counts: EntityCounts },
-    current: EntityCounts | undefined,
-  ): Admission {
-    const { id, counts } = fresh;
-    const verdict = judge(counts, current, this.#policy);
-    if (verdict.kind === "held" && id !== this.#released) {
-      const isNew = this.#held?.id !== id;
-      this.#held = { id, reasons: verdict.reasons };
-      return { ...verdict, isNew };
-    }
-    // The save may fail and be tried again, so the word holds until another config has passed.
-    if (id !== this.#released) this.#released = undefined;
-    const cleared = this.#held;
-    this.#held = undefined;
-    return { kind: "pass", cleared };
-  }
-
-  /** Lets the config with this id pass, held back or still to come, until another one has passed. Replaces an earlier word. */
-  release(id: string): void {
-    this.#released = id;
-  }
+/** Measures a config against what lies in the store now, whoever saved it. With `off` nothing is counted. */
+export function guardGate(policy: GuardPolicy): Gate {
+  return {
+    name: "guard",
+    examine: async ({ arrival, currentCounts }, signal) =>
+      policy.kind === "off"
+        ? { kind: "pass" }
+        : judge(arrival.counts, await currentCounts(signal), policy),
+  };
 }
 
 interface Fall {

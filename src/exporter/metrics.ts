@@ -3,6 +3,10 @@
 import type { Leadership } from "../election/port.ts";
 import type { KongVersion } from "../kong/version.ts";
 
+/** What may hold a config back, in the order in which they are asked. */
+export const GATES = ["guard", "checks", "rehearsal"] as const;
+export type GateName = (typeof GATES)[number];
+
 /** Of one Kong version. */
 export interface ExporterMetrics {
   /** The session with the control plane came up or broke. */
@@ -15,14 +19,22 @@ export interface ExporterMetrics {
   saved(at: Date): void;
 }
 
+/** What the gates that all stores of one Kong version share say of its configs. */
+export interface AdmissionMetrics {
+  /** A rehearsal ended; `failed`: it said nothing about the config. */
+  rehearsed(result: "passed" | "refused" | "failed"): void;
+  /** What the static checks found in the newest config that was to be saved. */
+  checked(findings: number): void;
+}
+
 /** Of one Kong version in one store. */
 export interface WriterMetrics {
   /** A config was written. */
   wrote(durationMs: number): void;
   /** One attempt to save failed. */
   saveFailed(code: string): void;
-  /** The guard held back a config that it had not held back before. */
-  held(): void;
+  /** A config was held back that was not before. */
+  held(by: GateName): void;
 }
 
 /** How one writer stands, asked at each scrape. */
@@ -36,6 +48,6 @@ export interface WriterStatus {
    * config was held back or refused as an older one. Undefined where another exporter writes.
    */
   readonly lagMs: number | undefined;
-  /** Whether the guard holds a config back. */
-  readonly isHolding: boolean;
+  /** What holds a config back; undefined where none is. */
+  readonly heldBy: GateName | undefined;
 }

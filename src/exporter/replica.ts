@@ -1,4 +1,4 @@
-/** One store as its writer sees it: what is received passes the guard, becomes the current snapshot, and is kept in the history. */
+/** One store as its writer sees it: what is received passes the gates, becomes the current snapshot, and is kept in the history. */
 
 import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
@@ -9,15 +9,18 @@ import { isPassedOver } from "../snapshots/errors.ts";
 import type { RetentionPolicy } from "../snapshots/retention.ts";
 import { metadataOf } from "../snapshots/sighting.ts";
 import type { SnapshotMetadata } from "../snapshots/snapshot.ts";
+import { Admission, type Admitted, type Gate, type HeldConfig } from "./admission.ts";
 import type { Arrival } from "./arrival.ts";
-import { Guard, type GuardPolicy } from "./guard.ts";
-import type { WriterMetrics } from "./metrics.ts";
+import { type GuardPolicy, guardGate } from "./guard.ts";
+import type { GateName, WriterMetrics } from "./metrics.ts";
 import type { SaveResult } from "./saver.ts";
 
 export interface ReplicaOptions {
   readonly archive: Archive;
   readonly retention: RetentionPolicy;
   readonly guard: GuardPolicy;
+  /** What else a config must pass, after the guard and in this order; shared by the writers of one version. */
+  readonly gates?: readonly Gate[];
   /** Whether the store honours preconditions; asked before each save, so it should remember its answer. Rejects with StoreError. */
   readonly conditional: (signal: AbortSignal) => Promise<boolean>;
   readonly clock: Clock;
@@ -25,22 +28,30 @@ export interface ReplicaOptions {
   readonly metrics: Pick<WriterMetrics, "wrote" | "held">;
 }
 
+const ALARMS: { readonly [Name in GateName]: string } = {
+  guard: "config held back: it lost too much of what the current one has, which stays",
+  checks: "config held back: static checks find it faulty, the current one stays",
+  rehearsal: "config held back: Kong refused it in the rehearsal, the current one stays",
+};
+/** What one line of the log tells of a hold. */
+const MAX_LOGGED_REASONS = 10;
+
 /** For one writer; its methods are called one at a time. They reject with ServiceError, and do not retry. */
 export class Replica {
   readonly #options: ReplicaOptions;
-  readonly #guard: Guard;
+  readonly #admission: Admission;
   #recalled: SnapshotMetadata | undefined;
   /** Of what is current; undefined until somebody asks. */
   #current: { readonly counts: EntityCounts | undefined } | undefined;
 
   constructor(options: ReplicaOptions) {
     this.#options = options;
-    this.#guard = new Guard(options.guard);
+    this.#admission = new Admission([guardGate(options.guard), ...(options.gates ?? [])]);
   }
 
-  /** Whether the guard holds a config back. */
-  get isHolding(): boolean {
-    return this.#guard.held !== undefined;
+  /** What holds a config back; undefined where none is. */
+  get heldBy(): GateName | undefined {
+    return this.#admission.held?.by;
   }
 
   /** Whether this very config is known to be current, under this token. */
@@ -61,10 +72,15 @@ export class Replica {
   async save(arrival: Arrival, fencingToken: number, signal: AbortSignal): Promise<SaveResult> {
     const { archive, conditional, clock, log, metrics } = this.#options;
     const startedAt = clock.monotonicMs();
-    if (!(await this.#admit(arrival, fencingToken, signal))) return "held";
+    const admitted = await this.#admit(arrival, signal);
+    if (admitted.kind === "held") {
+      await this.#keepAside(arrival, fencingToken, admitted, signal);
+      return "held";
+    }
+    const { rehearsed } = admitted;
     const { configHash, configTable } = arrival.update;
-    if (this.holds(arrival, fencingToken)) return "unchanged";
-    const snapshot = arrival.snapshot(fencingToken);
+    if (archive.holds(configHash, fencingToken, rehearsed)) return "unchanged";
+    const snapshot = arrival.snapshot(fencingToken, rehearsed);
     const options = { conditional: await conditional(signal), now: clock.now() };
     const outcome = await archive.save(snapshot, options, signal);
     switch (outcome.kind) {
@@ -104,46 +120,58 @@ export class Replica {
     this.#current = this.#options.guard.kind === "off" ? undefined : { counts: arrival.counts };
   }
 
-  /** Whether the guard lets it pass; what it holds back is in the history afterwards. */
-  async #admit(arrival: Arrival, fencingToken: number, signal: AbortSignal): Promise<boolean> {
-    const { archive, conditional, guard, log, metrics } = this.#options;
-    if (guard.kind === "off") return true;
-    const { id, counts } = arrival;
-    const { configHash } = arrival.update;
-    const admission = this.#guard.admit({ id, counts }, await this.#countsNow(arrival, signal));
-    switch (admission.kind) {
-      case "pass":
-        if (admission.cleared !== undefined) {
-          log.info(
-            { configHash, cleared: admission.cleared.id },
-            "no config is held back any more",
-          );
-        }
-        return true;
-      case "held": {
-        const { reasons, isNew } = admission;
-        if (isNew) {
-          metrics.held();
-          log.error(
-            { key: archive.name, configHash, reasons },
-            "config held back: it lost too much of what the current one has, which stays",
-          );
-        }
-        const options = { held: reasons.join("; "), conditional: await conditional(signal) };
-        await archive.history.add(arrival.snapshot(fencingToken), options, signal);
-        if (isNew) await this.#prune(signal);
-        return false;
-      }
-      default:
-        return admission satisfies never;
+  async #admit(arrival: Arrival, signal: AbortSignal): Promise<Admitted> {
+    const isCurrent = this.#isCurrent(arrival);
+    const admitted = await this.#admission.admit(
+      {
+        arrival,
+        isRehearsed: isCurrent && this.#recalled?.rehearsed === true,
+        currentCounts: (counting) => this.#countsNow(arrival, counting),
+      },
+      isCurrent,
+      signal,
+    );
+    if (admitted.kind === "pass" && admitted.cleared !== undefined) {
+      const { configHash } = arrival.update;
+      this.#options.log.info(
+        { configHash, cleared: admitted.cleared.id, by: admitted.cleared.by },
+        "no config is held back any more",
+      );
     }
+    return admitted;
+  }
+
+  /** Raises the alarm, and sees to it that what is held back is in the history. */
+  async #keepAside(
+    arrival: Arrival,
+    fencingToken: number,
+    { held, isNew }: { readonly held: HeldConfig; readonly isNew: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { archive, conditional, log, metrics } = this.#options;
+    const { by, reasons } = held;
+    if (isNew) {
+      metrics.held(by);
+      const { configHash } = arrival.update;
+      const shown = reasons.slice(0, MAX_LOGGED_REASONS);
+      log.error({ key: archive.name, configHash, by, reasons: shown }, ALARMS[by]);
+    }
+    const why = `${by === "guard" ? "" : `${by}: `}${reasons.join("; ")}`;
+    const options = { held: why, conditional: await conditional(signal) };
+    await archive.history.add(arrival.snapshot(fencingToken, false), options, signal);
+    if (isNew) await this.#prune(signal);
+  }
+
+  /** By Kong's hash: the bytes of one config differ from frame to frame. */
+  #isCurrent({ update }: Arrival): boolean {
+    const hash = this.#recalled?.configHash;
+    return hash !== undefined && hash === update.configHash;
   }
 
   /** Of what is current now, or the newest good one where that is damaged; undefined where there is none. */
   async #countsNow(arrival: Arrival, signal: AbortSignal): Promise<EntityCounts | undefined> {
-    const hash = this.#recalled?.configHash;
     // The config that is current already need not be read to be counted.
-    if (hash !== undefined && hash === arrival.update.configHash) return arrival.counts;
+    if (this.#isCurrent(arrival)) return arrival.counts;
     this.#current ??= { counts: await this.#countCurrent(signal) };
     return this.#current.counts;
   }

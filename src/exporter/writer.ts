@@ -5,13 +5,12 @@ import { ServiceError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { Election, Leadership } from "../election/port.ts";
 import type { KongVersion } from "../kong/version.ts";
-import { metadataOf } from "../snapshots/sighting.ts";
 import type { SnapshotMetadata } from "../snapshots/snapshot.ts";
-import type { Version } from "../store/port.ts";
 import type { Arrival } from "./arrival.ts";
 import type { WriterMetrics, WriterStatus } from "./metrics.ts";
 import { Replica, type ReplicaOptions } from "./replica.ts";
 import { type SaveResult, type SaveRetry, Saver } from "./saver.ts";
+import { standBy } from "./stand-by.ts";
 
 export interface ReplicaWriterOptions extends ReplicaOptions {
   /** Disposed of at the end of `run`. */
@@ -33,9 +32,6 @@ export interface Stored {
   /** Undefined for what was found there. */
   readonly arrival?: Arrival;
 }
-
-/** How often one that stands by looks what the holder saved. */
-const LOOK_MS = 30_000;
 
 export class ReplicaWriter {
   readonly #options: ReplicaWriterOptions;
@@ -66,7 +62,7 @@ export class ReplicaWriter {
       kongVersion,
       leadership: this.#leadership,
       lagMs: this.#lagMs(),
-      isHolding: this.#replica.isHolding,
+      heldBy: this.#replica.heldBy,
     };
   }
 
@@ -159,7 +155,7 @@ export class ReplicaWriter {
     const ended =
       leadership.kind === "holder"
         ? this.#write(stopped, AbortSignal.any([deadline, relieved.signal]))
-        : this.#standBy(stopped);
+        : standBy(this.#options, (metadata) => this.#found(metadata), stopped);
     return {
       ended,
       end: () => {
@@ -192,27 +188,6 @@ export class ReplicaWriter {
         { err: error },
         "store cannot be used yet, configs are kept in memory until it can",
       );
-    }
-  }
-
-  /** So that this exporter, too, is ready, and tells the control plane what is saved. */
-  async #standBy(signal: AbortSignal): Promise<void> {
-    const { archive, clock, log } = this.#options;
-    let seen: Version | undefined;
-    try {
-      for (;;) {
-        try {
-          const found = await archive.sight(seen, signal);
-          seen = found?.version ?? seen;
-          if (found !== undefined) this.#found(metadataOf(found));
-        } catch (error) {
-          if (!(error instanceof ServiceError)) throw error;
-          log.debug({ err: error }, "standing by, what is saved cannot be seen");
-        }
-        await clock.sleep(LOOK_MS, signal);
-      }
-    } catch (error) {
-      if (!signal.aborted) throw error;
     }
   }
 

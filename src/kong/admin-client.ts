@@ -30,6 +30,16 @@ export interface DataPlaneStatus {
   readonly version: string | undefined;
 }
 
+/** What a Kong says it is; members are undefined where it does not say. */
+export interface NodeInfo {
+  readonly version: string | undefined;
+  /** What it keeps its config in: `off` is DB-less. */
+  readonly database: string | undefined;
+}
+
+/** `unknown`: there is no such question here, as on an Admin API or before 3.3. */
+export type Readiness = "ready" | "not-ready" | "unknown";
+
 const CONNECT_TIMEOUT_MS = 5_000;
 /** For the answers to GET. How long loading a config may take is the caller's to say, by its signal. */
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -71,11 +81,31 @@ export class AdminClient implements AsyncDisposable {
     return typeof hash === "string" ? printableLine(hash) : undefined;
   }
 
-  /** What Kong keeps its config in, from `GET /`: `off` is DB-less; undefined if it does not say. Kong/kong@3.9.1 kong/api/routes/kong.lua */
-  async database(signal: AbortSignal): Promise<string | undefined> {
+  /** From `GET /`. Kong/kong@3.9.1 kong/api/routes/kong.lua */
+  async node(signal: AbortSignal): Promise<NodeInfo> {
     const node = await this.#getJson("/", signal);
     const database = memberOf(memberOf(node, "configuration"), "database");
-    return typeof database === "string" ? printableLine(database) : undefined;
+    const version = memberOf(node, "version");
+    return {
+      version: typeof version === "string" ? printableLine(version) : undefined,
+      database: typeof database === "string" ? printableLine(database) : undefined,
+    };
+  }
+
+  /** Whether every worker serves what was loaded, from `GET /status/ready`, which is on the Status API. Kong/kong@3.9.1 kong/status/ready.lua */
+  async readiness(signal: AbortSignal): Promise<Readiness> {
+    const path = "/status/ready";
+    const answer = await this.#send("GET", path, signal);
+    switch (answer.status) {
+      case 200:
+        return "ready";
+      case 404:
+        return "unknown";
+      case 503:
+        return "not-ready";
+      default:
+        throw this.#refused("GET", path, answer, 0);
+    }
   }
 
   /** Replaces the whole config of a DB-less Kong. `unchanged`: Kong has this very text already. */

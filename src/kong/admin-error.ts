@@ -23,20 +23,24 @@ export type AdminErrorCode =
 
 const RETRYABLE: ReadonlySet<AdminErrorCode> = new Set(["ADMIN_UNAVAILABLE", "ADMIN_BUSY"]);
 
+export interface AdminErrorDetails extends ErrorDetails {
+  readonly retryAfterMs?: number | undefined;
+  readonly reasons?: readonly string[];
+}
+
 export class AdminError extends ServiceError {
   readonly code: AdminErrorCode;
   readonly exitStatus = 4;
   /** Milliseconds Kong asked us to wait (`Retry-After`), if it did. */
   readonly retryAfterMs: number | undefined;
+  /** Why Kong does not take the config itself, one line for each error; undefined where something else is wrong. */
+  readonly reasons: readonly string[] | undefined;
 
-  constructor(
-    code: AdminErrorCode,
-    message: string,
-    details: ErrorDetails & { readonly retryAfterMs?: number | undefined } = {},
-  ) {
+  constructor(code: AdminErrorCode, message: string, details: AdminErrorDetails = {}) {
     super(message, { retryable: RETRYABLE.has(code), ...details });
     this.code = code;
     this.retryAfterMs = details.retryAfterMs;
+    this.reasons = details.reasons;
   }
 }
 
@@ -115,8 +119,9 @@ function badRequest(refusal: Refusal): AdminError {
   const reasons = describeConfigRefusal(answer);
   if (reasons.length === 0) {
     // "declarative config is invalid: {…}" may repeat what it complains of.
-    const text = message?.split(": {")[0] ?? "no reason given";
-    return new AdminError("ADMIN_REFUSED", `${request} was refused (400): ${printableLine(text)}`);
+    const text = printableLine(message?.split(": {")[0] ?? "no reason given");
+    const details = message === undefined ? {} : { reasons: [text] };
+    return new AdminError("ADMIN_REFUSED", `${request} was refused (400): ${text}`, details);
   }
   const shown = reasons.slice(0, MAX_REASONS).map((reason) => `\n  ${reason}`);
   const more = reasons.length > MAX_REASONS ? `\n  and ${reasons.length - MAX_REASONS} more` : "";
@@ -125,6 +130,7 @@ function badRequest(refusal: Refusal): AdminError {
     "ADMIN_REFUSED",
     `${request} was refused (400), ${count}:${shown.join("")}${more}`,
     {
+      reasons,
       hint: "A config fits Kong of the version it was exported for, with the same plugins enabled (KONG_PLUGINS). Compare both.",
     },
   );

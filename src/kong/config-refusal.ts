@@ -1,5 +1,18 @@
 /** Kong's reasons for refusing a config, told without the config: type, name or id, field and Kong's own words. */
 
+/** Foreign keys of Kong's entities. https://developer.konghq.com/gateway/entities/ */
+const REFERENCES: ReadonlySet<string> = new Set([
+  "service",
+  "route",
+  "consumer",
+  "consumer_group",
+  "upstream",
+  "certificate",
+  "client_certificate",
+  "set",
+]);
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /**
  * One line for each error in the body of a 400 of `POST /config`, e.g. `service "billing", field
  * host: required field missing`; empty where the body names none. Kong's words may quote what they
@@ -62,7 +75,7 @@ function censored(message: string, secrets: readonly string[]): string {
   return printableLine(text);
 }
 
-/** Every string of the entity, longest first so that none leaves a part behind; names and ids identify and may be shown. */
+/** Every string of the entity, longest first so that none leaves a part behind; names and ids identify and may be shown, those of other entities, too. */
 function valuesOf(entity: unknown): readonly string[] {
   const values = new Set<string>();
   const visit = (node: unknown, key: string) => {
@@ -71,8 +84,16 @@ function valuesOf(entity: unknown): readonly string[] {
       for (const [childKey, child] of Object.entries(node)) visit(child, childKey);
     }
   };
-  visit(entity, "");
+  if (isObject(entity)) {
+    for (const [key, child] of Object.entries(entity))
+      if (!isReference(key, child)) visit(child, key);
+  }
   return [...values].sort((a, b) => b.length - a.length);
+}
+
+/** A member of the entity itself that names another one by its id; a UUID elsewhere may be a key. */
+function isReference(key: string, value: unknown): boolean {
+  return REFERENCES.has(key) && typeof value === "string" && UUID.test(value);
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

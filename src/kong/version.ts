@@ -10,3 +10,16 @@ const PATTERN = /^\d{1,3}\.\d{1,3}\.\d{1,3}(\.\d{1,5})?(-[A-Za-z0-9.-]{1,64})?$/
 export function parseKongVersion(text: string): KongVersion | undefined {
   return PATTERN.test(text) ? (text as KongVersion) : undefined;
 }
+
+/**
+ * Whether a Kong that reports `reported` (`GET /`) is of this version: all numbers are the same, also
+ * how many there are, for `3.9.1` is open source and `3.9.1.2` Enterprise, which take different
+ * configs. Suffixes do not count.
+ */
+export function isSameVersion(version: KongVersion, reported: string): boolean {
+  return numbersOf(version) === numbersOf(reported);
+}
+
+function numbersOf(version: string): string {
+  return version.split("-")[0] ?? "";
+}

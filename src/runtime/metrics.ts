@@ -1,7 +1,12 @@
 /** Every metric name of this program; docs/operations.md says what an abnormal value means. */
 
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { ExporterMetrics, WriterMetrics, WriterStatus } from "../exporter/metrics.ts";
+import type {
+  AdmissionMetrics,
+  ExporterMetrics,
+  WriterMetrics,
+  WriterStatus,
+} from "../exporter/metrics.ts";
 import type { SidecarMetrics } from "../sidecar/metrics.ts";
 import { createReplicaMetrics } from "./replica-metrics.ts";
 import { createSidecarMetrics, type SidecarGauges } from "./sidecar-metrics.ts";
@@ -9,7 +14,7 @@ import { createSidecarMetrics, type SidecarGauges } from "./sidecar-metrics.ts";
 export interface Metrics {
   readonly registry: Registry;
   /** The exporter's series for one Kong version. */
-  exporter(kongVersion: string): ExporterMetrics;
+  exporter(kongVersion: string): ExporterMetrics & AdmissionMetrics;
   /** The series of each version in each store; `statuses` is asked at each scrape. */
   replicas(statuses: () => readonly WriterStatus[]): ReplicaMetrics;
   /** The sidecar's series; `gauges` is asked at each scrape. */
@@ -68,6 +73,18 @@ export function createMetrics(): Metrics {
     labelNames: [...labelNames, "store", "code"],
     registers,
   });
+  const rehearsals = new Counter({
+    name: "kong_fallback_rehearsals_total",
+    help: "Rehearsals by result: passed, refused, or failed, which says nothing about the config.",
+    labelNames: [...labelNames, "result"],
+    registers,
+  });
+  const findings = new Gauge({
+    name: "kong_fallback_config_findings",
+    help: "What the static checks find wrong with the newest config that was to be saved.",
+    labelNames,
+    registers,
+  });
   return {
     registry,
     replicas: (statuses) =>
@@ -84,6 +101,8 @@ export function createMetrics(): Metrics {
           configBytes.set(labels, bytes);
         },
         rejected: (code) => rejected.inc({ ...labels, code }),
+        rehearsed: (result) => rehearsals.inc({ ...labels, result }),
+        checked: (count) => findings.set(labels, count),
         saved: (at) => savedAt.set(labels, at.getTime() / 1000),
       };
     },

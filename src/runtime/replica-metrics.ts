@@ -1,7 +1,7 @@
 /** The exporter's series for each Kong version in each store. */
 
 import { Counter, Gauge, type Histogram, type Registry } from "prom-client";
-import type { WriterMetrics, WriterStatus } from "../exporter/metrics.ts";
+import { GATES, type WriterMetrics, type WriterStatus } from "../exporter/metrics.ts";
 
 /** Those that are known already. */
 export interface SaveMetrics {
@@ -51,25 +51,34 @@ export function createReplicaMetrics(
     "Fencing token of the lease that this exporter holds. Missing while it holds none.",
     ({ leadership }) => (leadership?.kind === "holder" ? leadership.token : undefined),
   );
-  gauge(
-    "kong_fallback_config_held",
-    "1 while a config is held back because it lost too much of what the current one has.",
-    ({ isHolding }) => (isHolding ? 1 : 0),
-  );
+  new Gauge({
+    name: "kong_fallback_config_held",
+    help: "1 while a config is held back, by what holds it: guard, checks or rehearsal.",
+    labelNames: [...labelNames, "by"],
+    registers,
+    collect() {
+      this.reset();
+      for (const { store, kongVersion, heldBy } of statuses()) {
+        for (const by of GATES) {
+          this.set({ store, kong_version: kongVersion, by }, heldBy === by ? 1 : 0);
+        }
+      }
+    },
+  });
   const held = new Counter({
     name: "kong_fallback_configs_held_total",
-    help: "Configs held back by the guard.",
-    labelNames,
+    help: "Configs held back, by what held them.",
+    labelNames: [...labelNames, "by"],
     registers,
   });
   return {
     writer(kongVersion, store) {
       const labels = { store, kong_version: kongVersion };
-      held.inc(labels, 0);
+      for (const by of GATES) held.inc({ ...labels, by }, 0);
       return {
         wrote: (durationMs) => saveDuration.observe(labels, durationMs / 1000),
         saveFailed: (code) => saveFailures.inc({ ...labels, code }),
-        held: () => held.inc(labels),
+        held: (by) => held.inc({ ...labels, by }),
       };
     },
   };

@@ -2,6 +2,7 @@
 
 import { KNOWN_SETTINGS } from "./settings-table-known.ts";
 import { OWN_SETTINGS } from "./settings-table-own.ts";
+import { REHEARSAL_SETTINGS } from "./settings-table-rehearsal.ts";
 
 export interface SettingDescription {
   /** As it would be written in the environment; undefined: none. */
@@ -14,6 +15,7 @@ export interface SettingDescription {
 export const SETTINGS = {
   ...KNOWN_SETTINGS,
   ...OWN_SETTINGS,
+  ...REHEARSAL_SETTINGS,
 } as const satisfies Record<string, SettingDescription>;
 
 export type SettingName = keyof typeof SETTINGS;

@@ -22,6 +22,7 @@ import {
   parseVersions,
 } from "./settings-parsers.ts";
 import { type Environment, SettingsError, SettingsReader } from "./settings-reader.ts";
+import { type RehearsalSettings, readRehearsal } from "./settings-rehearsal.ts";
 import type { SettingName } from "./settings-table.ts";
 
 /** Meaning and defaults: SETTINGS in settings-table.ts. Undefined: not set. */
@@ -88,6 +89,9 @@ export interface Settings {
   /** The API server of the cluster this runs in; undefined outside of one. */
   readonly kubernetesService: HostPort | undefined;
   readonly guard: GuardPolicy;
+  readonly rehearsal: RehearsalSettings;
+  readonly checks: "warn" | "refuse" | "off";
+  readonly requireRehearsed: boolean;
   readonly historyMaxCount: number;
   readonly historyMaxAgeMs: number;
   readonly historyMaxBytes: number;
@@ -117,6 +121,8 @@ export function readSettings(source: Environment): Settings {
   const storages =
     read.parsed("KONG_CLUSTER_FALLBACK_CONFIG_STORAGE", "storage URLs", parseStorageUrls) ?? [];
   read.parsed("NODE_TLS_REJECT_UNAUTHORIZED", VERIFIED, (text) => text !== "0" || undefined);
+  const kongVersions =
+    read.parsed("KONG_VERSION", "full versions like 3.9.1, comma-separated", parseVersions) ?? [];
   const settings: Settings = {
     controlPlane: read.parsed("KONG_CLUSTER_CONTROL_PLANE", "host:port", parsePeer),
     clusterCert: read.text("KONG_CLUSTER_CERT"),
@@ -129,8 +135,7 @@ export function readSettings(source: Environment): Settings {
     labels:
       read.parsed("KONG_CLUSTER_DP_LABELS", "a list like key:value,key:value", parseLabels) ?? {},
     plugins: read.parsed("KONG_PLUGINS", "a comma-separated list of names", parseNames) ?? [],
-    kongVersions:
-      read.parsed("KONG_VERSION", "full versions like 3.9.1, comma-separated", parseVersions) ?? [],
+    kongVersions,
     storages,
     exportRole: read.onOff("KONG_CLUSTER_FALLBACK_CONFIG_EXPORT"),
     importRole: read.onOff("KONG_CLUSTER_FALLBACK_CONFIG_IMPORT"),
@@ -194,6 +199,9 @@ export function readSettings(source: Environment): Settings {
       "off, or limits in percent like services=20,*=50",
       parseGuardPolicy,
     ) ?? { kind: "off" },
+    rehearsal: readRehearsal(read, kongVersions),
+    checks: read.oneOf("KONG_FALLBACK_CHECKS", ["warn", "refuse", "off"]) ?? "warn",
+    requireRehearsed: read.onOff("KONG_FALLBACK_REQUIRE_REHEARSED"),
     historyMaxCount: read.integer("KONG_FALLBACK_HISTORY_MAX_COUNT", 1, 1_000_000),
     historyMaxAgeMs: read.integer("KONG_FALLBACK_HISTORY_MAX_AGE", 1, 36_500) * DAY_MS,
     historyMaxBytes: read.integer("KONG_FALLBACK_HISTORY_MAX_BYTES", 1, Number.MAX_SAFE_INTEGER),

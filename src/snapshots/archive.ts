@@ -93,15 +93,16 @@ export class Archive {
 
   /**
    * Whether nothing has to be done for the config with this hash: it is known to be the saved one,
-   * under this token, and in the history. Kong's hash tells: the bytes of one config differ from
-   * frame to frame.
+   * under this token, rehearsed where `rehearsed` says so, and in the history. Kong's hash tells: the
+   * bytes of one config differ from frame to frame.
    */
-  holds(configHash: string | undefined, fencingToken = 0): boolean {
+  holds(configHash: string | undefined, fencingToken = 0, rehearsed = false): boolean {
     const known = this.#known;
     return (
       configHash !== undefined &&
       known?.kind === "present" &&
       known.metadata?.configHash === configHash &&
+      (!rehearsed || known.metadata.rehearsed === true) &&
       isSettled(known, fencingToken, this.#inDoubt) &&
       (this.#isKept || this.#options.keepHistory !== true)
     );

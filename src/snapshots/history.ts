@@ -7,7 +7,7 @@ import {
   StoreError,
   type Version,
 } from "../store/port.ts";
-import { SnapshotError } from "./errors.ts";
+import { isPassedOver, SnapshotError } from "./errors.ts";
 import { packConfig } from "./history-body.ts";
 import { type HistoryId, historyHash, historyId, parseHistoryId } from "./history-id.ts";
 import { HISTORY_SUFFIX, historyPrefix } from "./layout.ts";
@@ -112,7 +112,8 @@ export class History {
 
   /**
    * Keeps `snapshot` and resolves to its id. Nothing is written where the newest entry, of those that
-   * were held back or of the others, is this config already, so it may be repeated. `held`: why it was
+   * were held back or of the others, is this config already, so it may be repeated; unless `snapshot`
+   * was rehearsed and that entry was not. `held`: why it was
    * held back; what is not printable ASCII is replaced, and what goes beyond 200 characters cut off.
    *
    * The time in the id is `exportedAt`, but always later than that of the newest entry: the order of
@@ -139,7 +140,9 @@ export class History {
     for (let conflicts = 0; ; conflicts += 1) {
       const entries = await this.list(signal);
       const latest = entries.find((entry) => entry.held === isHeld);
-      if (latest?.hash === hash) return latest.id;
+      if (latest?.hash === hash && !(await this.#isSurpassed(latest, snapshot, signal))) {
+        return latest.id;
+      }
       const earliestMs = (entries[0]?.at.getTime() ?? -1) + 1;
       const at = new Date(Math.max(exportedAt.getTime(), earliestMs));
       const { id } = historyId(at, hash, isHeld);
@@ -173,6 +176,20 @@ export class History {
       }
     }
     return { removed, failed };
+  }
+
+  async #isSurpassed(
+    { id }: HistoryEntry,
+    { metadata }: NewSnapshot,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (metadata.rehearsed !== true) return false;
+    try {
+      return (await this.read(id, signal)).metadata.rehearsed !== true;
+    } catch (error) {
+      if (isPassedOver(error)) return true;
+      throw error;
+    }
   }
 
   #key(id: string): Key {

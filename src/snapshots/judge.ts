@@ -19,7 +19,10 @@ export type Verdict =
   | { readonly kind: "unchanged" }
   | Stale;
 
-/** `inDoubt`: see isSettled; `now`: see refusal. */
+/**
+ * `inDoubt`: see isSettled; `now`: see refusal. A config that lies there already is written again once
+ * it was rehearsed, and stays rehearsed whoever writes it again.
+ */
 export function judge(
   fresh: SnapshotMetadata,
   known: Known,
@@ -35,12 +38,20 @@ export function judge(
   }
   if (stored === undefined) return { kind: "write", metadata: fresh };
   const isSame = isSameConfig(stored, fresh);
-  if (isSame && isSettled(known, fresh.fencingToken, inDoubt)) return { kind: "unchanged" };
+  const isNews = fresh.rehearsed === true && stored.rehearsed !== true;
+  if (isSame && !isNews && isSettled(known, fresh.fencingToken, inDoubt)) {
+    return { kind: "unchanged" };
+  }
   const refused = refusal(fresh, stored, now);
-  if (refused === undefined) return { kind: "write", metadata: fresh };
-  if (!isSame) return { kind: "stale", refusal: refused, stored };
+  if (!isSame) {
+    return refused === undefined
+      ? { kind: "write", metadata: fresh }
+      : { kind: "stale", refusal: refused, stored };
+  }
+  const metadata = { ...fresh, rehearsed: stored.rehearsed === true || fresh.rehearsed };
+  if (refused === undefined) return { kind: "write", metadata };
   // It is no older config: it came by a control plane whose clock is behind.
-  return { kind: "write", metadata: { ...fresh, controlPlaneTimestamp: refused.stored } };
+  return { kind: "write", metadata: { ...metadata, controlPlaneTimestamp: refused.stored } };
 }
 
 /**

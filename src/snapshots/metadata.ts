@@ -14,7 +14,7 @@ export const HELD = "held";
 
 /** Every value is printable ASCII; members that are undefined are left out. */
 export function encodeMetadata(metadata: SnapshotMetadata): Metadata {
-  const { configHash, controlPlaneTimestamp } = metadata;
+  const { configHash, controlPlaneTimestamp, rehearsed } = metadata;
   const entities = metadata.entities && encodeEntityCounts(metadata.entities);
   const hashes = Object.entries(metadata.hashes)
     .map(([part, hash]) => `${part}=${hash}`)
@@ -35,6 +35,7 @@ export function encodeMetadata(metadata: SnapshotMetadata): Metadata {
     "exported-at": metadata.exportedAt.toISOString(),
     "exporter-id": metadata.exporterId,
     "fencing-token": String(metadata.fencingToken),
+    ...(rehearsed === undefined ? {} : { rehearsed: String(rehearsed) }),
     ...(entities === undefined ? {} : { entities }),
   };
 }
@@ -76,6 +77,7 @@ export function decodeMetadata(metadata: Metadata, name: string): SnapshotMetada
     exportedAt: read("exported-at", parseDate),
     exporterId: read("exporter-id", matching(/^[\x21-\x7e]{1,128}$/)),
     fencingToken: read("fencing-token", parseCount),
+    rehearsed: optional("rehearsed", parseFlag),
     entities: optional("entities", decodeEntityCounts),
   };
 }
@@ -99,6 +101,10 @@ function parseHashes(text: string): Readonly<Record<string, string>> | undefined
 
 function parseHashMatch(text: string): SnapshotMetadata["hashMatch"] | undefined {
   return text === "true" || text === "false" || text === "unchecked" ? text : undefined;
+}
+
+function parseFlag(text: string): boolean | undefined {
+  return text === "true" ? true : text === "false" ? false : undefined;
 }
 
 function parseCount(text: string): number | undefined {

@@ -50,6 +50,7 @@ export function describeBare(
     exportedAt: putAt ?? new Date(UNKNOWN_AGE_MS),
     exporterId: "by-hand",
     fencingToken: 0,
+    rehearsed: undefined,
     entities: undefined,
   };
 }

@@ -2,12 +2,14 @@
 
 import type { Log } from "../core/log.ts";
 import { type Key, type Store, StoreError, type Version } from "../store/port.ts";
+import { checkDemands, type Demands } from "./demands.ts";
 import { isPassedOver, SnapshotError, type SnapshotErrorCode } from "./errors.ts";
 import { History, type HistoryEntry } from "./history.ts";
 import { currentKey } from "./layout.ts";
 import { missingSnapshot } from "./missing.ts";
 import {
   maxCurrentBytes,
+  metadataOf,
   opened,
   type Sighting,
   type SightingOptions,
@@ -15,7 +17,7 @@ import {
 } from "./sighting.ts";
 import type { Found, FoundSnapshot, OnProgress, SnapshotOrigin } from "./snapshot.ts";
 
-export interface SnapshotReaderOptions extends SightingOptions {
+export interface SnapshotReaderOptions extends SightingOptions, Demands {
   readonly store: Store;
   readonly log: Log;
 }
@@ -47,9 +49,9 @@ export class SnapshotReader {
 
   /**
    * The current snapshot, verified. Where the current object is damaged, empty, too long or gone, not
-   * signed as it must be, or sealed for others, the newest good one of the history that was not held
-   * back, which is logged as an error. It does not take its place where the current one is of an unknown
-   * format or another Kong version.
+   * signed or rehearsed as it must be, or sealed for others, the newest good one of the history that was
+   * not held back, which is logged as an error. It does not take its place where the current one is of
+   * an unknown format or another Kong version.
    */
   async latest(signal: AbortSignal, onProgress?: OnProgress): Promise<FoundSnapshot> {
     const found = await this.#find(undefined, signal, opened, onProgress);
@@ -95,6 +97,7 @@ export class SnapshotReader {
       version = object.version;
       const sighting = await sightCurrent(object, this.name, this.#options);
       accept(sighting);
+      checkDemands(metadataOf(sighting), this.#options, this.name);
       return { ...sighting, origin: { kind: "current" }, version };
     } catch (error) {
       if (!mayBeReplaced(error)) throw error;
@@ -117,6 +120,7 @@ export class SnapshotReader {
       try {
         const sighting = await this.#history.sight(id, signal);
         accept(sighting);
+        checkDemands(sighting.metadata, this.#options, `snapshot ${id}`);
         const { exportedAt } = sighting.metadata;
         log.error(
           { err: why, kongVersion, id, exportedAt },
@@ -159,6 +163,7 @@ const REPLACEABLE: ReadonlySet<SnapshotErrorCode> = new Set([
   "SNAPSHOT_CORRUPT",
   "SNAPSHOT_UNSIGNED",
   "SNAPSHOT_SEALED",
+  "SNAPSHOT_NOT_REHEARSED",
 ]);
 
 function mayBeReplaced(error: unknown): error is SnapshotError | StoreError {

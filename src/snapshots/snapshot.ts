@@ -25,6 +25,8 @@ export interface SnapshotMetadata {
   readonly exporterId: string;
   /** Grows with every change of exporter; a lower one never replaces a higher one. 0 before any election. */
   readonly fencingToken: number;
+  /** Whether a Kong of this version has loaded it before it was saved; undefined: from before there was such a thing. */
+  readonly rehearsed: boolean | undefined;
   /** How many entities of each kind; kinds that have none may be missing. Undefined where nobody counted, or the text would be too long. */
   readonly entities: EntityCounts | undefined;
 }

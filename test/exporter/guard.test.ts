@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { Guard, type GuardPolicy, judge, parseGuardPolicy } from "../../src/exporter/guard.ts";
+import { type GuardPolicy, judge, parseGuardPolicy } from "../../src/exporter/guard.ts";
 import type { EntityCounts } from "../../src/kong/entity-counts.ts";
 
 function policyOf(text: string): GuardPolicy {
@@ -171,63 +171,5 @@ describe("the guard's setting", () => {
     const texts = ["", "on", "50", "*", "*=", "*=101", "*=-1", "*=5.5", "*=50%", "services 20"];
     const more = ["*=50,", "*=50,*=60", "services=1,services=2", "off,*=50", "_a=1", "a b=1"];
     for (const text of [...texts, ...more]) assert.equal(parseGuardPolicy(text), undefined, text);
-  });
-});
-
-describe("the guard", () => {
-  const good = { id: "good", counts: USUAL };
-  const bad = { id: "bad", counts: FRESH };
-  const worse = { id: "worse", counts: {} };
-  const guard = () => new Guard(policyOf("*=50"));
-  /** The outcome in a word, as the alarm sees it. */
-  const outcome = (under: Guard, config: typeof bad | typeof worse) => {
-    const admission = under.admit(config, USUAL);
-    if (admission.kind === "pass") return admission.cleared === undefined ? "pass" : "cleared";
-    return admission.isNew ? "alarm" : "held";
-  };
-
-  it("alarms once for a config, however often it comes, and again for another", () => {
-    const under = guard();
-    const outcomes = [bad, bad, worse, worse, bad].map((config) => outcome(under, config));
-    assert.deepEqual(outcomes, ["alarm", "held", "alarm", "held", "alarm"]);
-    assert.equal(under.held?.id, "bad");
-    assert.match(under.held?.reasons[0] ?? "", /^no services/);
-  });
-
-  it("forgets what is held when a config passes, also the current one", () => {
-    const under = guard();
-    outcome(under, bad);
-    const admission = under.admit(good, USUAL);
-    assert.ok(admission.kind === "pass" && admission.cleared?.id === "bad");
-    assert.equal(under.held, undefined);
-    assert.deepEqual([outcome(under, good), outcome(under, bad)], ["pass", "alarm"]);
-  });
-
-  it("lets a released config pass, as often as it is tried, and no other", () => {
-    const under = guard();
-    outcome(under, bad);
-    under.release("bad");
-    const outcomes = [worse, bad, bad].map((config) => outcome(under, config));
-    assert.deepEqual(outcomes, ["alarm", "cleared", "pass"]);
-  });
-
-  it("takes the word before the config comes", () => {
-    const under = guard();
-    under.release("bad");
-    assert.equal(outcome(under, bad), "pass");
-  });
-
-  it("needs a new word once another config has passed", () => {
-    const under = guard();
-    under.release("bad");
-    const outcomes = [bad, good, bad].map((config) => outcome(under, config));
-    assert.deepEqual(outcomes, ["pass", "pass", "alarm"]);
-  });
-
-  it("judges by what is current now, not by what was", () => {
-    const under = guard();
-    assert.equal(outcome(under, bad), "alarm");
-    const admission = under.admit(bad, FRESH);
-    assert.ok(admission.kind === "pass" && admission.cleared?.id === "bad");
   });
 });

@@ -27,7 +27,7 @@ function guarded(store: MemoryStore, guard = "*=50") {
     stage.source.emitConfig(update);
     await until(clock, () => stage.log.find("config received").length > received);
   };
-  const isHolding = () => stage.exporter.replicas[0]?.isHolding === true;
+  const isHolding = () => stage.exporter.replicas[0]?.heldBy === "guard";
   const heldIds = () => [...store.objects.keys()].filter((key) => key.includes(".held."));
   const end = async () => {
     stage.stop.abort();

@@ -6,6 +6,7 @@ import type { Clock } from "../../src/core/clock.ts";
 import { NoElection } from "../../src/election/none.ts";
 import type { Election } from "../../src/election/port.ts";
 import { StoreElection } from "../../src/election/store-lease.ts";
+import type { Gate } from "../../src/exporter/admission.ts";
 import { Exporter } from "../../src/exporter/exporter.ts";
 import { type GuardPolicy, parseGuardPolicy } from "../../src/exporter/guard.ts";
 import { ReplicaWriter } from "../../src/exporter/writer.ts";
@@ -39,6 +40,7 @@ export interface StageOptions {
   readonly hashCheckMaxBytes?: number;
   readonly guard?: string;
   readonly seal?: Seal;
+  readonly gates?: readonly Gate[];
   readonly retention?: RetentionPolicy;
   readonly conditional?: boolean;
   /** By a lease in each store; absent: none. */
@@ -86,6 +88,7 @@ export function setUp(options: StageOptions = {}) {
       kongVersion: V391,
       conditional,
       guard,
+      gates: options.gates ?? [],
       retention: options.retention ?? {},
       exportDelayMs: options.exportDelayMs ?? DELAY_MS,
       retry: { minMs: 1, maxMs: 2 },
@@ -94,7 +97,7 @@ export function setUp(options: StageOptions = {}) {
       metrics: {
         wrote: () => seen.push("wrote"),
         saveFailed: (code) => seen.push(code),
-        held: () => seen.push("held"),
+        held: (by) => seen.push(by === "guard" ? "held" : `held by ${by}`),
       },
     });
   });

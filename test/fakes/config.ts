@@ -44,6 +44,7 @@ export function snapshotOf(name: string, overrides: Partial<SnapshotMetadata> = 
       exportedAt: new Date("2026-11-21T12:00:00Z"),
       exporterId: "exporter-1",
       fencingToken: 0,
+      rehearsed: undefined,
       entities: undefined,
       ...overrides,
     },

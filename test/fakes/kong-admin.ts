@@ -5,6 +5,7 @@ import { EventEmitter, once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { ANSWERS, type Answer, type Reply, schemaRefusal } from "./kong-admin-answers.ts";
 
 export const EMPTY_HASH = "0".repeat(32);
 
@@ -14,54 +15,19 @@ export interface ReceivedConfig {
   readonly body: Buffer;
 }
 
-/** What to answer instead; headers `Content-Type` and `Content-Length` are added. `hang`: nothing, ever. */
-export type Answer = Reply | "hang" | "disconnect";
-
-export interface Reply {
-  readonly status: number;
-  readonly body: string;
-  readonly headers?: Record<string, string>;
-}
-
-export const ANSWERS = {
-  busy: {
-    status: 429,
-    body: '{"message":"Currently loading previous configuration"}',
-    headers: { "Retry-After": "7" },
-  },
-  exiting: { status: 503, body: '{"message":"Kong currently exiting"}' },
-  timeout: { status: 504, body: '{"message":"Timed out while loading configuration"}' },
-  unexpected: { status: 500, body: '{"message":"An unexpected error occurred"}' },
-  notDbless: {
-    status: 400,
-    body: '{"message":"this endpoint is only available when Kong is configured to not use a database"}',
-  },
-  mapFull: {
-    status: 413,
-    body: '{"message":"Configuration does not fit in LMDB database, consider raising the \\"lmdb_map_size\\" config for Kong"}',
-  },
-  noMemory: { status: 413, body: '{"message":"Configuration does not fit in Kong cache"}' },
-  bodyTooLarge: {
-    status: 413,
-    body: "<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n</html>\r\n",
-  },
-  unsupported: { status: 415, body: "{}" },
-  notFound: { status: 404, body: '{"message":"Not found"}' },
-  unauthorized: {
-    status: 401,
-    body: '{"message":"Invalid credentials. Token or User credentials required"}',
-  },
-  plainHttp: {
-    status: 400,
-    body: "<html><center>The plain HTTP request was sent to HTTPS port</center></html>",
-  },
-} as const satisfies Record<string, Reply>;
-
 export class FakeKongAdmin implements AsyncDisposable {
   /** What `/status` reports; undefined: not at all, as on a Kong with a database. */
   configurationHash: string | undefined = EMPTY_HASH;
   /** What `/` says it keeps its config in. */
   database = "off";
+  /** What `/` says it is. */
+  version = "3.9.1";
+  /** Whether this is a Status API, too, as where both listen on one port in a test: `/status/ready` is answered. */
+  hasReadiness = false;
+  /** `/status/ready` answers 503 to so many requests after each load. */
+  buildsFor = 0;
+  /** What the schema finds wrong with a config; empty: nothing. */
+  refuse: (config: string) => readonly unknown[] = () => [];
   /** The text that is served; what was POSTed last and accepted. */
   config: string | undefined;
   /** Answers for the next requests to these paths, instead of the usual ones. */
@@ -80,6 +46,7 @@ export class FakeKongAdmin implements AsyncDisposable {
   readonly #scheme: string;
   readonly #arrivals = new EventEmitter();
   #pendingHash: string | undefined;
+  #building = 0;
 
   private constructor(tls?: { readonly cert: string; readonly key: string }) {
     const listener = (request: IncomingMessage, response: ServerResponse): void => {
@@ -147,9 +114,11 @@ export class FakeKongAdmin implements AsyncDisposable {
     if (scripted !== undefined) return send(response, scripted);
     switch (`${request.method} ${pathname}`) {
       case "GET /":
-        return send(response, nodeOf(this.database));
+        return send(response, nodeOf(this.version, this.database));
       case "GET /status":
         return send(response, this.#status());
+      case "GET /status/ready":
+        return send(response, this.#ready());
       case "POST /config":
         return send(response, this.#load(request.headers["content-type"], search, body));
       case "GET /clustering/data-planes":
@@ -172,6 +141,20 @@ export class FakeKongAdmin implements AsyncDisposable {
     return { status: 200, body: JSON.stringify({ memory: {}, server: {}, ...hash }) };
   }
 
+  #ready(): Reply {
+    if (!this.hasReadiness) return ANSWERS.notFound;
+    if (this.#building > 0) {
+      this.#building -= 1;
+      const message = "router builds not yet complete, router ready in 0 of 1 workers";
+      return { status: 503, body: JSON.stringify({ message }) };
+    }
+    if (this.configurationHash === EMPTY_HASH) {
+      const message = "no configuration available (empty configuration present)";
+      return { status: 503, body: JSON.stringify({ message }) };
+    }
+    return { status: 200, body: '{"message":"ready"}' };
+  }
+
   #load(contentType: string | undefined, query: string, body: Buffer): Reply {
     this.configs.push({ contentType, query, body });
     if (this.configurationHash === undefined) return ANSWERS.notDbless;
@@ -192,8 +175,11 @@ export class FakeKongAdmin implements AsyncDisposable {
         flattened: [],
       });
     }
+    const flattened = this.refuse(text ?? body.toString("utf8"));
+    if (flattened.length > 0) return schemaRefusal({ flattened });
     this.config = text;
     this.#pendingHash = hash;
+    this.#building = this.buildsFor;
     // The answer repeats the entities, secrets included.
     return { status: 201, body: JSON.stringify({ services: { a: { password: "hunter2" } } }) };
   }
@@ -211,24 +197,8 @@ export class FakeKongAdmin implements AsyncDisposable {
   }
 }
 
-/** As Kong 3.9.1 answers a config that breaks the schema. */
-export function schemaRefusal(options: {
-  readonly fields?: unknown;
-  readonly flattened?: readonly unknown[];
-}): Reply {
-  const { fields = {}, flattened } = options;
-  const body = {
-    code: 14,
-    name: "invalid declarative configuration",
-    message: `declarative config is invalid: ${JSON.stringify(fields)}`,
-    fields,
-    ...(flattened === undefined ? {} : { flattened_errors: flattened }),
-  };
-  return { status: 400, body: JSON.stringify(body) };
-}
-
-function nodeOf(database: string): Reply {
-  return { status: 200, body: JSON.stringify({ version: "3.9.1", configuration: { database } }) };
+function nodeOf(version: string, database: string): Reply {
+  return { status: 200, body: JSON.stringify({ version, configuration: { database } }) };
 }
 
 function send(response: ServerResponse, answer: Reply): void {

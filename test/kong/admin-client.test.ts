@@ -69,12 +69,12 @@ describe("the hash of the config", () => {
 describe("where Kong keeps its config", () => {
   it.each(["off", "postgres"])("is what it says: %s", async (database) => {
     kong.database = database;
-    assert.equal(await client.database(signal), database);
+    assert.equal((await client.node(signal)).database, database);
   });
 
   it("is undefined where it does not say", async () => {
     kong.answerNext("/", { status: 200, body: '{"version":"3.9.1","configuration":[]}' });
-    assert.equal(await client.database(signal), undefined);
+    assert.equal((await client.node(signal)).database, undefined);
   });
 });
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import { describe, it } from "vitest";
 import { type AdminError, type AdminErrorCode, adminErrorOf } from "../../src/kong/admin-error.ts";
-import { ANSWERS, type Reply, schemaRefusal } from "../fakes/kong-admin.ts";
+import { ANSWERS, type Reply, schemaRefusal } from "../fakes/kong-admin-answers.ts";
 
 const REQUEST = "POST http://kong:8001/config";
 
@@ -125,6 +125,44 @@ describe("Kong's reasons for refusing a config", () => {
       }
       assert.match(error.message, /\[redacted\]/);
     }
+  });
+
+  it("name the entity that another one refers to, where a key of the same form stays hidden", () => {
+    const id = "5f1d2c3b-0a9b-4c8d-9e7f-6a5b4c3d2e1f";
+    const key = "1b2c3d4e-5f60-4718-92a3-b4c5d6e7f809";
+    const flattened = [
+      {
+        entity_type: "plugin",
+        entity_name: "key-auth",
+        entity_tags: ["team-a"],
+        entity: { name: "key-auth", service: id, config: { consumer: key }, enabled: true },
+        errors: [
+          {
+            type: "field",
+            field: "service",
+            message: `invalid reference 'services: ${id}' (no such entry in 'services')`,
+          },
+          { type: "field", field: "config.consumer", messages: [`no ${key}`, "required"] },
+        ],
+      },
+    ];
+    const { reasons } = refusalOf(schemaRefusal({ flattened }));
+    assert.deepEqual(reasons, [
+      `plugin "key-auth", field service: invalid reference 'services: ${id}' (no such entry in 'services')`,
+      'plugin "key-auth", field config.consumer: no [redacted]',
+      'plugin "key-auth", field config.consumer: required',
+    ]);
+  });
+
+  it("are told all of them, and only where it is the config that Kong refuses", () => {
+    const flattened = Array.from({ length: 25 }, () => service);
+    assert.equal(refusalOf(schemaRefusal({ flattened })).reasons?.length, 50);
+    const unparsed = { status: 400, body: '{"message":"Cannot parse JSON body"}' };
+    assert.deepEqual(refusalOf(unparsed).reasons, ["Cannot parse JSON body"]);
+    for (const other of [ANSWERS.notDbless, ANSWERS.plainHttp, ANSWERS.unsupported]) {
+      assert.equal(refusalOf(other).reasons, undefined);
+    }
+    assert.equal(refusalOf({ status: 400, body: "<html></html>" }).reasons, undefined);
   });
 
   it("stay one printable line each", () => {

@@ -7,14 +7,14 @@ import { V391 } from "../fakes/config.ts";
 describe("the metrics of an exporter's replicas", () => {
   it("tell lag, lease and hold of each store as they are at the scrape", async () => {
     const { registry, replicas } = createMetrics();
-    const common = { kongVersion: V391, isHolding: false };
+    const common = { kongVersion: V391, heldBy: undefined };
     let statuses: readonly WriterStatus[] = [
       {
         ...common,
         store: "s3://a",
         leadership: { kind: "holder", token: 7 },
         lagMs: 1_500,
-        isHolding: true,
+        heldBy: "rehearsal",
       },
       {
         ...common,
@@ -24,7 +24,7 @@ describe("the metrics of an exporter's replicas", () => {
       },
     ];
     const { held } = replicas(() => statuses).writer("3.9.1", "s3://a");
-    held();
+    held("guard");
     const [a, b] = [
       `{store="s3://a",kong_version="3.9.1"}`,
       `{store="s3://b",kong_version="3.9.1"}`,
@@ -35,9 +35,10 @@ describe("the metrics of an exporter's replicas", () => {
       `kong_fallback_lease_held${a} 1`,
       `kong_fallback_lease_held${b} 0`,
       `kong_fallback_lease_token${a} 7`,
-      `kong_fallback_config_held${a} 1`,
-      `kong_fallback_config_held${b} 0`,
-      `kong_fallback_configs_held_total${a} 1`,
+      `kong_fallback_config_held{store="s3://a",kong_version="3.9.1",by="rehearsal"} 1`,
+      `kong_fallback_config_held{store="s3://a",kong_version="3.9.1",by="guard"} 0`,
+      `kong_fallback_config_held{store="s3://b",kong_version="3.9.1",by="rehearsal"} 0`,
+      `kong_fallback_configs_held_total{store="s3://a",kong_version="3.9.1",by="guard"} 1`,
     ]) {
       assert.ok(text.includes(line), line);
     }

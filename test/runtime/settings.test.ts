@@ -74,6 +74,18 @@ const NONSENSE: { readonly [Name in SettingName]?: readonly string[] } = {
   KONG_FALLBACK_ELECTION_ID: ["Upper", "-a", "a b"],
   KONG_FALLBACK_ELECTION_NAMESPACE: ["Kong", "a.b"],
   KONG_FALLBACK_GUARD: ["50", "services=101", "*=50,*=40", "on"],
+  KONG_FALLBACK_REHEARSAL_URL: [
+    "kong:8001",
+    "http://a:secret@b",
+    "3.9=http://a",
+    "3.9.1=a",
+    "3.9.1=http://a,3.9.1=http://b",
+  ],
+  KONG_FALLBACK_REHEARSAL_STATUS_URL: ["kong:8007", "3.9.1=http://a:secret@b"],
+  KONG_FALLBACK_REHEARSAL: ["on", "off"],
+  KONG_FALLBACK_REHEARSAL_TIMEOUT: ["0", "soon"],
+  KONG_FALLBACK_CHECKS: ["on", "error"],
+  KONG_FALLBACK_REQUIRE_REHEARSED: ["true"],
   KONG_FALLBACK_HISTORY_MAX_COUNT: ["0", "all"],
   KONG_FALLBACK_HISTORY_MAX_AGE: ["0", "1.5"],
   KONG_FALLBACK_HISTORY_MAX_BYTES: ["0", "1G"],
@@ -120,6 +132,8 @@ describe("settings", () => {
     assert.equal(settings.historyMaxBytes, 2 ** 30);
     assert.equal(settings.kubernetesService, undefined);
     assert.equal(settings.controlPlane, undefined);
+    assert.equal(settings.checks, "warn");
+    assert.equal(settings.requireRehearsed, false);
     assert.ok(Object.isFrozen(settings));
   });
 

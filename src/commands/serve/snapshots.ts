@@ -8,6 +8,7 @@ import { Refresher } from "../../sidecar/shelf/refresher.ts";
 import { Remember } from "../../sidecar/shelf/remember.ts";
 import { Shelf } from "../../sidecar/shelf/shelf.ts";
 import type { StoreReader } from "../../sidecar/shelf/store-watch.ts";
+import { checkDemands } from "../../snapshots/demands.ts";
 import { versionOfCurrentKey } from "../../snapshots/layout.ts";
 import type { Store } from "../../store/port.ts";
 import type { CommandContext } from "../context.ts";
@@ -53,7 +54,14 @@ export async function openSnapshots(
     diskStore && new DiskCache({ ...common, store: diskStore, seal: await seal.forOwnUse() });
   const refresher = new Refresher({
     ...common,
-    disk,
+    disk: disk && {
+      read: async (version, signal) => {
+        const kept = await disk.read(version, signal);
+        const name = `the snapshot of Kong ${version} on the disk`;
+        if (kept !== undefined) checkDemands(kept.metadata, settings, name);
+        return kept;
+      },
+    },
     store:
       stores.length === 0
         ? undefined
@@ -61,7 +69,9 @@ export async function openSnapshots(
     refreshMs,
     firstRoundMs: FIRST_ROUND_MS,
   });
-  const remember = settings.remember ? new Remember({ ...common, exporterId: nodeId }) : undefined;
+  // What passes by was rehearsed by nobody.
+  const mayRemember = settings.remember && !settings.requireRehearsed;
+  const remember = mayRemember ? new Remember({ ...common, exporterId: nodeId }) : undefined;
   if (disk !== undefined) shelf.onNewer((_, servable) => disk.keep(servable));
   const kept = diskStore === undefined ? [] : await versionsIn(diskStore);
   for (const version of [...settings.kongVersions, ...kept]) void refresher.want(version);

@@ -49,6 +49,12 @@ export function formatTaken(metadata: SnapshotMetadata | undefined, now: Date): 
   return `${formatTime(at)} (${formatDuration(now.getTime() - at.getTime())} ago)`;
 }
 
+/** Whether a Kong had loaded it before it was saved. */
+export function describeRehearsed(metadata: SnapshotMetadata | undefined): string {
+  if (metadata?.rehearsed === undefined) return "unknown";
+  return metadata.rehearsed ? "yes" : "no";
+}
+
 /** `exporterId` as a table has room for it. */
 export function shortExporter(exporterId: string): string {
   return exporterId.startsWith(RESTORED) ? "restored" : exporterId.slice(0, 8);

@@ -7,7 +7,7 @@ import { print, printJson } from "../print.ts";
 import { formatBytes, formatTime } from "../quantities.ts";
 import { formatList } from "../table.ts";
 import { UsageError } from "../usage-error.ts";
-import { formatTaken, sealJson, snapshotJson } from "./describe.ts";
+import { describeRehearsed, formatTaken, sealJson, snapshotJson } from "./describe.ts";
 import { type FoundSnapshot, findSnapshot } from "./find.ts";
 import type { ActionContext } from "./place.ts";
 import type { SnapshotsRequest } from "./request.ts";
@@ -71,6 +71,7 @@ function factsOf({ which, place, config, metadata, held, marks }: FoundSnapshot,
     ["hash match", metadata.hashMatch],
     ["exporter", metadata.exporterId],
     ["fencing token", String(metadata.fencingToken)],
+    ["rehearsed", describeRehearsed(metadata)],
     ...Object.entries(hashes).map(([part, hash]) => [`hash of ${part}`, hash] as const),
   ];
 }

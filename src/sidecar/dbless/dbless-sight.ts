@@ -25,7 +25,7 @@ export async function look(client: AdminClient, signal: AbortSignal): Promise<Si
   try {
     const hash = await client.configurationHash(signal);
     if (hash !== undefined) return isEmptyHash(hash) ? { kind: "empty" } : { kind: "filled", hash };
-    database = await client.database(signal);
+    ({ database } = await client.node(signal));
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof AdminError)) throw error;

@@ -82,6 +82,7 @@ export class Remember {
         exportedAt: at,
         exporterId,
         fencingToken: 0,
+        rehearsed: false,
         entities: undefined,
       } as const;
       // A hash that was not understood is not to be sent to data planes again: then a frame is made anew.

@@ -8,7 +8,8 @@ import { AdminTarget } from "../../../src/importer/targets/admin.ts";
 import { TargetError, type TargetErrorCode } from "../../../src/importer/targets/port.ts";
 import { AdminClient } from "../../../src/kong/admin-client.ts";
 import { snapshotOf } from "../../fakes/config.ts";
-import { ANSWERS, EMPTY_HASH, FakeKongAdmin, schemaRefusal } from "../../fakes/kong-admin.ts";
+import { EMPTY_HASH, FakeKongAdmin } from "../../fakes/kong-admin.ts";
+import { ANSWERS, schemaRefusal } from "../../fakes/kong-admin-answers.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
 import { RecordingLog } from "../../fakes/recording-log.ts";
 

@@ -5,7 +5,8 @@ import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, it } from "vitest";
 import { SnapshotError } from "../../../src/snapshots/errors.ts";
 import { configBytes } from "../../fakes/config.ts";
-import { ANSWERS, EMPTY_HASH, schemaRefusal } from "../../fakes/kong-admin.ts";
+import { EMPTY_HASH } from "../../fakes/kong-admin.ts";
+import { ANSWERS, schemaRefusal } from "../../fakes/kong-admin-answers.ts";
 import { FOREIGN, GRACE_MS, GRACE_POLLS, hashOf, loadable, Stage } from "./dbless-stage.ts";
 
 let stage: Stage;

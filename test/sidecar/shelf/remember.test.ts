@@ -59,6 +59,7 @@ describe("a config that passes by", () => {
       exportedAt: passedAt,
       exporterId: "sidecar-1",
       fencingToken: 0,
+      rehearsed: false,
       entities: undefined,
     });
   });

@@ -1,0 +1,83 @@
+/** Tells what is wrong with a config that can be seen without a Kong, and holds it back where that is wanted. */
+
+import type { Log } from "../core/log.ts";
+import type { KongVersion } from "../kong/version.ts";
+import type { Candidate, Gate, Verdict } from "./admission.ts";
+import type { AdmissionMetrics } from "./metrics.ts";
+
+/** One thing that is wrong. `message` names entity and field, no value. */
+export interface Finding {
+  readonly kind: string;
+  readonly message: string;
+}
+
+export interface StaticChecksOptions {
+  /** Throws SyntaxError where the config is not JSON. */
+  readonly check: (config: Uint8Array, kongVersion: KongVersion) => readonly Finding[];
+  readonly mode: "warn" | "refuse";
+  readonly kongVersion: KongVersion;
+  readonly log: Log;
+  readonly metrics: Pick<AdmissionMetrics, "checked">;
+}
+
+/** What the log tells of one config. */
+const MAX_LOGGED_FINDINGS = 10;
+/** Longer ones are not checked: a config becomes a tree of many times its length in memory. */
+const MAX_CHECKED_BYTES = 32 * 1024 * 1024;
+
+/** Of one Kong version, for the writers of all stores: a config is checked once, and again only after another one. */
+export class StaticChecks implements Gate {
+  readonly name = "checks";
+  readonly #options: StaticChecksOptions;
+  #last: { readonly id: string; readonly findings: readonly Finding[] } | undefined;
+  /** The findings last told. */
+  #told = "";
+
+  constructor(options: StaticChecksOptions) {
+    this.#options = options;
+  }
+
+  async examine({ arrival }: Candidate): Promise<Verdict> {
+    const { mode } = this.#options;
+    if (this.#last?.id !== arrival.id) {
+      const findings = this.#check(arrival.update.configTable);
+      this.#last = { id: arrival.id, findings };
+      this.#tell(findings, arrival.update.configHash);
+    }
+    const { findings } = this.#last;
+    return mode === "refuse" && findings.length > 0
+      ? { kind: "held", reasons: messagesOf(findings) }
+      : { kind: "pass" };
+  }
+
+  #check(config: Uint8Array): readonly Finding[] {
+    const { check, kongVersion, log } = this.#options;
+    if (config.length > MAX_CHECKED_BYTES) {
+      log.info({ bytes: config.length }, "config is too long for static checks, it is not checked");
+      return [];
+    }
+    try {
+      return check(config, kongVersion);
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      // The parser's message quotes the text.
+      return [{ kind: "no-json", message: "the config is not JSON" }];
+    }
+  }
+
+  #tell(findings: readonly Finding[], configHash: string | undefined): void {
+    const { log, metrics } = this.#options;
+    metrics.checked(findings.length);
+    const text = findings.map(({ kind, message }) => `${kind} ${message}`).join("\n");
+    const isNews = text !== this.#told;
+    this.#told = text;
+    if (findings.length === 0) return;
+    const fields = { configHash, findings: findings.length, first: messagesOf(findings) };
+    if (isNews) log.warn(fields, "static checks find the config faulty, Kong may not load it");
+    else log.debug(fields, "static checks find the same as before");
+  }
+}
+
+function messagesOf(findings: readonly Finding[]): readonly string[] {
+  return findings.slice(0, MAX_LOGGED_FINDINGS).map(({ message }) => message);
+}
