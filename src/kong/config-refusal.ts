@@ -1,5 +1,7 @@
 /** Kong's reasons for refusing a config, told without the config: type, name or id, field and Kong's own words. */
 
+import { hearsay } from "../core/hearsay.ts";
+
 /** Foreign keys of Kong's entities. https://developer.konghq.com/gateway/entities/ */
 const REFERENCES: ReadonlySet<string> = new Set([
   "service",
@@ -53,7 +55,8 @@ function messagesOf(detail: Readonly<Record<string, unknown>>): readonly string[
 /** `fields` nests as the config does; its leaves are messages, `@entity` holds those about the whole entity. */
 function describeFields(node: unknown, path: string): readonly string[] {
   if (typeof node === "string") {
-    return [`${printableLine(path) || "config"}: ${censored(node, [])}`];
+    // No entity tells here what must be taken out.
+    return [`${hearsay(path) || "config"}: ${printableLine(hearsay(censored(node, [])))}`];
   }
   if (Array.isArray(node)) {
     return node.flatMap((child, index) => describeFields(child, `${path}[${index}]`));

@@ -1,6 +1,7 @@
 /** What Cloud Storage and the way to it can answer, as StoreErrors. https://cloud.google.com/storage/docs/json_api/v1/status-codes */
 
 import type { ErrorDetails } from "../../core/errors.ts";
+import { hearsay } from "../../core/hearsay.ts";
 import type { StoreErrorCode } from "../port.ts";
 import { StoreError } from "../port.ts";
 import { parseApiError } from "./resources.ts";
@@ -207,12 +208,7 @@ function statusOf(response: unknown): number | undefined {
   return "status" in response && typeof response.status === "number" ? response.status : undefined;
 }
 
-/** One line, at most 300 characters, nothing that looks like a token or a key. */
+/** See `hearsay`; without the full stop. */
 function presentable(text: string): string {
-  return text
-    .replace(/-----BEGIN.*|\bBearer\s+\S+|\bya29\.\S+|\beyJ[\w-]+\.\S+/gs, "[redacted]")
-    .replace(/[\p{Cc}\s]+/gu, " ")
-    .trim()
-    .replace(/\.$/, "")
-    .slice(0, 300);
+  return hearsay(text).replace(/\.$/, "");
 }

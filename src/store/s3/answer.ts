@@ -1,5 +1,7 @@
 /** What an S3 server said in an error, read from the SDK's exception without what must stay secret. */
 
+import { hearsay } from "../../core/hearsay.ts";
+
 /**
  * The SDK copies the whole error document onto its exception: for a wrong signature the string that
  * was signed, for an expired token the token. Only these parts go further.
@@ -9,7 +11,7 @@ export interface S3Answer {
   readonly status: number;
   /** S3's name of the error; undefined where the answer has none, i.e. is no S3 error document. */
   readonly name: string | undefined;
-  /** The server's own sentence, one line of at most 300 characters. */
+  /** The server's own sentence, see `hearsay`. */
   readonly message: string | undefined;
   /** For the support of the store's operator. */
   readonly requestId: string | undefined;
@@ -29,21 +31,21 @@ export function readAnswer(error: unknown): S3Answer | undefined {
   const status = metadata["httpStatusCode"];
   if (typeof status !== "number") return undefined;
   const headers = record(record(thrown["$response"])["headers"]);
-  const name = text(thrown["Code"]);
+  const name = word(thrown["Code"]);
   const sentence = text(thrown["message"]);
   // The SDK says UnknownError where the server says nothing.
   const silent = name === undefined || sentence === name || sentence === "UnknownError";
-  const message = silent ? undefined : oneLine(sentence);
+  const message = silent || sentence === undefined ? undefined : hearsay(sentence) || undefined;
   return {
     status,
     name,
     message,
-    requestId: text(metadata["requestId"]),
-    contentType: text(headers["content-type"]),
+    requestId: word(metadata["requestId"]),
+    contentType: word(headers["content-type"]),
     serverTime: time(thrown["ServerTime"]) ?? time(headers["date"]),
     region:
-      text(thrown["Region"]) ??
-      text(headers["x-amz-bucket-region"]) ??
+      word(thrown["Region"]) ??
+      word(headers["x-amz-bucket-region"]) ??
       /expecting '([a-z0-9-]+)'/.exec(message ?? "")?.[1],
     redirect: text(thrown["Endpoint"]) ?? origin(text(headers["location"])),
   };
@@ -65,6 +67,11 @@ function text(value: unknown): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
+/** A name, an id, a type; undefined for what is none: it goes into messages as it is. */
+function word(value: unknown): string | undefined {
+  return /^[\w.+/=-]{1,80}/.exec(text(value) ?? "")?.[0];
+}
+
 function time(value: unknown): Date | undefined {
   const date = value instanceof Date ? value : new Date(text(value) ?? Number.NaN);
   return Number.isNaN(date.getTime()) ? undefined : date;
@@ -73,13 +80,4 @@ function time(value: unknown): Date | undefined {
 /** Path and query are dropped: they may carry a signature. */
 function origin(url: string | undefined): string | undefined {
   return url !== undefined && URL.canParse(url) ? new URL(url).origin : undefined;
-}
-
-/** AWS access key ids are taken out: some servers repeat them. */
-function oneLine(message: string | undefined): string | undefined {
-  return message
-    ?.replace(/\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b/g, "[redacted]")
-    .replace(/\s+/g, " ")
-    .replace(/\p{Cc}/gu, "\ufffd")
-    .slice(0, 300);
 }
