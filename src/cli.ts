@@ -30,6 +30,11 @@ async function main(): Promise<number> {
   });
 }
 
+// Node's own report would print what an error carries: requests with their headers, keys, bodies.
+process.on("uncaughtException", (error) => {
+  printError(error, process.stderr);
+  process.exit(1);
+});
 try {
   process.exitCode = await main();
 } catch (error) {
