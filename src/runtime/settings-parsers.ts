@@ -15,7 +15,9 @@ export function parseHostName(text: string): string | undefined {
 
 export function parseHttpUrl(text: string): string | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  const isPlain = url?.username === "" && url.password === "";
+  // Query and fragment are where signed URLs carry their secret.
+  const isPlain =
+    url?.username === "" && url.password === "" && url.search === "" && url.hash === "";
   return isPlain && /^https?:$/.test(url.protocol) ? text.replace(/\/+$/, "") : undefined;
 }
 
