@@ -20,7 +20,8 @@ export function isPem(text: string): boolean {
   return text.includes("-----BEGIN ");
 }
 
-/** Base64, and so a damaged key, has no dot, and seldom begins with a slash. */
+/** Base64, and so a damaged key, has no dot and seldom begins with a slash; a path has no long word of all kinds of letters. */
 export function looksLikePath(value: string): boolean {
-  return value.length <= 255 && /^(\/|[^\n]*\.)[^\n]*$/.test(value);
+  const isBase64Like = /(?=\S*[a-z])(?=\S*[A-Z])(?=\S*\d)[A-Za-z0-9+/=]{64,}/.test(value);
+  return value.length <= 255 && !isBase64Like && /^(\/|[^\n]*\.)[^\n]*$/.test(value);
 }
