@@ -76,6 +76,12 @@ export function mask(kind: string, path: readonly string[], value: Json): Json {
   if (isReference(kind, path, value)) return value;
   if (isHiddenName(kind, path)) return HIDDEN;
   if (typeof value === "number") return value;
+  if (typeof value === "string" && kind === "services" && path[0] === "path") {
+    return value
+      .split("/")
+      .map((part) => maskText(part, true))
+      .join("/");
+  }
   if (typeof value === "string") return maskText(value, path.includes("config"));
   if (isArray(value)) return value.map((element) => mask(kind, path, element));
   return maskMembers(kind, path, value);
