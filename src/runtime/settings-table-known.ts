@@ -10,6 +10,7 @@ export const KNOWN_SETTINGS = {
     meaning: "Cluster certificate: a path, PEM text, or base64 of PEM.",
   },
   KONG_CLUSTER_CERT_KEY: {
+    secret: true,
     example: "/certs/cluster.key",
     meaning: "Its private key, in the same forms.",
   },
@@ -35,6 +36,7 @@ export const KNOWN_SETTINGS = {
     meaning: "`on`: reach the control plane through KONG_PROXY_SERVER.",
   },
   KONG_PROXY_SERVER: {
+    secret: true,
     example: "https://user:password@proxy:3128",
     meaning: "The forward proxy, `http[s]://[user:password@]host[:port]`; port 443 if not given.",
   },
@@ -103,6 +105,7 @@ export const KNOWN_SETTINGS = {
     meaning: "PEM file of the CAs to trust for that server. Unset: the system's.",
   },
   GCP_SERVICE_ACCOUNT: {
+    secret: true,
     example: '{"type":"service_account",...}',
     meaning: "Service-account JSON. Unset: Application Default Credentials.",
   },

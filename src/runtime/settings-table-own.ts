@@ -54,6 +54,7 @@ export const OWN_SETTINGS = {
       "The control plane's Admin API. If given, `export` asks it why no config comes; nothing else uses it.",
   },
   KONG_FALLBACK_ADMIN_TOKEN: {
+    secret: true,
     example: "a token",
     meaning: "Sent as `Kong-Admin-Token` to any Admin API.",
   },
@@ -68,6 +69,7 @@ export const OWN_SETTINGS = {
       "With `pki`: the certificate that `serve` shows to data planes, in the forms of KONG_CLUSTER_CERT. Unset: KONG_CLUSTER_CERT.",
   },
   KONG_FALLBACK_SERVER_CERT_KEY: {
+    secret: true,
     example: "/certs/sidecar.key",
     meaning: "Its private key, in the same forms.",
   },

@@ -10,6 +10,8 @@ export interface SettingDescription {
   /** A value that would be accepted. */
   readonly example: string;
   readonly meaning: string;
+  /** It holds a secret, or may: never shown, and test/leaks plants a canary in it. */
+  readonly secret?: true;
 }
 
 export const SETTINGS = {
