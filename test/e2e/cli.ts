@@ -19,10 +19,15 @@ export class Run implements AsyncDisposable {
   readonly #events = new EventEmitter();
   readonly #ended: Promise<unknown>;
 
-  constructor(argv: readonly string[], environment: Readonly<Record<string, string>>) {
+  /** `cwd`: by default that of the tests. */
+  constructor(
+    argv: readonly string[],
+    environment: Readonly<Record<string, string>>,
+    cwd?: string,
+  ) {
     assert.ok(existsSync(CLI), "dist/cli.js is missing: run `npm run build` first");
     const { PATH = "" } = process.env;
-    this.child = spawn(process.execPath, [CLI, ...argv], { env: { PATH, ...environment } });
+    this.child = spawn(process.execPath, [CLI, ...argv], { env: { PATH, ...environment }, cwd });
     let rest = "";
     this.child.stdout?.on("data", (chunk: Buffer) => {
       this.stdout = Buffer.concat([this.stdout, chunk]);

@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import { describe, it } from "vitest";
+import { HELP } from "../../src/commands/help.ts";
+import { Secret } from "../../src/core/secret.ts";
+import { readSettings } from "../../src/runtime/settings.ts";
+import {
+  SETTINGS,
+  type SettingDescription,
+  type SettingName,
+} from "../../src/runtime/settings-table.ts";
+import { plantAll } from "./secrets.ts";
+import { SURFACES } from "./surfaces.ts";
+
+const TABLE: Readonly<Record<string, SettingDescription>> = SETTINGS;
+const MARKED = Object.keys(TABLE).filter((name) => TABLE[name]?.secret === true);
+
+/** Commands as the help lists them: `export`, `snapshots list`. */
+function commandsOf(help: string): readonly string[] {
+  const section = (title: RegExp) =>
+    help
+      .split("\n\n")
+      .find((part) => title.test(part))
+      ?.split("\n")
+      .slice(1) ?? [];
+  const words = (lines: readonly string[]) =>
+    lines.flatMap((line) => /^ {2}([a-z]+)\b/.exec(line)?.[1] ?? []);
+  return words(section(/^Commands$/m)).flatMap((command) => {
+    const actions = words(section(new RegExp(`^Actions of ${command}\\b`, "m")));
+    return actions.length === 0 ? [command] : actions.map((action) => `${command} ${action}`);
+  });
+}
+
+/** Whether a Secret is anywhere in what is read from a setting. */
+function holdsSecret(value: unknown): boolean {
+  if (value instanceof Secret) return true;
+  return typeof value === "object" && value !== null && Object.values(value).some(holdsSecret);
+}
+
+describe("the surfaces", () => {
+  it("have names of their own, and drive every command that the help lists", () => {
+    assert.equal(new Set(SURFACES.map(({ name }) => name)).size, SURFACES.length);
+    const driven = new Set(SURFACES.flatMap(({ commands }) => commands));
+    const commands = commandsOf(HELP);
+    assert.ok(commands.includes("demo") && commands.includes("snapshots prune"), `${commands}`);
+    assert.deepEqual(
+      commands.filter((command) => !driven.has(command)),
+      [],
+    );
+  });
+
+  it("are given a canary in every setting that is marked as a secret", async () => {
+    const { environment } = await plantAll();
+    // It has an address, so it is the world's.
+    const planted = new Set([...Object.keys(environment), "KONG_PROXY_SERVER"]);
+    assert.deepEqual(
+      MARKED.filter((name) => !planted.has(name)),
+      [],
+    );
+  });
+});
+
+describe("a setting that is read as a secret", () => {
+  for (const [name, { example }] of Object.entries(TABLE)) {
+    it(`is marked as one in the table: ${name}`, () => {
+      const setting = name as SettingName;
+      const needed = { KONG_CLUSTER_USE_PROXY: "on", KONG_PROXY_SERVER: "http://proxy" };
+      const environment = { ...needed, [setting]: example };
+      assert.equal(holdsSecret(readSettings(environment)), MARKED.includes(name));
+    });
+  }
+});
