@@ -202,7 +202,7 @@ export function readSettings(source: Environment): Settings {
     rehearsal: readRehearsal(read, kongVersions),
     checks: read.oneOf("KONG_FALLBACK_CHECKS", ["warn", "refuse", "off"]) ?? "warn",
     requireRehearsed: read.onOff("KONG_FALLBACK_REQUIRE_REHEARSED"),
-    historyMaxCount: read.integer("KONG_FALLBACK_HISTORY_MAX_COUNT", 1, 1_000_000),
+    historyMaxCount: read.integer("KONG_FALLBACK_HISTORY_MAX_COUNT", 1, 50_000),
     historyMaxAgeMs: read.integer("KONG_FALLBACK_HISTORY_MAX_AGE", 1, 36_500) * DAY_MS,
     historyMaxBytes: read.integer("KONG_FALLBACK_HISTORY_MAX_BYTES", 1, Number.MAX_SAFE_INTEGER),
     signingKey: read.secret("KONG_FALLBACK_SIGNING_KEY"),

@@ -52,6 +52,8 @@ export interface HistoryOptions extends SightingOptions {
 const MAX_HELD_CHARACTERS = 200;
 /** How often adding starts over because somebody else took the name. */
 const MAX_CONFLICTS = 5;
+/** Twice what KONG_FALLBACK_HISTORY_MAX_COUNT allows: more were not written by exporters, and would take all memory. */
+const MAX_ENTRIES = 100_000;
 /** How many ids a hint names. */
 const MAX_HINTED = 3;
 
@@ -65,7 +67,7 @@ export class History {
     this.#prefix = historyPrefix(options.kongVersion);
   }
 
-  /** The newest first, by their names. Objects that are not of the history are left out. */
+  /** The newest first, by their names. Objects that are not of the history are left out. STORE_MISCONFIGURED for an absurd number of them. */
   async list(signal: AbortSignal): Promise<readonly HistoryEntry[]> {
     const entries: HistoryEntry[] = [];
     for await (const { key, bytes, version } of this.#options.store.list(this.#prefix, signal)) {
@@ -73,6 +75,7 @@ export class History {
       if (!name.endsWith(HISTORY_SUFFIX)) continue;
       const parsed = parseHistoryId(name.slice(0, -HISTORY_SUFFIX.length));
       if (parsed !== undefined) entries.push({ ...parsed, bytes, version });
+      if (entries.length > MAX_ENTRIES) throw this.#overfull();
     }
     // Stores list in ascending order of the key, which begins with the time.
     return entries.reverse();
@@ -190,6 +193,15 @@ export class History {
       if (isPassedOver(error)) return true;
       throw error;
     }
+  }
+
+  #overfull(): StoreError {
+    const { store } = this.#options;
+    return new StoreError(
+      "STORE_MISCONFIGURED",
+      `could not list ${store.url}/${this.#prefix}: it has more than ${MAX_ENTRIES} entries`,
+      { hint: "Find out who writes there: exporters remove what is beyond the history's limits." },
+    );
   }
 
   #key(id: string): Key {

@@ -15,6 +15,7 @@ import {
 } from "./gcs/resources.ts";
 import { crc32c, download, multipart } from "./gcs/transfer.ts";
 import { checkKey, checkMetadata, checkPrefix } from "./keys.ts";
+import { pageLimit } from "./page-limit.ts";
 import type {
   GetOptions,
   Key,
@@ -126,8 +127,10 @@ class GcsStore implements Store {
       maxResults: String(this.#pageSize),
       fields: `nextPageToken,items(${LISTED_FIELDS})`,
     };
+    const nextPage = pageLimit(`list ${this.url}/${below}`);
     let next: { readonly pageToken?: string } | undefined = {};
     while (next !== undefined) {
+      nextPage();
       const page = await this.#page(attempt, { ...params, ...next }, signal);
       for (const { name, generation: version, bytes } of page.objects) {
         const key = name.slice(this.#prefix.length);

@@ -10,6 +10,7 @@ import {
 } from "@aws-sdk/client-s3";
 import type { Clock } from "../core/clock.ts";
 import { checkKey, checkMetadata, checkPrefix } from "./keys.ts";
+import { pageLimit } from "./page-limit.ts";
 import type {
   GetOptions,
   Key,
@@ -158,8 +159,10 @@ class S3Store implements Store {
   async *list(prefix: Key | "", signal: AbortSignal): AsyncIterable<ObjectInfo> {
     checkPrefix(prefix);
     const below = this.#base + (prefix === "" ? "" : `${prefix}/`);
+    const nextPage = pageLimit(`list s3://${this.#bucket}/${below}`);
     let token: string | undefined;
     do {
+      nextPage();
       const what = { action: "list", key: prefix } as const;
       const page: Page = await this.#attempt(what, signal, async (attempt, own) => {
         const command = new ListObjectsV2Command({

@@ -8,6 +8,7 @@ import type { S3ClientConfig } from "@aws-sdk/client-s3";
 import { S3Client } from "@aws-sdk/client-s3";
 import type { Clock } from "../../core/clock.ts";
 import { StoreError } from "../port.ts";
+import { collectAnswer } from "./collect.ts";
 
 export interface S3Connection {
   /** Absent: as the SDK finds it (AWS_REGION, the profile); `us-east-1` where an endpoint is given. */
@@ -69,6 +70,7 @@ export async function connectS3(connection: S3Connection): Promise<ConnectedS3Cl
         // The SDK signs with Date.now() plus this.
         systemClockOffset: connection.clock.now().getTime() - Date.now(),
         customUserAgent: "kong-fallback",
+        streamCollector: collectAnswer,
         requestHandler: {
           connectionTimeout: connection.timeoutMs,
           socketTimeout: connection.timeoutMs,
