@@ -3,6 +3,7 @@
 import type { Writable } from "node:stream";
 import { describeCause, ServiceError } from "../core/errors.ts";
 import { Interrupted } from "../runtime/shutdown.ts";
+import { printable } from "./table.ts";
 
 /** 1 for what nobody expected: a bug. */
 export function exitStatusOf(error: unknown): number {
@@ -27,5 +28,6 @@ export function printError(error: unknown, stderr: Writable): void {
     ...(cause === "" || error.message.includes(cause) ? [] : [`  Cause: ${cause}`]),
     ...(error.hint === undefined ? [] : [`  Try:   ${error.hint}`]),
   ];
-  stderr.write(`${lines.join("\n")}\n`);
+  // What a store or a Kong says stands in it: nothing a terminal would obey. Line feeds are ours.
+  stderr.write(`${lines.join("\n").split("\n").map(printable).join("\n")}\n`);
 }

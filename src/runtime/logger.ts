@@ -23,6 +23,13 @@ const REDACTED = ["authorization", "credentials", "password", "secret", "token"]
   `*.${name}`,
 ]);
 
+/** What a terminal obeys, and pino leaves as it is: JSON needs no escape for it. */
+const OBEYED = /[\u007f-\u009f]|\p{Cf}|[\u2028\u2029]/gu;
+
+/** The same, and what JSON escapes; the line feeds of a stack stay. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must go.
+const CONTROL = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]|\p{Cf}|[\u2028\u2029]/gu;
+
 export interface LoggerOptions {
   readonly level: KongLogLevel;
   readonly stream: Writable & { readonly isTTY?: boolean };
@@ -31,7 +38,7 @@ export interface LoggerOptions {
 export function createLogger({ level, stream }: LoggerOptions): Logger {
   const destination: DestinationStream = stream.isTTY
     ? { write: (line) => void stream.write(readable(line)) }
-    : { write: (line) => void stream.write(line) };
+    : { write: (line) => void stream.write(line.replace(OBEYED, escaped)) };
   return pino(
     {
       level: LOG_LEVELS[level],
@@ -58,6 +65,13 @@ function serializeError(error: unknown): object {
   return { message: describeCause(error), stack: error instanceof Error ? error.stack : undefined };
 }
 
+function escaped(sign: string): string {
+  return sign.replace(
+    /[\s\S]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 /** `12:00:01 info  snapshot saved  bytes=7 ...`; an error's hint stands on a line of its own. */
 function readable(line: string): string {
   const { level, time, msg, component, err, ...fields } = JSON.parse(line) as Record<
@@ -65,7 +79,8 @@ function readable(line: string): string {
     unknown
   >;
   const pairs = Object.entries({ ...fields, ...errorFields(err) }).map(
-    ([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`,
+    ([name, value]) =>
+      `${name}=${(typeof value === "string" ? value : JSON.stringify(value)).replace(CONTROL, "\ufffd")}`,
   );
   const scope = component === undefined ? "" : `${String(component)}: `;
   const hint = hintOf(err);

@@ -51,7 +51,7 @@ export function decodeMetadata(metadata: Metadata, name: string): SnapshotMetada
   if (format !== FORMAT) {
     throw new SnapshotError(
       "SNAPSHOT_UNKNOWN_FORMAT",
-      `${name} is of the format ${JSON.stringify(format)}; this program reads ${FORMAT}`,
+      `${name} is of the format ${JSON.stringify(format.slice(0, 40))}; this program reads ${FORMAT}`,
       { hint: "Use a kong-fallback at least as new as the exporter." },
     );
   }

@@ -66,4 +66,13 @@ describe("the logger", () => {
       "",
     );
   });
+
+  it("writes nothing that a terminal obeys, on a terminal or not", () => {
+    const evil = "a\u001b[2J\u009b1m\u202e\u2028b";
+    for (const isTTY of [true, false]) {
+      const line = written(isTTY, (log) => log.info({ name: evil }, "said"));
+      for (const sign of "\u001b\u009b\u202e\u2028") assert.ok(!line.includes(sign), line);
+      if (!isTTY) assert.equal(JSON.parse(line).name, evil);
+    }
+  });
 });
