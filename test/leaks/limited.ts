@@ -3,7 +3,7 @@
 import { Run } from "../e2e/cli.ts";
 
 /** Of the JavaScript heap, MiB; buffers come on top. */
-const HEAP_MB = 96;
+const HEAP_MB = 192;
 
 /** A program that takes this long hangs. */
 const KILL_MS = 60_000;

@@ -43,6 +43,7 @@ export const SERVE_SURFACES: readonly Surface[] = [
         await dataPlane.connect();
         await dataPlane.configured();
         await world.visit(run);
+        if (round === 0) await run.logged("config kept on the local disk");
         await world.stop(run);
         await rm(world.stage.path("store"), { recursive: true, force: true });
       }
