@@ -152,7 +152,9 @@ export class Turn implements AsyncDisposable {
   }
 
   #beat(count: number): Promise<void> {
-    return writeFile(this.path("beat"), `${count} process ${process.pid} on ${hostname()}\n`);
+    return writeFile(this.path("beat"), `${count} process ${process.pid} on ${hostname()}\n`, {
+      mode: 0o600,
+    });
   }
 
   async #keepBeating(): Promise<void> {
