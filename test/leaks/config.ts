@@ -1,6 +1,6 @@
 /** A config as Kong sends it, with a canary in every place where administrators put secrets. */
 
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { makeClusterCertificate } from "../../src/kong/cluster-certificate.ts";
 import { computeConfigHash } from "../../src/kong/config-hash.ts";
@@ -75,7 +75,7 @@ export async function plantConfig(
       plugin("pre-function", { access: [`kong.log("${secret("code")}")`] }),
       plugin("request-transformer", { add: { headers: [`x-api-key:${secret("a header")}`] } }),
       plugin("ai-proxy", { auth: { header_value: secret("an AI token", newSecret(true)) } }),
-      plugin("custom", { unlucky: secret("an unknown field"), list: [secret("an unknown list")] }),
+      plugin("datadog", { unlucky: secret("an unknown field"), list: [secret("an unknown list")] }),
     ],
   };
   const config = Buffer.from(JSON.stringify(table));
@@ -119,6 +119,6 @@ const ID = {
 };
 
 function plugin(name: string, config: object): object {
-  const suffix = name.length.toString(16).padStart(2, "0");
+  const suffix = createHash("md5").update(name).digest("hex").slice(0, 2);
   return { id: `${ID.plugin}${suffix}`, name, enabled: true, config };
 }
