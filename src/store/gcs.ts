@@ -1,8 +1,7 @@
 /** Objects in a Google Cloud Storage bucket, over its JSON API. https://cloud.google.com/storage/docs/json_api */
 
 import { parsed, refusal, succeeded } from "./gcs/answer.ts";
-import type { GcsClientOptions, GcsRequest } from "./gcs/client.ts";
-import { GcsClient } from "./gcs/client.ts";
+import { GcsClient, type GcsClientOptions, type GcsRequest } from "./gcs/client.ts";
 import type { Attempt, Refusal } from "./gcs/errors.ts";
 import { bucketMissing, fault, refused, saysBucketMissing, tooLarge } from "./gcs/errors.ts";
 import type { GcsObject } from "./gcs/resources.ts";

@@ -30,6 +30,12 @@ describe("what may be shown of a config", () => {
     }
   });
 
+  it("is the path of a service, without what looks like a key in it", () => {
+    const path = "/v1/hooks/0123456789abcdef0123456789abcdef/x";
+    assert.equal(mask("services", ["path"], path), `/v1/hooks/${HIDDEN}/x`);
+    assert.equal(mask("services", ["path"], "/v1/orders"), "/v1/orders");
+  });
+
   it("is no secret of a plugin that hides it behind a name", () => {
     const config = {
       redis: { host: "redis.local", port: 6379, password: "canary", sentinel_password: "canary" },
