@@ -2,6 +2,7 @@
 
 import { ApiException } from "@kubernetes/client-node";
 import { describeCause, type ErrorDetails } from "../core/errors.ts";
+import { hearsay } from "../core/hearsay.ts";
 import { ElectionError, type ElectionErrorCode } from "./port.ts";
 
 export interface Attempt {
@@ -19,7 +20,7 @@ interface Verdict extends ErrorDetails {
 
 /** What the API server says of its refusals. https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/ */
 interface Status {
-  /** For people: one line, at most 300 characters. */
+  /** For people: one line, without what it quotes. */
   readonly message: string;
 }
 
@@ -47,7 +48,7 @@ export function refusedWith(error: unknown): number | undefined {
 
 function judgeAnswer(httpStatus: number, status: Status | undefined, attempt: Attempt): Verdict {
   const { namespace } = attempt;
-  const said = `${httpStatus}${status === undefined ? "" : `, ${status.message}`}`;
+  const said = `${httpStatus}${status === undefined || status.message === "" ? "" : `, ${status.message}`}`;
   if (httpStatus === 401) {
     return denied(
       `the API server does not accept the credentials (${said})`,
@@ -149,7 +150,7 @@ function readStatus(body: unknown): Status | undefined {
   const { kind, message }: Readonly<Record<string, unknown>> = { ...value };
   if (kind !== "Status") return undefined;
   const text = typeof message === "string" ? message : "";
-  return { message: text.replaceAll(/\s+/g, " ").slice(0, 300) };
+  return { message: hearsay(text) };
 }
 
 /** Without the address, which the attempt names. node-fetch@2.7.0 lib/index.js */

@@ -128,6 +128,7 @@ export const KNOWN_SETTINGS = {
       "The application, or the user-assigned managed identity. Unset: the system-assigned one.",
   },
   AZURE_CLIENT_SECRET: {
+    secret: true,
     example: "secret-value",
     meaning: "The application's secret. Unset: workload or managed identity.",
   },
@@ -140,10 +141,12 @@ export const KNOWN_SETTINGS = {
     meaning: "Entra ID of another Azure cloud. Unset: `https://login.microsoftonline.com`.",
   },
   AZURE_STORAGE_KEY: {
+    secret: true,
     example: "base64-of-the-key==",
     meaning: "Access key of the storage account, in place of an identity.",
   },
   AZURE_STORAGE_SAS_TOKEN: {
+    secret: true,
     example: "sv=2024-11-04&sig=...",
     meaning: "SAS token for the container, in place of an identity.",
   },

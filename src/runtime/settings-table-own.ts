@@ -183,21 +183,25 @@ export const OWN_SETTINGS = {
     meaning: "How many bytes they may take, compressed.",
   },
   KONG_FALLBACK_SIGNING_KEY: {
+    secret: true,
     example: "/keys/signing.key",
     meaning:
       "What `export` and `snapshots restore` sign with: an Ed25519 private key, a path, PEM text, or base64 of PEM. Unset: nothing is signed.",
   },
   KONG_FALLBACK_VERIFY_KEYS: {
+    secret: true,
     example: "/keys/signing.pub,/keys/next.pub",
     meaning:
       "Ed25519 public keys in the same forms, comma-separated: a snapshot that none of them signed is refused. Unset: signatures are not asked for.",
   },
   KONG_FALLBACK_AGE_RECIPIENTS: {
+    secret: true,
     example: "/keys/age.pub",
     meaning:
       "For whom configs are encrypted: `age1...`, or paths of files with one in each line, comma-separated. Unset: they are saved in the clear.",
   },
   KONG_FALLBACK_AGE_IDENTITIES: {
+    secret: true,
     example: "/keys/age.key",
     meaning:
       "What opens encrypted configs: `AGE-SECRET-KEY-1...`, or paths of files as `age-keygen` writes them, comma-separated.",

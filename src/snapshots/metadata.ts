@@ -62,6 +62,9 @@ export function decodeMetadata(metadata: Metadata, name: string): SnapshotMetada
     throw new SnapshotError(
       "SNAPSHOT_CORRUPT",
       `the metadata ${JSON.stringify(key)} of ${name} is ${text === undefined ? "missing" : "not readable"}`,
+      {
+        hint: "Copy the object with all of its metadata, restore a bucket version, or let an exporter write it anew.",
+      },
     );
   };
   const optional = <T>(key: string, parse: (text: string) => T | undefined): T | undefined =>

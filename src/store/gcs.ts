@@ -4,8 +4,8 @@ import { parsed, refusal, succeeded } from "./gcs/answer.ts";
 import { GcsClient, type GcsClientOptions, type GcsRequest } from "./gcs/client.ts";
 import type { Attempt, Refusal } from "./gcs/errors.ts";
 import { bucketMissing, fault, refused, saysBucketMissing, tooLarge } from "./gcs/errors.ts";
-import type { GcsObject } from "./gcs/resources.ts";
 import {
+  type GcsObject,
   isEmptyAnswer,
   LISTED_FIELDS,
   OBJECT_FIELDS,
@@ -37,9 +37,8 @@ export interface GcsStoreOptions extends GcsClientOptions {
 }
 
 /**
- * How often a `get` starts over because the object was replaced between its two requests. Cloud
- * Storage takes about one write per second of an object, so twice is rare; the bound is against a
- * server that describes what it then does not give.
+ * How often a `get` starts over because the object was replaced between its two requests. About one
+ * write per second is taken, so twice is rare; it bounds a server that describes what it never gives.
  * https://cloud.google.com/storage/quotas#objects
  */
 const GET_ATTEMPTS = 100;

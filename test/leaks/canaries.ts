@@ -12,6 +12,12 @@ export type Group =
   | "gcp-key"
   | "admin-token"
   | "proxy-password"
+  | "signing-key"
+  | "age-identity"
+  | "azure-key"
+  | "azure-sas"
+  | "azure-secret"
+  | "kube-token"
   | "url"
   | "nonsense";
 

@@ -1,8 +1,11 @@
 /** Every secret that the program can be given, each a canary, as environment variables. */
 
-import { generateKeyPairSync } from "node:crypto";
+import { createPrivateKey, generateKeyPairSync } from "node:crypto";
 import type { ClusterCertificate } from "../../src/kong/cluster-certificate.ts";
+import { openSeal } from "../../src/snapshots/seal/open.ts";
+import type { Seal } from "../../src/snapshots/seal/seal.ts";
 import { clusterCertificate } from "../fakes/certificates.ts";
+import { agePair, signingPair } from "../fakes/seals.ts";
 import { Canaries, newSecret } from "./canaries.ts";
 import { type PlantedConfig, plantConfig } from "./config.ts";
 
@@ -16,6 +19,14 @@ export interface Planted {
   readonly proxyPassword: string;
   /** Secret settings, and the secrets of the clouds' SDKs. KONG_PROXY_SERVER is the world's: it has an address. */
   readonly environment: Readonly<Record<string, string>>;
+  readonly sealing: PlantedSeal;
+}
+
+/** Not part of the environment, for it changes what commands do: World.seal adds it. */
+export interface PlantedSeal {
+  /** Its settings, for writers and readers at once. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly seal: Seal;
 }
 
 export async function plantAll(): Promise<Planted> {
@@ -44,6 +55,7 @@ export async function plantAll(): Promise<Planted> {
       KONG_FALLBACK_ADMIN_TOKEN: adminToken,
       AWS_SECRET_ACCESS_KEY: canaries.plant("aws-secret", "the secret access key", newSecret(true)),
       AWS_SESSION_TOKEN: canaries.plant("aws-token", "the session token"),
+      ...plantAzure(canaries),
       GCP_SERVICE_ACCOUNT: JSON.stringify({
         type: "service_account",
         project_id: "shop",
@@ -51,5 +63,55 @@ export async function plantAll(): Promise<Planted> {
         private_key: google,
       }),
     },
+    sealing: await plantSeal(canaries),
   };
+}
+
+function plantAzure(canaries: Canaries): Readonly<Record<string, string>> {
+  const bytes = canaries.plant("azure-key", "the storage key's bytes");
+  const key = Buffer.from(bytes).toString("base64");
+  return {
+    AZURE_STORAGE_KEY: canaries.plant("azure-key", "the storage key", key),
+    AZURE_STORAGE_SAS_TOKEN: `sv=2024-11-04&sig=${canaries.plant("azure-sas", "the SAS signature")}`,
+    AZURE_CLIENT_SECRET: canaries.plant("azure-secret", "the client secret", newSecret(true)),
+  };
+}
+
+/** What stands before the secret in every age identity, and in messages about them. */
+const AGE_PREFIX = "AGE-SECRET-KEY-1";
+
+/** Plants the private halves. */
+export async function plantSeal(canaries: Canaries): Promise<PlantedSeal> {
+  const { pem, signing, verify } = signingPair();
+  const { identity, recipient } = await agePair();
+  plantSigningKey(canaries, "the signing key", pem.private);
+  plantIdentity(canaries, "the age identity", identity.reveal());
+  return {
+    environment: {
+      KONG_FALLBACK_SIGNING_KEY: pem.private,
+      KONG_FALLBACK_VERIFY_KEYS: pem.public,
+      KONG_FALLBACK_AGE_RECIPIENTS: recipient,
+      KONG_FALLBACK_AGE_IDENTITIES: identity.reveal(),
+    },
+    seal: openSeal({
+      signingKey: signing,
+      verifyKeys: [verify],
+      recipients: [recipient],
+      identities: [identity],
+    }),
+  };
+}
+
+/** As PEM, and its number alone. */
+export function plantSigningKey(canaries: Canaries, name: string, pem: string): void {
+  const { d = "" } = createPrivateKey(pem).export({ format: "jwk" });
+  canaries.plant("signing-key", name, pem);
+  canaries.plant("signing-key", `the number of ${name}`, Buffer.from(d, "base64url").toString("hex"));
+}
+
+/** In either case, both of which age takes. */
+export function plantIdentity(canaries: Canaries, name: string, identity: string): void {
+  const secret = identity.trim().slice(AGE_PREFIX.length);
+  canaries.plant("age-identity", name, secret);
+  canaries.plant("age-identity", `${name} in lower case`, secret.toLowerCase());
 }

@@ -49,9 +49,13 @@ describe("the surfaces", () => {
   });
 
   it("are given a canary in every setting that is marked as a secret", async () => {
-    const { environment } = await plantAll();
+    const { environment, sealing } = await plantAll();
     // It has an address, so it is the world's.
-    const planted = new Set([...Object.keys(environment), "KONG_PROXY_SERVER"]);
+    const planted = new Set([
+      ...Object.keys(environment),
+      ...Object.keys(sealing.environment),
+      "KONG_PROXY_SERVER",
+    ]);
     assert.deepEqual(
       MARKED.filter((name) => !planted.has(name)),
       [],

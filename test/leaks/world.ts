@@ -1,10 +1,10 @@
 /** What a surface is driven in: the program with a canary in every secret it can be given, all it talks to, and the search of all that comes out. */
 
 import assert from "node:assert/strict";
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { Archive } from "../../src/snapshots/archive.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
 import { FileStore } from "../../src/store/file.ts";
 import { Run } from "../e2e/cli.ts";
 import { Stage } from "../e2e/stage.ts";
@@ -15,7 +15,7 @@ import { FakeProxy } from "../fakes/proxy.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
 import { FakeS3 } from "../fakes/s3-server.ts";
 import type { Canaries, Group } from "./canaries.ts";
-import type { PlantedConfig } from "./config.ts";
+import { filesOf, requestsOf } from "./search.ts";
 import type { Planted } from "./secrets.ts";
 
 type Environment = Readonly<Record<string, string>>;
@@ -43,6 +43,8 @@ export class World implements AsyncDisposable {
   readonly controlPlane: FakeControlPlane;
   /** Commands that were run, as `snapshots list`. */
   readonly commands = new Set<string>();
+  /** Whether what is saved must be encrypted: then no config may be found in the store or the cache. */
+  isSealed = false;
   readonly #seen: Seen[] = [];
   readonly #resources: AsyncDisposable[];
   readonly #runs: Run[] = [];
@@ -111,12 +113,18 @@ export class World implements AsyncDisposable {
     };
   }
 
+  /** From now on all is signed and encrypted: the settings for it, to be given to what writes and what reads. */
+  seal(): Readonly<Record<string, string>> {
+    this.isSealed = true;
+    return this.planted.sealing.environment;
+  }
+
   proxyUrl(port = this.proxy.port): string {
     return `http://user:${this.planted.proxyPassword}@127.0.0.1:${port}`;
   }
 
   /** The configs of the plan as an exporter leaves them in the file store: the older in the history, the newer current. */
-  async save(...configs: readonly PlantedConfig[]): Promise<void> {
+  async save(seal = this.isSealed ? this.planted.sealing.seal : PLAIN_SEAL): Promise<void> {
     const { older, newer } = this.planted;
     const directory = this.stage.path("store");
     const url = `file://${directory}`;
@@ -124,11 +132,12 @@ export class World implements AsyncDisposable {
     const archive = new Archive({
       store,
       kongVersion: V391,
+      seal,
       maxConfigBytes: 1_000_000,
       keepHistory: true,
       log: new RecordingLog(),
     });
-    for (const { snapshot } of configs.length > 0 ? configs : [older, newer]) {
+    for (const { snapshot } of [older, newer]) {
       await archive.save(snapshot, { conditional: true }, new AbortController().signal);
     }
   }
@@ -188,8 +197,8 @@ export class World implements AsyncDisposable {
 
   /** All that leaked so far, one line each; looks through requests and files first. */
   async leaks(): Promise<readonly string[]> {
-    this.#searchRequests();
-    await this.#searchFiles(this.stage.directory);
+    for (const { where, bytes, allowed } of requestsOf(this)) this.saw(where, bytes, allowed);
+    for await (const { where, bytes, allowed } of filesOf(this)) this.saw(where, bytes, allowed);
     const lines = this.#seen.flatMap(({ where, leaks }) =>
       leaks.map(({ canary, form }) => `${where}: ${canary} (${form})`),
     );
@@ -210,51 +219,6 @@ export class World implements AsyncDisposable {
     const ended = await run.ended();
     if (status === undefined) return;
     assert.equal(ended, status, `${argv.join(" ")}:\n${run.stderr.join("\n")}`);
-  }
-
-  /** A session token is sent with each request to S3, a password to the proxy, both in one header; a config is a body. */
-  #searchRequests(): void {
-    for (const { method, url, headers } of this.s3.requests) {
-      const { "x-amz-security-token": token = "", ...others } = headers;
-      this.saw(`x-amz-security-token of ${method} ${url}`, String(token), ["aws-token"]);
-      this.saw(`S3 ${method} ${url}`, JSON.stringify([url, others]));
-    }
-    for (const { target, headers } of this.proxy.requests) {
-      const { "proxy-authorization": password = "", ...others } = headers;
-      this.saw(`proxy-authorization of ${target}`, password, ["proxy-password"]);
-      this.saw(`CONNECT ${target}`, JSON.stringify([target, others]));
-    }
-    for (const request of this.kong.requests) this.saw(`Admin API ${request}`, request);
-    for (const { query, contentType = "", body } of this.kong.configs) {
-      this.saw("head of POST /config", `${query} ${contentType}`);
-      this.saw("body of POST /config", body, ["config"]);
-    }
-    for (const session of this.controlPlane.sessions) {
-      const { url = "", headers } = session.request;
-      this.saw("upgrade sent to the control plane", JSON.stringify([url, headers]));
-      for (const { payload } of session.frames) this.saw("frame to the control plane", payload);
-    }
-    for (const objects of this.s3.buckets.values()) {
-      for (const [key, { body, headers }] of objects) {
-        this.saw(`S3 metadata of ${key}`, JSON.stringify([key, headers]));
-        this.saw(`S3 object ${key}`, body, ["config"]);
-      }
-    }
-  }
-
-  /** Configs lie in the store, the state directory and the target; the key where the test put it. */
-  async #searchFiles(directory: string): Promise<void> {
-    const entries = await readdir(directory, { withFileTypes: true, recursive: true });
-    for (const entry of entries) {
-      const path = join(entry.parentPath, entry.name);
-      const local = path.slice(directory.length + 1);
-      this.saw(`name of ${local}`, local);
-      if (!entry.isFile() || /^given\/|^cluster\.key$/.test(local)) continue;
-      const isConfig = /^(store|state)\/|^kong\.json/.test(local);
-      this.saw(`file ${local}`, await readFile(path), isConfig ? ["config"] : []);
-      const isMess = /^cwd\//.test(local) || /^tmp\/(?!kong-fallback-demo-)/.test(local);
-      assert.ok(!isMess, `${local} was left behind`);
-    }
   }
 
   /** A file that the test gives to the program. */
