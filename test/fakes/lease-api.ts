@@ -26,7 +26,7 @@ export interface Answer {
 
 /** How the server treats one client, who is known by its bearer token. */
 export class FakeCaller {
-  readonly token = randomUUID();
+  readonly token: string;
   readonly pause: Pause;
   fault: Fault | undefined;
   loseAnswer: Fault | undefined;
@@ -37,8 +37,9 @@ export class FakeCaller {
   arrived = 0;
   over = 0;
 
-  constructor(pause: Pause) {
+  constructor(pause: Pause, token: string) {
     this.pause = pause;
+    this.token = token;
   }
 }
 
@@ -69,8 +70,8 @@ export class FakeLeaseApi implements AsyncDisposable {
     return `http://127.0.0.1:${address.port}`;
   }
 
-  connect(pause: Pause): FakeCaller {
-    const caller = new FakeCaller(pause);
+  connect(pause: Pause, token: string = randomUUID()): FakeCaller {
+    const caller = new FakeCaller(pause, token);
     this.#callers.push(caller);
     return caller;
   }

@@ -62,11 +62,7 @@ export async function* filesOf(world: World): AsyncGenerator<Found> {
   }
 }
 
-function found(
-  where: string,
-  bytes: Uint8Array | string,
-  allowed: readonly Group[] = [],
-): Found {
+function found(where: string, bytes: Uint8Array | string, allowed: readonly Group[] = []): Found {
   return { where, bytes, allowed };
 }
 

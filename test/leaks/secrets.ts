@@ -106,7 +106,11 @@ export async function plantSeal(canaries: Canaries): Promise<PlantedSeal> {
 export function plantSigningKey(canaries: Canaries, name: string, pem: string): void {
   const { d = "" } = createPrivateKey(pem).export({ format: "jwk" });
   canaries.plant("signing-key", name, pem);
-  canaries.plant("signing-key", `the number of ${name}`, Buffer.from(d, "base64url").toString("hex"));
+  canaries.plant(
+    "signing-key",
+    `the number of ${name}`,
+    Buffer.from(d, "base64url").toString("hex"),
+  );
 }
 
 /** In either case, both of which age takes. */

@@ -1,5 +1,6 @@
 /** What can be said against one entity of a config. */
 
+import { hearsay } from "../../core/hearsay.ts";
 import { printableLine } from "../config-refusal.ts";
 import { ENTERPRISE_VAULT_BACKENDS, isForeignField } from "./entity-fields.ts";
 import type { EntityIndex } from "./entity-index.ts";
@@ -82,7 +83,9 @@ function* danglingReferences({ kind, row }: Entity, index: EntityIndex): Generat
     if (kindOrigin(referred)?.kind === "enterprise" && !index.hasKind(referred)) continue;
     for (const reference of referencesIn(row[field])) {
       if (index.has(referred, reference)) continue;
-      yield ["dangling-reference", `its ${field} ${printableLine(reference)} does not exist`];
+      // Where a reference belongs somebody may have put the thing itself, as a certificate with its key.
+      const shown = printableLine(hearsay(reference)) || "[redacted]";
+      yield ["dangling-reference", `its ${field} ${shown} does not exist`];
     }
   }
 }

@@ -1,5 +1,7 @@
 /** What Azure said in an error, read from the SDK's exception without what must stay secret. */
 
+import { hearsay } from "../../core/hearsay.ts";
+
 /**
  * The SDK's exception holds the request with its signature, SAS token or access token, and the
  * server's sentences, which for a wrong signature quote what was signed. Only these parts go further.
@@ -59,7 +61,9 @@ function headersOf(response: unknown): (name: string) => string | undefined {
 }
 
 function word(value: unknown): string | undefined {
-  return typeof value === "string" && /^[A-Za-z0-9_]{1,80}$/.test(value) ? value : undefined;
+  const isWord = typeof value === "string" && /^[A-Za-z0-9_]{1,80}$/.test(value);
+  // A word can be a key, too, if it is not Azure who answers.
+  return isWord && hearsay(value) === value ? value : undefined;
 }
 
 function record(value: unknown): Readonly<Record<string, unknown>> {

@@ -8,8 +8,8 @@ import type { Surface } from "../surface.ts";
 import type { World } from "../world.ts";
 
 /** Through which an exporter is known to have gone on with its work. */
-const SAVED = "snapshot saved";
-const NOT_SAVED = (line: Readonly<Record<string, unknown>>) =>
+export const SAVED = "snapshot saved";
+export const NOT_SAVED = (line: Readonly<Record<string, unknown>>) =>
   "err" in line && JSON.stringify(line["err"]).includes("STORE_");
 
 export const S3 = { KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: "s3://bucket/p" };
@@ -21,7 +21,8 @@ export function echo(world: World, ...groups: readonly Group[]): string {
   return some.map(({ value }) => value).join(" ");
 }
 
-async function exporting(
+/** Exports until a line says so, looks at all pages, and ends. */
+export async function exporting(
   world: World,
   env: Readonly<Record<string, string>>,
   until: Parameters<ReturnType<World["start"]>["logged"]>[0],

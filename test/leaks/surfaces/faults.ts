@@ -2,27 +2,9 @@
 
 import assert from "node:assert/strict";
 import { SETTINGS } from "../../../src/runtime/settings-table.ts";
+import { damaged } from "../damaged.ts";
 import type { Surface } from "../surface.ts";
 import type { World } from "../world.ts";
-
-/** A key as it gets damaged on its way through YAML, shells and clipboards. */
-function damaged(pem: string): readonly string[] {
-  const base64 = Buffer.from(pem).toString("base64");
-  return [
-    pem.replaceAll("\n", "\\n"),
-    pem.replaceAll("\n", " "),
-    pem.replaceAll("\n", ""),
-    pem.split("\n").slice(1).join("\n"),
-    pem.slice(5),
-    pem.slice(0, -60),
-    pem.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY").replace("PRIVATE KEY", "X"),
-    base64.slice(3),
-    base64.slice(0, 200),
-    `/${base64.slice(0, 180)}`,
-    `${base64.slice(0, 100)}.${base64.slice(100, 200)}`,
-    `file://${pem}`,
-  ];
-}
 
 /** Settings whose value is a path or a name and is shown by right: who puts a secret there has put it in the open. */
 const SHOWN: ReadonlySet<string> = new Set([
