@@ -24,7 +24,13 @@ function commandsOf(help: string): readonly string[] {
       .slice(1) ?? [];
   const words = (lines: readonly string[]) =>
     lines.flatMap((line) => /^ {2}([a-z]+)\b/.exec(line)?.[1] ?? []);
-  return words(section(/^Commands$/m)).flatMap((command) => {
+  const commands = section(/^Commands$/m);
+  return words(commands).flatMap((command) => {
+    // A single action stands beside its command: `keys  generate: make ...`.
+    const [only] = commands.flatMap(
+      (line) => line.match(new RegExp(`(?<=^ {2}${command} +)[a-z]+(?=:)`)) ?? [],
+    );
+    if (only !== undefined) return [`${command} ${only}`];
     const actions = words(section(new RegExp(`^Actions of ${command}\\b`, "m")));
     return actions.length === 0 ? [command] : actions.map((action) => `${command} ${action}`);
   });

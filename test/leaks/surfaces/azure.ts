@@ -8,7 +8,7 @@ import { FakeEntra } from "../../fakes/entra.ts";
 import { newSecret } from "../canaries.ts";
 import type { Surface } from "../surface.ts";
 import type { World } from "../world.ts";
-import { echo, exporting, NOT_SAVED, SAVED } from "./export.ts";
+import { echo, exporting, NOT_SAVED } from "./export.ts";
 
 type Environment = Readonly<Record<string, string>>;
 
@@ -66,15 +66,13 @@ async function identities(world: World) {
 
 export const AZURE_SURFACES: readonly Surface[] = [
   {
-    name: "Azure with a key and with a SAS token: export, and a store that refuses and repeats them",
+    name: "Azure with a key and with a SAS token: a store that refuses and repeats them",
     commands: ["export", "status"],
     run: async (world) => {
       await using azure = await FakeAzure.start();
       const secret = world.planted.environment["AZURE_STORAGE_SAS_TOKEN"] ?? "";
       for (const credential of ["AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN"]) {
         const env = storage(azure.endpoint, credential);
-        azure.fault = () => undefined;
-        await exporting(world, env, SAVED);
         for (const message of [echo(world), `Signature did not match. String to sign: ${secret}`]) {
           azure.fault = () => ({
             kind: "error",

@@ -24,7 +24,6 @@ async function saveUnfit(world: World): Promise<void> {
   const pem = `-----BEGIN PRIVATE KEY-----\n${secret("a key in place of an id")}\n-----END PRIVATE KEY-----`;
   const unfit = {
     ...table,
-    _format_version: "9.9",
     keyauth_credentials: twice({ key: secret("a key") }),
     basicauth_credentials: twice({ username: "u", password: secret("a password") }),
     hmacauth_credentials: twice({ username: "u", secret: secret("an hmac secret") }),

@@ -59,7 +59,10 @@ function unusable(world: World): Readonly<Record<string, readonly string[]>> {
   ];
   return {
     KONG_FALLBACK_SIGNING_KEY: [
-      ...damaged(signing).slice(1),
+      ...damaged(signing)
+        .slice(1)
+        // So short a key is not cut off by all that is done there.
+        .filter((text) => text !== Buffer.from(signing).toString("base64")),
       signing.replace(line, `${line.slice(0, 30)}!${line.slice(31)}`),
       signing.replace(line, line.slice(0, -3)),
       signing.replace(line, `${line.slice(0, 8)}AAAA${line.slice(12)}`),

@@ -1,8 +1,9 @@
 /** What comes out where all that is saved is signed and encrypted: nothing of a config in the store, the history, the cache. */
 
 import assert from "node:assert/strict";
-import { readFile, writeFile } from "node:fs/promises";
 import { systemClock } from "../../../src/runtime/clock.ts";
+import { FileStore } from "../../../src/store/file.ts";
+import type { Metadata } from "../../../src/store/port.ts";
 import { HASTE } from "../../e2e/sidecar.ts";
 import { FakeDataPlane } from "../../fakes/data-plane.ts";
 import { roles, sealWith } from "../../fakes/seals.ts";
@@ -36,6 +37,25 @@ async function readAll(
   await world.run(["snapshots", "restore", older, "--yes"], options);
   await world.run(["import", "--force"], options);
 }
+
+type Damage = (body: Buffer, metadata: Metadata) => { body: Buffer; metadata: Metadata };
+
+/** As whoever can write to the store may do it: the metadata go with the object. */
+const DAMAGES: readonly Damage[] = [
+  (body, metadata) => {
+    const flipped = Buffer.from(body);
+    flipped[flipped.length - 40] = (flipped[flipped.length - 40] ?? 0) ^ 1;
+    return { body: flipped, metadata };
+  },
+  (body, metadata) => ({ body: body.subarray(0, -9), metadata }),
+  (body, metadata) => ({ body: body.subarray(0, 60), metadata }),
+  (body, metadata) => {
+    const text = body.toString("latin1").replace("-> X25519", "-> scrypt");
+    return { body: Buffer.from(text, "latin1"), metadata };
+  },
+  (body, metadata) => ({ body, metadata: { ...metadata, "exporter-id": "somebody-else" } }),
+  (body, metadata) => ({ body, metadata: { ...metadata, signature: "ed25519:0:AAAA" } }),
+];
 
 const READING = [
   "import",
@@ -124,24 +144,21 @@ export const SEALED_SURFACES: readonly Surface[] = [
       const seal = world.seal();
       await world.save();
       const [newer, older] = await world.ids();
-      const path = (name: string) => world.stage.path("store", "3.9.1", name);
-      const history = await readFile(path(`history/${older}.json.gz`));
-      const sealed = await readFile(path("config.json"));
-      const flipped = Buffer.from(sealed);
-      flipped[flipped.length - 40] = (flipped[flipped.length - 40] ?? 0) ^ 1;
-      const text = sealed.toString("latin1");
-      const damages = [
-        flipped,
-        sealed.subarray(0, -9),
-        sealed.subarray(0, 60),
-        Buffer.from(text.replace("-> X25519", "-> scrypt"), "latin1"),
-        Buffer.from(text.replace("-> X25519", "-> X25519 x"), "latin1"),
-        history,
-      ];
-      for (const damage of damages) {
-        await writeFile(path("config.json"), damage);
-        await writeFile(path(`history/${newer}.json.gz`), damage);
-        await writeFile(path(`history/${older}.json.gz`), damage);
+      const keys = ["config", `history/${newer}`, `history/${older}`].map((name) =>
+        name === "config" ? "3.9.1/config.json" : `3.9.1/${name}.json.gz`,
+      );
+      const directory = world.stage.path("store");
+      const url = `file://${directory}`;
+      await using store = new FileStore({ url, directory, clock: systemClock });
+      const { signal } = new AbortController();
+      const objects = [];
+      for (const key of keys) objects.push(await store.get(key, { maxBytes: 1_000_000 }, signal));
+      for (const damage of DAMAGES) {
+        for (const { key, body, metadata } of objects) {
+          const damaged = damage(Buffer.from(body), metadata);
+          const options = { metadata: damaged.metadata, contentType: "application/json" };
+          await store.put(key, damaged.body, options, signal);
+        }
         await readAll(world, seal, 3);
       }
     },
