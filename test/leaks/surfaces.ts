@@ -8,6 +8,7 @@ import { FINDINGS_SURFACES } from "./surfaces/findings.ts";
 import { IMPORT_SURFACES } from "./surfaces/import.ts";
 import { KEYS_SURFACES } from "./surfaces/keys.ts";
 import { KUBERNETES_SURFACES } from "./surfaces/kubernetes.ts";
+import { REHEARSAL_SURFACES } from "./surfaces/rehearsal.ts";
 import { SEALED_SURFACES } from "./surfaces/sealed.ts";
 import { SERVE_SURFACES } from "./surfaces/serve.ts";
 import { SNAPSHOTS_SURFACES } from "./surfaces/snapshots.ts";
@@ -20,6 +21,7 @@ export const SURFACES: readonly Surface[] = [
   ...KEYS_SURFACES,
   ...SEALED_SURFACES,
   ...FINDINGS_SURFACES,
+  ...REHEARSAL_SURFACES,
   ...AZURE_SURFACES,
   ...KUBERNETES_SURFACES,
   ...FAULT_SURFACES,

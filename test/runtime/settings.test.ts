@@ -74,3 +74,168 @@ const NONSENSE: { readonly [Name in SettingName]?: readonly string[] } = {
   KONG_FALLBACK_ELECTION_ID: ["Upper", "-a", "a b"],
   KONG_FALLBACK_ELECTION_NAMESPACE: ["Kong", "a.b"],
   KONG_FALLBACK_GUARD: ["50", "services=101", "*=50,*=40", "on"],
+  KONG_FALLBACK_REHEARSAL_URL: [
+    "kong:8001",
+    "http://a:secret@b",
+    "3.9=http://a",
+    "3.9.1=a",
+    "3.9.1=http://a,3.9.1=http://b",
+  ],
+  KONG_FALLBACK_REHEARSAL_STATUS_URL: ["kong:8007", "3.9.1=http://a:secret@b"],
+  KONG_FALLBACK_REHEARSAL: ["on", "off"],
+  KONG_FALLBACK_REHEARSAL_TIMEOUT: ["0", "soon"],
+  KONG_FALLBACK_CHECKS: ["on", "error"],
+  KONG_FALLBACK_REQUIRE_REHEARSED: ["true"],
+  KONG_FALLBACK_HISTORY_MAX_COUNT: ["0", "50001", "all"],
+  KONG_FALLBACK_HISTORY_MAX_AGE: ["0", "1.5"],
+  KONG_FALLBACK_HISTORY_MAX_BYTES: ["0", "1G"],
+  KUBERNETES_SERVICE_PORT: ["0", "https"],
+  KONG_FALLBACK_STATUS_LISTEN: ["8010", "on"],
+  KONG_FALLBACK_MAX_CONFIG_BYTES: ["1", "all"],
+  KONG_FALLBACK_HASH_CHECK_MAX_BYTES: ["-1"],
+  KONG_FALLBACK_STORE_TIMEOUT: ["0"],
+  KONG_FALLBACK_SHUTDOWN_TIMEOUT: ["0"],
+  KONG_LOG_LEVEL: ["verbose", "INFO"],
+};
+
+describe("settings", () => {
+  it("has the documented defaults, and nothing is required before a command asks for it", () => {
+    const settings = readSettings({});
+    assert.equal(settings.clusterMtls, "shared");
+    assert.equal(settings.clusterMaxPayloadBytes, 16_777_216);
+    assert.equal(settings.exportDelayMs, 60_000);
+    assert.equal(settings.probe, "handshake");
+    assert.equal(settings.probeTimeoutMs, 10_000);
+    assert.equal(settings.fileMode, 0o640);
+    assert.deepEqual(settings.statusListen, { host: "127.0.0.1", port: 8010 });
+    assert.deepEqual(settings.listen, { host: "127.0.0.1", port: 8005 });
+    assert.equal(settings.remember, true);
+    assert.equal(settings.reconnectMs, 10_000);
+    assert.equal(settings.configWaitMs, 10_000);
+    assert.equal(settings.retryMs, 5_000);
+    assert.equal(settings.recoveryMs, 10_000);
+    assert.equal(settings.releaseMs, 30_000);
+    assert.equal(settings.refreshMs, 30_000);
+    assert.equal(settings.maxConnections, 4_096);
+    assert.equal(settings.maxHandshakesPerSecond, 200);
+    assert.equal(settings.serveTarget, undefined);
+    assert.equal(settings.serveGraceMs, 10_000);
+    assert.equal(settings.logLevel, "info");
+    assert.deepEqual(settings.storages, []);
+    assert.equal(settings.versionMatch, "patch");
+    assert.equal(settings.election, "store");
+    assert.equal(settings.leaseTtlMs, 15_000);
+    assert.equal(settings.electionId, "kong-fallback-exporter");
+    assert.equal(settings.guard.kind === "on" && settings.guard.maxShrinkPercent, 50);
+    assert.equal(settings.historyMaxCount, 50);
+    assert.equal(settings.historyMaxAgeMs, 90 * 86_400_000);
+    assert.equal(settings.historyMaxBytes, 2 ** 30);
+    assert.equal(settings.kubernetesService, undefined);
+    assert.equal(settings.controlPlane, undefined);
+    assert.equal(settings.checks, "warn");
+    assert.equal(settings.requireRehearsed, false);
+    assert.ok(Object.isFrozen(settings));
+  });
+
+  it("accepts every example and every default of the table", () => {
+    for (const [name, description] of Object.entries<SettingDescription>(SETTINGS)) {
+      const proxy = { KONG_PROXY_SERVER: "http://proxy:3128" };
+      assert.deepEqual(faultsOf({ ...proxy, [name]: description.example }), [], name);
+      assert.deepEqual(faultsOf({ ...proxy, [name]: description.default }), [], name);
+    }
+  });
+
+  it("takes a variable set to nothing as not set", () => {
+    const nothing = Object.fromEntries(Object.keys(SETTINGS).map((name) => [name, ""]));
+    assert.deepEqual(inspect(readSettings(nothing)), inspect(readSettings({})));
+  });
+
+  for (const [name, values] of Object.entries(NONSENSE)) {
+    it(`refuses nonsense in ${name}, naming it and not repeating the value`, () => {
+      for (const value of values) {
+        const [fault = "", ...others] = faultsOf({ [name]: value });
+        assert.ok(fault.startsWith(`${name}: `), `${value}: ${fault}`);
+        assert.deepEqual(others, []);
+        assert.ok(!fault.includes("secret"), fault);
+      }
+    });
+  }
+
+  it("tells all faults in one message", () => {
+    const nonsense = Object.fromEntries(
+      Object.entries(NONSENSE).map(([name, [value]]) => [name, value]),
+    );
+    const faults = faultsOf(nonsense);
+    assert.equal(faults.length, Object.keys(NONSENSE).length);
+    for (const name of Object.keys(NONSENSE)) {
+      assert.equal(faults.filter((fault) => fault.startsWith(`${name}: `)).length, 1, name);
+    }
+    const error = new SettingsError(faults);
+    assert.equal(error.exitStatus, 2);
+    for (const fault of faults) assert.ok(error.message.includes(fault));
+  });
+
+  it("refuses a proxy that is switched on but not named", () => {
+    assert.deepEqual(faultsOf({ KONG_CLUSTER_USE_PROXY: "on" }), [
+      "KONG_CLUSTER_USE_PROXY: is on, but KONG_PROXY_SERVER is not set",
+    ]);
+    assert.equal(readSettings({ KONG_PROXY_SERVER: "http://proxy:1" }).proxy, undefined);
+  });
+
+  it("takes the name admin for the Admin API on this machine, and any URL for another", () => {
+    const target = (value: string) =>
+      readSettings({ KONG_FALLBACK_SERVE_TARGET: value }).serveTarget;
+    assert.equal(target("planes"), undefined);
+    assert.equal(target("admin"), "http://127.0.0.1:8001");
+    assert.equal(target("https://kong:8444/"), "https://kong:8444");
+  });
+
+  it("prints no secret, however it is printed", () => {
+    const canary = "canary-secret";
+    const settings: Settings = readSettings({
+      KONG_CLUSTER_CERT_KEY: canary,
+      KONG_FALLBACK_SERVER_CERT_KEY: canary,
+      KONG_CLUSTER_USE_PROXY: "on",
+      KONG_PROXY_SERVER: `http://user:${canary}@proxy:3128`,
+      GCP_SERVICE_ACCOUNT: canary,
+      KONG_FALLBACK_ADMIN_TOKEN: canary,
+      KONG_FALLBACK_SIGNING_KEY: canary,
+      KONG_FALLBACK_VERIFY_KEYS: canary,
+      KONG_FALLBACK_AGE_RECIPIENTS: canary,
+      KONG_FALLBACK_AGE_IDENTITIES: canary,
+    });
+    for (const text of [inspect(settings, { depth: 9 }), JSON.stringify(settings)]) {
+      assert.ok(!text.includes(canary), text);
+      assert.ok(text.includes("[redacted]"));
+    }
+    assert.equal(settings.adminToken?.reveal(), canary);
+  });
+
+  it("reads lists, labels, sizes and modes into types", () => {
+    const settings = readSettings({
+      KONG_VERSION: "3.8.1, 3.9.1,3.8.1",
+      KONG_CLUSTER_DP_LABELS: "env:prod, team:a",
+      KONG_PLUGINS: "bundled, my-plugin",
+      KONG_CLUSTER_CONTROL_PLANE: "[::1]:8005",
+      KONG_CLUSTER_FALLBACK_CONFIG_EXPORT_DELAY: "0.5",
+      KONG_FALLBACK_FILE_MODE: "600",
+      KONG_FALLBACK_STATUS_LISTEN: "off",
+      AWS_DEFAULT_REGION: "eu-west-1",
+      KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: "s3://bucket/a, file:///b",
+      KUBERNETES_SERVICE_HOST: "10.0.0.1",
+    });
+    assert.deepEqual(
+      settings.storages.map(({ kind }) => kind),
+      ["s3", "file"],
+    );
+    assert.deepEqual(settings.kubernetesService, { host: "10.0.0.1", port: 443 });
+    assert.deepEqual(settings.kongVersions, ["3.8.1", "3.9.1"]);
+    assert.deepEqual(settings.labels, { env: "prod", team: "a" });
+    assert.deepEqual(settings.plugins, ["bundled", "my-plugin"]);
+    assert.deepEqual(settings.controlPlane, { host: "::1", port: 8005 });
+    assert.equal(settings.exportDelayMs, 500);
+    assert.equal(settings.fileMode, 0o600);
+    assert.equal(settings.statusListen, undefined);
+    assert.equal(settings.awsRegion, "eu-west-1");
+  });
+});

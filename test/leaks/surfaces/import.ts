@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { LOG_LEVELS } from "../../../src/runtime/logger.ts";
 import { clusterCertificate, sharedTls } from "../../fakes/certificates.ts";
 import { FakeControlPlane } from "../../fakes/control-plane.ts";
-import { schemaRefusal } from "../../fakes/kong-admin.ts";
+import { schemaRefusal } from "../../fakes/kong-admin-answers.ts";
 import { FakeProxy } from "../../fakes/proxy.ts";
+import { valuesOf } from "../config-values.ts";
 import type { Surface } from "../surface.ts";
 import type { World } from "../world.ts";
 import { echo, S3 } from "./export.ts";
@@ -51,11 +52,6 @@ function refusals(world: World): readonly { readonly status: number; readonly bo
     { status: 413, body: JSON.stringify({ message: echo(world) }) },
     { status: 418, body: echo(world) },
   ];
-}
-
-function valuesOf(value: unknown): readonly string[] {
-  if (typeof value === "string") return [value];
-  return typeof value === "object" && value !== null ? Object.values(value).flatMap(valuesOf) : [];
 }
 
 export const IMPORT_SURFACES: readonly Surface[] = [

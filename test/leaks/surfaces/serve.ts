@@ -5,7 +5,7 @@ import { systemClock } from "../../../src/runtime/clock.ts";
 import { HASTE } from "../../e2e/sidecar.ts";
 import { certificateAuthority, clusterCertificate, sharedTls } from "../../fakes/certificates.ts";
 import { FakeDataPlane } from "../../fakes/data-plane.ts";
-import { schemaRefusal } from "../../fakes/kong-admin.ts";
+import { schemaRefusal } from "../../fakes/kong-admin-answers.ts";
 import type { Surface } from "../surface.ts";
 import type { World } from "../world.ts";
 import { echo, S3 } from "./export.ts";
