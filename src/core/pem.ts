@@ -23,5 +23,9 @@ export function isPem(text: string): boolean {
 /** Base64, and so a damaged key, has no dot and seldom begins with a slash; a path has no long word of all kinds of letters. */
 export function looksLikePath(value: string): boolean {
   const isBase64Like = /(?=\S*[a-z])(?=\S*[A-Z])(?=\S*\d)[A-Za-z0-9+/=]{64,}/.test(value);
-  return value.length <= 255 && !isBase64Like && /^(\/|[^\n]*\.)[^\n]*$/.test(value);
+  // Bech32, as age keys are: of one case, so not like base64.
+  const isBech32Like = /[ac-hj-np-z02-9]{50,}/i.test(value);
+  return (
+    value.length <= 255 && !isBase64Like && !isBech32Like && /^(\/|[^\n]*\.)[^\n]*$/.test(value)
+  );
 }
