@@ -16,7 +16,10 @@ const KEY_LIKE = /(?=[A-Za-z+=_]*\d)(?=[\d+=_]*[A-Za-z])[A-Za-z0-9+=_]{16,}/g;
 /** Longer than a name is, and of all kinds of characters: base64. */
 const BASE64_LIKE = /(?=[^\s]*[a-z])(?=[^\s]*[A-Z])(?=[^\s]*\d)[A-Za-z0-9+/=_-]{40,}/g;
 
-const LONG_QUOTE = /"[^"]{16,}("|$)/g;
+const QUOTE = /"([^"]*)(?:"|$)/g;
+
+/** A quotation that is short, or a name without digits, as `system:serviceaccount:kong:exporter`. */
+const QUOTED_NAME = /^(?:[^"]{0,15}|[a-z:._@/-]{1,120})$/;
 
 /**
  * One line of at most 300 characters, control characters replaced. A server may repeat what it was
@@ -28,7 +31,7 @@ export function hearsay(sentence: string): string {
   const [own = ""] = sentence.slice(0, 4 * MAX_CHARACTERS).split(QUOTATION, 1);
   return own
     .replace(TOKEN, "[redacted]")
-    .replace(LONG_QUOTE, '"[redacted]"')
+    .replace(QUOTE, (all, quoted: string) => (QUOTED_NAME.test(quoted) ? all : '"[redacted]"'))
     .replace(BASE64_LIKE, "[redacted]")
     .replace(KEY_LIKE, "[redacted]")
     .replace(/\s+/g, " ")

@@ -54,4 +54,13 @@ describe("what a server says in its own words", () => {
     );
     assert.equal(hearsay("word ".repeat(1_000_000)).length, 300);
   });
+
+  it("keeps what stands between two quoted names, and a name without digits", () => {
+    const said = 'User "system:serviceaccount:kong:exporter" cannot get resource "leases"';
+    assert.equal(hearsay(said), said);
+    assert.equal(
+      hearsay('token "x" of "correct Horse battery staple"'),
+      'token "x" of "[redacted]"',
+    );
+  });
 });
