@@ -34,10 +34,10 @@ describe("the settings of the rehearsal", () => {
   it("give one URL to the only version", () => {
     const { urls, statusUrls } = rehearsalOf({
       KONG_VERSION: "3.9.1",
-      KONG_FALLBACK_REHEARSAL_URL: "http://a:8001/?x=1",
+      KONG_FALLBACK_REHEARSAL_URL: "http://a:8001/x=1",
       KONG_FALLBACK_REHEARSAL_STATUS_URL: "http://a:8007",
     });
-    assert.deepEqual(urls, { "3.9.1": "http://a:8001/?x=1" });
+    assert.deepEqual(urls, { "3.9.1": "http://a:8001/x=1" });
     assert.deepEqual(statusUrls, { "3.9.1": "http://a:8007" });
   });
 
