@@ -32,7 +32,7 @@ export type Known =
       readonly version: Version;
       /** Undefined: it is unusable, or carries none, and is to be replaced. */
       readonly metadata: SnapshotMetadata | undefined;
-      /** Also of an unusable one, where it can be read and is not forged; else 0. */
+      /** Also of an unusable one, where it can be read and is neither forged nor of another Kong version; else 0. */
       readonly fencingToken: number;
       /** Whether it is signed by our key, and sealed for our recipients, of today. */
       readonly isSealedAsNow: boolean;
@@ -166,8 +166,10 @@ export class CurrentObject {
       if (!(error instanceof SnapshotError)) throw error;
       if (error.code === "SNAPSHOT_UNKNOWN_FORMAT") throw error;
       log.error({ err: error }, "saved snapshot is unusable and will be replaced");
-      const isForged = error.code === "SNAPSHOT_UNSIGNED";
-      return { metadata: undefined, fencingToken: isForged ? 0 : fencingToken };
+      // Each Kong version has tokens of its own.
+      const isNoneOfOurs =
+        error.code === "SNAPSHOT_UNSIGNED" || error.code === "SNAPSHOT_WRONG_VERSION";
+      return { metadata: undefined, fencingToken: isNoneOfOurs ? 0 : fencingToken };
     }
   }
 }

@@ -114,14 +114,14 @@ export class History {
   }
 
   /**
-   * Keeps `snapshot` and resolves to its id. Nothing is written where the newest entry, of those that
-   * were held back or of the others, is this config already, so it may be repeated; unless `snapshot`
-   * was rehearsed and that entry was not. `held`: why it was
-   * held back; what is not printable ASCII is replaced, and what goes beyond 200 characters cut off.
+   * Keeps `snapshot` and resolves to its id. Nothing is written where the newest entry, of those held
+   * back or of the others, is this config already, so it may be repeated; unless `snapshot` was
+   * rehearsed and that entry was not. `held`: why it was held back; what is not printable ASCII is
+   * replaced, and what goes beyond 200 characters cut off.
    *
    * The time in the id is `exportedAt`, but always later than that of the newest entry: the order of
-   * names is that of writing, whatever the clocks of several exporters say. Without `conditional`, for
-   * stores that do not honour preconditions, two exporters may overwrite each other's entry.
+   * names is that of writing, whatever the clocks say. SNAPSHOT_CORRUPT where no time is left. Without
+   * `conditional`, where preconditions are not honoured, two exporters may overwrite each other's entry.
    */
   async add(
     snapshot: NewSnapshot,
@@ -149,6 +149,7 @@ export class History {
       const earliestMs = (entries[0]?.at.getTime() ?? -1) + 1;
       const at = new Date(Math.max(exportedAt.getTime(), earliestMs));
       const { id } = historyId(at, hash, isHeld);
+      if (parseHistoryId(id) === undefined) throw this.#atEndOfTime(entries[0]?.id);
       try {
         await this.#options.store.put(this.#key(id), sealed.body, options, signal);
         return id;
@@ -188,7 +189,7 @@ export class History {
   ): Promise<boolean> {
     if (metadata.rehearsed !== true) return false;
     try {
-      return (await this.read(id, signal)).metadata.rehearsed !== true;
+      return (await this.sight(id, signal)).metadata.rehearsed !== true;
     } catch (error) {
       if (isPassedOver(error)) return true;
       throw error;
@@ -218,17 +219,23 @@ export class History {
     }
   }
 
+  /** Names have four digits for the year: what came after them would sort before all others, unseen. */
+  #atEndOfTime(newest: string | undefined): SnapshotError {
+    const name = `${this.#options.store.url}/${this.#key(newest ?? "")}`;
+    return new SnapshotError("SNAPSHOT_CORRUPT", `no name is left in the history after ${name}`, {
+      hint: "No clock gets there: look who wrote that object, and delete it.",
+    });
+  }
+
   async #missing(id: string, signal: AbortSignal, cause?: unknown): Promise<SnapshotError> {
     const { store, kongVersion } = this.#options;
     const nearest = mostAlike(id, await this.list(signal));
+    const hint =
+      nearest.length === 0 ? "The history is empty." : `Did you mean ${nearest.join(" or ")}?`;
     return new SnapshotError(
       "SNAPSHOT_MISSING",
       `there is no snapshot ${JSON.stringify(id.slice(0, 80))} in the history of Kong ${kongVersion} in ${store.url}`,
-      {
-        cause,
-        hint:
-          nearest.length === 0 ? "The history is empty." : `Did you mean ${nearest.join(" or ")}?`,
-      },
+      { cause, hint },
     );
   }
 }

@@ -33,8 +33,12 @@ export class SnapshotReader {
   readonly #options: SnapshotReaderOptions;
   readonly #key: Key;
   readonly #history: History;
-  /** Entries of the history that would not do: neither they nor our keys change, so each is read, and complained of, once. */
-  readonly #refused = new Map<Accept, Set<Version>>();
+  /**
+   * Entries of the history that would not do, by id and version: neither they nor our keys change, so
+   * each is read, and complained of, once. The version alone is not enough: on S3 it is a digest of the
+   * body, and a copy with other metadata has the same.
+   */
+  readonly #refused = new Map<Accept, Set<string>>();
 
   constructor(options: SnapshotReaderOptions) {
     this.#options = options;
@@ -115,7 +119,8 @@ export class SnapshotReader {
     const refused = this.#refused.get(accept) ?? new Set();
     this.#refused.set(accept, refused);
     for (const { id, held, version } of await this.#entries(signal)) {
-      if (held || refused.has(version)) continue;
+      const entry = `${id} ${version}`;
+      if (held || refused.has(entry)) continue;
       if (version === seen) return undefined;
       try {
         const sighting = await this.#history.sight(id, signal);
@@ -129,7 +134,7 @@ export class SnapshotReader {
         return { ...sighting, origin: { kind: "history", id }, version: current ?? version };
       } catch (error) {
         if (!isPassedOver(error)) throw error;
-        refused.add(version);
+        refused.add(entry);
         log.warn({ err: error, id }, "snapshot of the history cannot be used");
       }
     }

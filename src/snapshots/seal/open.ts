@@ -1,6 +1,6 @@
 /** Keys to a seal. */
 
-import { createPublicKey } from "node:crypto";
+import { createHash, createPublicKey } from "node:crypto";
 import type { Metadata } from "../../store/port.ts";
 import { isEncrypted, refuseWithoutIdentity } from "./age-header.ts";
 import { type SealKeys, verifyKeyOf } from "./keys.ts";
@@ -64,9 +64,11 @@ export const PLAIN_SEAL: Seal = openSeal({
 /** All metadata of an object have 2 kB. https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html */
 const MAX_NAMED = 8;
 
-/** Enough of each to tell them apart, comma-separated. */
+/** Enough of each to tell them apart, comma-separated; of those beyond MAX_NAMED the number and a digest. */
 function shortened(recipients: readonly string[]): string {
   const named = recipients.slice(0, MAX_NAMED).map((recipient) => recipient.slice(0, 12));
-  const more = recipients.length - named.length;
-  return [...named, ...(more > 0 ? [`+${more}`] : [])].join(",");
+  const others = recipients.slice(MAX_NAMED);
+  if (others.length === 0) return named.join(",");
+  const digest = createHash("sha256").update(others.join(",")).digest("hex").slice(0, 8);
+  return [...named, `+${others.length}-${digest}`].join(",");
 }

@@ -43,7 +43,7 @@ export function checkSignature(metadata: Metadata, keys: readonly VerifyKey[], n
   if (signature === undefined) {
     throw unsigned(
       `${name} is not signed`,
-      "Let an exporter that has KONG_FALLBACK_SIGNING_KEY save it anew; a config that is wanted as it is can be read with KONG_FALLBACK_VERIFY_KEYS unset.",
+      "Let an exporter that has KONG_FALLBACK_SIGNING_KEY save it anew; a config that is wanted as it is can be read with KONG_FALLBACK_VERIFY_KEYS and KONG_FALLBACK_SIGNING_KEY unset.",
     );
   }
   const [, id = "", base64 = ""] = SIGNATURE.exec(signature) ?? [];

@@ -64,7 +64,8 @@ describe("a seal", () => {
     );
     const { metadata } = await openSeal({ ...NO_KEYS, recipients }).close(CONFIG, METADATA);
     const named = recipients.slice(0, 8).map((recipient) => recipient.slice(0, 12));
-    assert.equal(metadata["sealed-for"], [...named, "+2"].join(","));
+    const [, rest] = metadata["sealed-for"]?.split(named.join(",")) ?? [];
+    assert.match(rest ?? "", /^,\+2-[0-9a-f]{8}$/);
   });
 
   it("leaves everything as it is without keys, and refuses only what it cannot open", async () => {
