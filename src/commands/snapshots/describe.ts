@@ -75,7 +75,7 @@ export function snapshotJson({ config, metadata }: Snapshot): object {
 
 /** As `snapshotJson`; of one that none of our keys opens, what its metadata say. */
 export function sightingJson(sighting: Sighting): object {
-  const seal = sealJson(sighting.marks);
+  const seal = { ...sealJson(sighting.marks), opened: sighting.kind === "open" };
   if (sighting.kind === "open") return { ...snapshotJson(sighting.snapshot), seal };
   const { metadata } = sighting;
   return {

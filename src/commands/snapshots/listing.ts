@@ -40,12 +40,14 @@ export async function listPlace(
   const { history } = place.archive;
   const entries = await history.list(signal);
   const current = await tryRead(() => sightCurrentOf(place, signal), signal);
-  const currentId = idOfCurrent(current, entries);
-  const listed: ListedEntry[] = [];
+  const reads: Pick<ListedEntry, "entry" | "read">[] = [];
   for (const entry of entries.slice(0, limit)) {
-    const read = await tryRead(() => history.sight(entry.id, signal), signal);
-    listed.push({ entry, isCurrent: entry.id === currentId, read });
+    reads.push({ entry, read: await tryRead(() => history.sight(entry.id, signal), signal) });
   }
+  // A name alone is no proof: anybody may have put an object there.
+  const good = reads.filter(({ read }) => read.kind === "good").map(({ entry }) => entry);
+  const currentId = idOfCurrent(current, good);
+  const listed = reads.map((each) => ({ ...each, isCurrent: each.entry.id === currentId }));
   const newest = listed.find(({ entry, read }) => !entry.held && read.kind === "good");
   const isOlder =
     current.kind === "good" &&

@@ -13,7 +13,14 @@ import { errorJson, formatTaken } from "./describe.ts";
 import { diffSummary } from "./diff-text.ts";
 import { CURRENT, findSnapshot } from "./find.ts";
 import { type Readable, tryRead } from "./listing.ts";
-import { type ActionContext, onlyVersion, type Place, placeName, readCurrent } from "./place.ts";
+import {
+  type ActionContext,
+  onlyVersion,
+  type Place,
+  placeName,
+  readCurrent,
+  sightCurrentOf,
+} from "./place.ts";
 import type { SnapshotsRequest } from "./request.ts";
 import { type Restored, restoreIn } from "./restore-in.ts";
 
@@ -42,10 +49,10 @@ export async function restoreCommand(
 ): Promise<number> {
   if (id === CURRENT) throw new UsageError("what is current need not be restored", HINT);
   const { config, metadata, held, marks } = await findSnapshot(id, context, "restore", signal);
-  if (marks !== undefined) refuseLossOfSeal(marks, context);
   if (metadata === undefined) throw new TypeError("a snapshot of the history has metadata");
   const snapshot: NewSnapshot = { config, metadata };
   const places = onlyVersion(context.places, "restore");
+  refuseLossOfSeal([...(marks ? [marks] : []), ...(await marksOf(places, signal))], context);
   if (!yes) {
     context.stderr.write(await preview(id, { ...snapshot, held }, places, context, signal));
     await confirm("restore", context, signal);
@@ -67,20 +74,34 @@ export async function restoreCommand(
   return failure?.exitStatus ?? 0;
 }
 
-/** What is signed and encrypted is to be so when it is current again. */
-function refuseLossOfSeal(
-  { signedBy, sealedFor }: SealMarks,
-  { seal, settings }: ActionContext,
-): void {
-  const isUnsigned = signedBy !== undefined && settings.signingKey === undefined;
-  const isUnsealed = sealedFor !== undefined && !seal.encrypts;
+/** Of what is current, as far as it can be told. */
+async function marksOf(
+  places: readonly Place[],
+  signal: AbortSignal,
+): Promise<readonly SealMarks[]> {
+  const marks: SealMarks[] = [];
+  for (const place of places) {
+    const current = await tryRead(() => sightCurrentOf(place, signal), signal);
+    if (current.kind === "good") marks.push(current.snapshot.marks);
+  }
+  return marks;
+}
+
+/**
+ * What is signed and encrypted is to be so when it is current again; so is what takes the place of one
+ * that is: readers and exporters there would not have it otherwise.
+ */
+function refuseLossOfSeal(marks: readonly SealMarks[], { seal, settings }: ActionContext): void {
+  const isUnsigned =
+    settings.signingKey === undefined && marks.some(({ signedBy }) => signedBy !== undefined);
+  const isUnsealed = !seal.encrypts && marks.some(({ sealedFor }) => sealedFor !== undefined);
   const faults = [
     ...(isUnsigned
-      ? ["KONG_FALLBACK_SIGNING_KEY: is not set, and restore needs it: the snapshot is signed"]
+      ? ["KONG_FALLBACK_SIGNING_KEY: is not set, and restore needs it: snapshots are signed there"]
       : []),
     ...(isUnsealed
       ? [
-          "KONG_FALLBACK_AGE_RECIPIENTS: is not set, and restore needs it: the snapshot is encrypted",
+          "KONG_FALLBACK_AGE_RECIPIENTS: is not set, and restore needs it: snapshots are encrypted there",
         ]
       : []),
   ];

@@ -4,13 +4,15 @@ import { ServiceError } from "../../core/errors.ts";
 import type { Lease } from "../../election/lease.ts";
 import { LeaseObject } from "../../election/lease-object.ts";
 import type { HistoryEntry } from "../../snapshots/history.ts";
-import { historyHash } from "../../snapshots/history-id.ts";
 import { leaseKey } from "../../snapshots/layout.ts";
 import type { FoundSighting } from "../../snapshots/reader.ts";
 import { metadataOf } from "../../snapshots/sighting.ts";
 import type { CommandContext } from "../context.ts";
 import { isOlderThan, type Readable, tryRead } from "../snapshots/listing.ts";
 import type { Place } from "../snapshots/place.ts";
+
+/** Entries of the history that are read to find a good one. */
+const MAX_READ = 20;
 
 export interface Saved {
   readonly place: Place;
@@ -41,8 +43,8 @@ export async function lookAt(
   }
   const held = entries.snapshot.filter((entry) => entry.held);
   const heldBecause = await reasonOf(place, held[0], signal);
-  const newest = entries.snapshot.find((entry) => !entry.held);
-  const newerId = await newerThan(latest, newest, place, signal);
+  const kept = entries.snapshot.filter((entry) => !entry.held);
+  const newerId = await newerThan(latest, kept.slice(0, MAX_READ), place, signal);
   return { place, latest, newerId, held, heldBecause, lease };
 }
 
@@ -52,19 +54,21 @@ async function sightLatest({ archive }: Place, signal: AbortSignal): Promise<Fou
   return found;
 }
 
-/** The id of `newest`, if that is newer than `latest`. It is read only where it is another config. */
+/** The id of the newest good one of `entries`, if that is newer than `latest`. */
 async function newerThan(
   latest: Saved["latest"],
-  newest: HistoryEntry | undefined,
+  entries: readonly HistoryEntry[],
   { archive }: Place,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const metadata = latest.kind === "bad" ? undefined : metadataOf(latest.snapshot);
-  if (newest === undefined || metadata === undefined) return undefined;
-  if (historyHash(metadata) === newest.hash) return undefined;
-  const kept = await tryRead(() => archive.history.sight(newest.id, signal), signal);
-  const isOlder = kept.kind === "good" && isOlderThan(kept.snapshot.metadata, metadata);
-  return isOlder ? newest.id : undefined;
+  if (metadata === undefined) return undefined;
+  for (const { id } of entries) {
+    const kept = await tryRead(() => archive.history.sight(id, signal), signal);
+    if (kept.kind === "bad") continue;
+    return isOlderThan(kept.snapshot.metadata, metadata) ? id : undefined;
+  }
+  return undefined;
 }
 
 async function reasonOf(

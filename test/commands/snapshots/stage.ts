@@ -93,8 +93,8 @@ export class SnapshotsStage implements AsyncDisposable {
   }
 
   /** Puts it in the place of the current one, whatever lies there, as a hand that copies objects does. */
-  async putBack({ config, metadata }: NewSnapshot): Promise<void> {
-    const sealed = await this.#seal.close(config, encodeMetadata(metadata));
+  async putBack({ config, metadata }: NewSnapshot, seal = this.#seal): Promise<void> {
+    const sealed = await seal.close(config, encodeMetadata(metadata));
     const options = { metadata: sealed.metadata, contentType: "application/json" };
     await this.store.put(currentKey(metadata.kongVersion), sealed.body, options, NEVER);
   }
