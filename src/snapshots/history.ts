@@ -7,6 +7,7 @@ import {
   StoreError,
   type Version,
 } from "../store/port.ts";
+import { mostAlike } from "./alike.ts";
 import { isPassedOver, SnapshotError } from "./errors.ts";
 import { packConfig } from "./history-body.ts";
 import { type HistoryId, historyHash, historyId, parseHistoryId } from "./history-id.ts";
@@ -54,8 +55,6 @@ const MAX_HELD_CHARACTERS = 200;
 const MAX_CONFLICTS = 5;
 /** Twice what KONG_FALLBACK_HISTORY_MAX_COUNT allows: more were not written by exporters, and would take all memory. */
 const MAX_ENTRIES = 100_000;
-/** How many ids a hint names. */
-const MAX_HINTED = 3;
 
 /** Every method rejects with StoreError where the store does; no retry inside. */
 export class History {
@@ -95,29 +94,14 @@ export class History {
   async sight(id: string, signal: AbortSignal): Promise<KeptSighting> {
     const parsed = parseHistoryId(id);
     if (parsed === undefined) throw await this.#missing(id, signal);
-    const name = `${this.#options.store.url}/${this.#key(id)}`;
-    const object = await this.#get(id, signal);
-    const sighting = await sightKept(object, name, this.#options);
-    const metadata = metadataOf(sighting);
-    const held = object.metadata[HELD];
-    if (metadata === undefined) {
-      throw new SnapshotError("SNAPSHOT_CORRUPT", `${name} has lost its metadata`, {
-        hint: "Copy objects with their metadata, or use another one of the history.",
-      });
-    }
-    if (historyHash(metadata) !== parsed.hash || (held !== undefined) !== parsed.held) {
-      throw new SnapshotError("SNAPSHOT_CORRUPT", `${name} is another one than its name says`, {
-        hint: "It was renamed or overwritten by hand. Use another one of the history.",
-      });
-    }
-    return { ...sighting, metadata, held };
+    return this.#sightObject(parsed, await this.#get(id, signal));
   }
 
   /**
    * Keeps `snapshot` and resolves to its id. Nothing is written where the newest entry, of those held
-   * back or of the others, is this config already, so it may be repeated; unless `snapshot` was
-   * rehearsed and that entry was not. `held`: why it was held back; what is not printable ASCII is
-   * replaced, and what goes beyond 200 characters cut off.
+   * back or of the others, is this config already, so it may be repeated; unless that entry cannot be
+   * used, was sealed with other keys, or was not rehearsed and `snapshot` was. `held`: why it was held
+   * back; what is not printable ASCII is replaced, and what goes beyond 200 characters cut off.
    *
    * The time in the id is `exportedAt`, but always later than that of the newest entry: the order of
    * names is that of writing, whatever the clocks say. SNAPSHOT_CORRUPT where no time is left. Without
@@ -182,14 +166,37 @@ export class History {
     return { removed, failed };
   }
 
+  async #sightObject(
+    { hash, held: isHeld }: HistoryId,
+    object: StoredObject,
+  ): Promise<KeptSighting> {
+    const name = `${this.#options.store.url}/${object.key}`;
+    const sighting = await sightKept(object, name, this.#options);
+    const metadata = metadataOf(sighting);
+    const held = object.metadata[HELD];
+    if (metadata === undefined) {
+      throw new SnapshotError("SNAPSHOT_CORRUPT", `${name} has lost its metadata`, {
+        hint: "Copy objects with their metadata, or use another one of the history.",
+      });
+    }
+    if (historyHash(metadata) !== hash || (held !== undefined) !== isHeld) {
+      throw new SnapshotError("SNAPSHOT_CORRUPT", `${name} is another one than its name says`, {
+        hint: "It was renamed or overwritten by hand. Use another one of the history.",
+      });
+    }
+    return { ...sighting, metadata, held };
+  }
+
   async #isSurpassed(
-    { id }: HistoryEntry,
+    entry: HistoryEntry,
     { metadata }: NewSnapshot,
     signal: AbortSignal,
   ): Promise<boolean> {
-    if (metadata.rehearsed !== true) return false;
     try {
-      return (await this.sight(id, signal)).metadata.rehearsed !== true;
+      const object = await this.#get(entry.id, signal);
+      if (!this.#options.seal.isUpToDate(object.metadata)) return true;
+      const kept = await this.#sightObject(entry, object);
+      return metadata.rehearsed === true && kept.metadata.rehearsed !== true;
     } catch (error) {
       if (isPassedOver(error)) return true;
       throw error;
@@ -229,7 +236,11 @@ export class History {
 
   async #missing(id: string, signal: AbortSignal, cause?: unknown): Promise<SnapshotError> {
     const { store, kongVersion } = this.#options;
-    const nearest = mostAlike(id, await this.list(signal));
+    const entries = await this.list(signal);
+    const nearest = mostAlike(
+      id,
+      entries.map((entry) => entry.id),
+    );
     const hint =
       nearest.length === 0 ? "The history is empty." : `Did you mean ${nearest.join(" or ")}?`;
     return new SnapshotError(
@@ -238,20 +249,6 @@ export class History {
       { cause, hint },
     );
   }
-}
-
-/** Those that contain `text`, say a hash; else those that begin like it; the newest first. */
-function mostAlike(text: string, entries: readonly HistoryEntry[]): readonly string[] {
-  const ids = entries.map(({ id }) => id);
-  const containing = text === "" ? [] : ids.filter((id) => id.includes(text));
-  const alike = ids.toSorted((a, b) => commonStart(text, b) - commonStart(text, a));
-  return (containing.length > 0 ? containing : alike).slice(0, MAX_HINTED);
-}
-
-function commonStart(a: string, b: string): number {
-  let length = 0;
-  while (length < a.length && a[length] === b[length]) length += 1;
-  return length;
 }
 
 /** A value that object metadata can hold. */

@@ -107,6 +107,42 @@ describe("an exporter that cannot read what it writes", () => {
   });
 });
 
+describe("the history of an exporter with new keys", () => {
+  it("has the newest config under the new keys, too, so that readers of these have a good one", async () => {
+    const store = new MemoryStore();
+    const [before, after] = [await roles(), await roles()];
+    for (const [seal, reader] of [
+      [PLAIN_SEAL, PLAIN_SEAL],
+      [before.exporter, before.reader],
+      [after.exporter, after.reader],
+    ] as const) {
+      for (const fencingToken of [1, 2]) {
+        await archiveOn(store, seal).save(made("a", 0, { fencingToken }), CONDITIONAL, signal);
+      }
+      const [newest] = await archiveOn(store, reader).history.list(signal);
+      assert.ok(newest);
+      const kept = await archiveOn(store, reader).history.read(newest.id, signal);
+      assert.deepEqual(Buffer.from(kept.config), made("a", 0).config);
+    }
+    assert.equal((await archiveOn(store, PLAIN_SEAL).history.list(signal)).length, 3);
+  });
+
+  it("has it once more, too, where the entry of its name is forged or damaged", async () => {
+    for (const metadata of [{}, undefined]) {
+      const store = new MemoryStore();
+      const { exporter, reader } = await roles();
+      const snapshot = made("a", 0);
+      const first = await archiveOn(store, exporter).history.add(snapshot, CONDITIONAL, signal);
+      const object = objectIn(store, keyOf(first));
+      const spoilt = metadata === undefined ? { body: Buffer.from("x") } : { metadata };
+      store.objects.set(object.key, { ...object, ...spoilt });
+      const { history } = archiveOn(store, metadata === undefined ? reader : exporter);
+      const second = await history.add(snapshot, CONDITIONAL, signal);
+      assert.notEqual(second, first);
+    }
+  });
+});
+
 describe("a rightly signed object of another Kong version in the place of the current one", () => {
   it("stops no exporter by its higher token", async () => {
     const store = new MemoryStore();
