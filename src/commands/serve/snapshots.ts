@@ -50,8 +50,10 @@ export async function openSnapshots(
   const { stores } = storage;
   const shelf = new Shelf();
   const common = { shelf, maxConfigBytes, clock, random, log };
+  const { trusted } = seal;
   const disk =
-    diskStore && new DiskCache({ ...common, store: diskStore, seal: await seal.forOwnUse() });
+    diskStore &&
+    new DiskCache({ ...common, store: diskStore, seal: await seal.forOwnUse(), trusted });
   const refresher = new Refresher({
     ...common,
     disk: disk && {

@@ -14,6 +14,7 @@ import { maxCurrentBytes, opened, sightCurrent } from "../../snapshots/sighting.
 import { type Store, type StoredObject, StoreError } from "../../store/port.ts";
 import { Bell } from "./bell.ts";
 import { type Servable, unpackSnapshot } from "./payload.ts";
+import { checkVoucher, voucher } from "./voucher.ts";
 
 export interface DiskCacheOptions {
   /** A directory of this process's own: what lies there is overwritten without a look. */
@@ -24,6 +25,8 @@ export interface DiskCacheOptions {
    * from a control plane.
    */
   readonly seal: Seal;
+  /** Ids of the keys one of which must have signed what comes from a store; none: no signature is asked for. */
+  readonly trusted: readonly string[];
   /** Longest config accepted from the disk, bytes. */
   readonly maxConfigBytes: number;
   readonly clock: Clock;
@@ -53,7 +56,7 @@ export class DiskCache {
    * counts as corrupt: nobody copies one here by hand, and without its digest damage may go unseen.
    */
   async read(version: KongVersion, signal: AbortSignal): Promise<NewSnapshot | undefined> {
-    const { store, seal, maxConfigBytes } = this.#options;
+    const { store, seal, trusted, maxConfigBytes } = this.#options;
     const key = currentKey(version);
     const name = `${store.url}/${key}`;
     let object: StoredObject;
@@ -63,6 +66,7 @@ export class DiskCache {
       if (error instanceof StoreError && error.code === "STORE_NOT_FOUND") return undefined;
       throw error;
     }
+    checkVoucher(object.metadata, trusted, name);
     const options = { seal, kongVersion: version, maxConfigBytes };
     const { config, metadata } = opened(await sightCurrent(object, name, options));
     if (!seal.isUpToDate(object.metadata)) this.#toReseal.add(version);
@@ -129,10 +133,13 @@ export class DiskCache {
   }
 
   async #write(servable: Servable, signal: AbortSignal): Promise<void> {
-    const { store, seal, log } = this.#options;
+    const { store, seal, trusted, log } = this.#options;
     const { kongVersion, configHash, bytes } = servable;
     const { config, metadata } = await unpackSnapshot(servable);
-    const sealed = await seal.close(config, encodeMetadata(metadata));
+    const sealed = await seal.close(config, {
+      ...encodeMetadata(metadata),
+      ...voucher(servable.origin, trusted),
+    });
     await store.put(
       currentKey(kongVersion),
       sealed.body,

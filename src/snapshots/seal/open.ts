@@ -14,6 +14,7 @@ export function openSeal(keys: SealKeys): Seal {
   const trusted = [...keys.verifyKeys, ...own];
   return {
     encrypts: recipients.length > 0,
+    trusted: trusted.map(({ id }) => id),
     async close(body, metadata): Promise<SealedObject> {
       const signed: Metadata =
         signingKey === undefined

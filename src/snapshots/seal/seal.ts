@@ -11,6 +11,8 @@ export interface SealedObject {
 export interface Seal {
   /** Whether what it closes can be read by the recipients only: then no two bodies are the same. */
   readonly encrypts: boolean;
+  /** Ids of the keys whose signatures are taken; none: no signature is asked for. */
+  readonly trusted: readonly string[];
   /** Signs the metadata and encrypts the body, each where there are keys for it. */
   close(body: Uint8Array, metadata: Metadata): Promise<SealedObject>;
   /**

@@ -14,9 +14,9 @@ const { signal } = new AbortController();
 const CANARY = "canary";
 const SNAPSHOT = snapshotOf(CANARY);
 
-function cacheIn(store: MemoryStore, seal: Seal): DiskCache {
+function cacheIn(store: MemoryStore, seal: Seal, trusted: readonly string[] = []): DiskCache {
   const common = { clock: new ManualClock(), random: () => 0.5, log: new RecordingLog() };
-  return new DiskCache({ ...common, store, seal, maxConfigBytes: 10_000 });
+  return new DiskCache({ ...common, store, seal, trusted, maxConfigBytes: 10_000 });
 }
 
 /** Writes all that is to be written. */
@@ -95,5 +95,34 @@ describe("the copy on the local disk, where there are keys", () => {
     body[body.length - 1] = (body[body.length - 1] ?? 0) ^ 1;
     store.objects.set(object.key, { ...object, body });
     await assert.rejects(disk.read(V391, signal), { code: "SNAPSHOT_CORRUPT" });
+  });
+
+  it("is not used once the keys that vouched for it are not trusted any more, or if none did", async () => {
+    const [old, fresh] = ["0000000000000000", "1111111111111111"];
+    for (const [before, after, isUsed] of [
+      [[], [], true],
+      [[old], [], true],
+      [[old], [old, fresh], true],
+      [[old], [fresh], false],
+      [[old, fresh], [fresh], false],
+      [[], [fresh], false],
+    ] as const) {
+      const store = new MemoryStore();
+      const disk = cacheIn(store, PLAIN_SEAL, before);
+      disk.keep(await packSnapshot(SNAPSHOT, "store"));
+      await flush(disk);
+      const reading = cacheIn(store, PLAIN_SEAL, after).read(V391, signal);
+      if (isUsed) assert.deepEqual((await reading)?.metadata, SNAPSHOT.metadata);
+      else await assert.rejects(reading, { code: "SNAPSHOT_UNSIGNED" });
+    }
+  });
+
+  it("is used whatever keys are trusted where it came from the control plane itself", async () => {
+    const store = new MemoryStore();
+    const disk = cacheIn(store, PLAIN_SEAL);
+    disk.keep(await packSnapshot(SNAPSHOT, "memory"));
+    await flush(disk);
+    const read = await cacheIn(store, PLAIN_SEAL, ["1111111111111111"]).read(V391, signal);
+    assert.deepEqual(read?.metadata, SNAPSHOT.metadata);
   });
 });

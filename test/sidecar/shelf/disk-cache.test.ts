@@ -27,6 +27,7 @@ function setUp() {
   const stop = new AbortController();
   const deadline = new AbortController();
   const disk = new DiskCache({
+    trusted: [],
     store,
     seal: PLAIN_SEAL,
     maxConfigBytes: 10_000,

@@ -55,6 +55,7 @@ function start(directory: string, store?: MemoryStore) {
     maxConfigBytes,
   };
   const disk = new DiskCache({
+    trusted: [],
     ...base,
     store: new FileStore({ url: `file://${directory}`, directory, clock: systemClock }),
   });
