@@ -4,11 +4,11 @@ import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import { FailureReport } from "./failure-report.ts";
-import { MAX_TOKEN } from "./lease.ts";
+import { MAX_TOKEN, noTokenLeft } from "./lease.ts";
 import type { LeasePlace, SeenLease } from "./lease-place.ts";
 import type { LeaseTimes } from "./lease-times.ts";
 import { withLimit } from "./limit.ts";
-import { ElectionError, type Leadership } from "./port.ts";
+import type { Leadership } from "./port.ts";
 import { Tenure } from "./tenure.ts";
 
 /** See `LeaseElectionOptions`. */
@@ -148,11 +148,7 @@ export class Campaign<Seen extends SeenLease> {
   /** Undefined if somebody else was faster, or may have been. */
   async #take(over: Seen | undefined, signal: AbortSignal): Promise<Tenure<Seen> | undefined> {
     const { clock, place, random, times } = this.#options;
-    if (this.#highest >= MAX_TOKEN) {
-      throw new ElectionError("ELECTION_CORRUPT", `no fencing token is left after ${MAX_TOKEN}`, {
-        hint: `No count gets there: look who wrote such a token to ${place.name} or into the snapshot's metadata.`,
-      });
-    }
+    if (this.#highest >= MAX_TOKEN) throw noTokenLeft(place.name);
     const token = this.#highest + 1;
     this.#hasTried = true;
     const sinceMs = clock.monotonicMs();

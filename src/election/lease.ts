@@ -76,6 +76,13 @@ export function corrupt(name: string, detail: string, cause?: unknown): Election
   });
 }
 
+/** ELECTION_CORRUPT. `name` is the lease. */
+export function noTokenLeft(name: string): ElectionError {
+  return new ElectionError("ELECTION_CORRUPT", `no fencing token is left after ${MAX_TOKEN}`, {
+    hint: `No count gets there: look who wrote such a token to ${name} or into the snapshot's metadata.`,
+  });
+}
+
 function parseObject(body: Uint8Array, name: string): Readonly<Record<string, unknown>> {
   let value: unknown;
   try {

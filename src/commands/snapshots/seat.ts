@@ -1,7 +1,7 @@
 /** The right to write for as long as a restore takes: the exporters' own lease, won or taken. */
 
 import type { Log } from "../../core/log.ts";
-import { protectedMs } from "../../election/lease.ts";
+import { MAX_TOKEN, noTokenLeft, protectedMs } from "../../election/lease.ts";
 import { LeaseObject } from "../../election/lease-object.ts";
 import type { Leadership } from "../../election/port.ts";
 import { leaseKey } from "../../snapshots/layout.ts";
@@ -129,6 +129,8 @@ async function takeLease(
     const found = await object.read(signal);
     const highest = await place.archive.highestToken(signal);
     const token = Math.max(found?.lease.token ?? 0, highest) + 1;
+    // Metadata have no room for it, so nobody could read what is saved under it.
+    if (token > MAX_TOKEN) throw noTokenLeft(object.name);
     const when: Precondition =
       found === undefined ? { ifAbsent: true } : { ifVersion: found.version };
     try {

@@ -5,7 +5,7 @@ import { describe, it } from "vitest";
 import { RestoreError } from "../../../src/commands/snapshots/restore-error.ts";
 import { type SeatRequest, takeSeat } from "../../../src/commands/snapshots/seat.ts";
 import { UsageError } from "../../../src/commands/usage-error.ts";
-import { decodeLease } from "../../../src/election/lease.ts";
+import { decodeLease, encodeLease, MAX_TOKEN } from "../../../src/election/lease.ts";
 import { LeaseObject } from "../../../src/election/lease-object.ts";
 import { ElectionError, type Leadership } from "../../../src/election/port.ts";
 import { StoreElection } from "../../../src/election/store-lease.ts";
@@ -216,5 +216,15 @@ describe("the seat of a restore", () => {
       seat({ takeOver: true }, { KONG_FALLBACK_ELECTION: "kubernetes" }),
       (error) => error instanceof UsageError && /Scale the exporters down/.test(error.hint ?? ""),
     );
+  });
+
+  it("gives out no token for which metadata have no room, though somebody forged the highest", async () => {
+    const { store, seat, lease } = await world();
+    const taken = await seat({ takeOver: true });
+    await taken[Symbol.asyncDispose]();
+    const body = encodeLease({ ...lease(), token: MAX_TOKEN });
+    const { version } = await store.put(KEY, body, { metadata: {}, contentType: "" }, NEVER);
+    await assert.rejects(seat({ takeOver: true }), { code: "ELECTION_CORRUPT" });
+    assert.equal(store.objects.get(KEY)?.version, version);
   });
 });
