@@ -56,4 +56,22 @@ describe("serve over a sealed store", () => {
       }
     }
   });
+
+  it("serves nothing from its disk that it took before signatures were asked for", async () => {
+    await using stage = await Stage.open();
+    const { pem } = await roles();
+    await stage.save(snapshotOf(CANARY));
+    const environment = stage.environment(1, { KONG_FALLBACK_LISTEN: "127.0.0.1:0" });
+    const before = new ServeInProcess(environment);
+    await before.logged("snapshot taken from the store");
+    await before.stop();
+    const after = new ServeInProcess({
+      ...environment,
+      KONG_FALLBACK_VERIFY_KEYS: pem.public,
+      KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: `file://${stage.path("none")}`,
+    });
+    const { err } = await after.logged("snapshot on the local disk is not used");
+    assert.match(JSON.stringify(err), /SNAPSHOT_UNSIGNED.*no signature was asked for/);
+    await after.stop();
+  });
 });
