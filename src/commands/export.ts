@@ -4,7 +4,6 @@ import type { Gate } from "../exporter/admission.ts";
 import { Exporter } from "../exporter/exporter.ts";
 import { ReplicaWriter } from "../exporter/writer.ts";
 import { AdminClient } from "../kong/admin-client.ts";
-import { checkConfig } from "../kong/checks/check-config.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { createMetrics, type Metrics, type ReplicaMetrics } from "../runtime/metrics.ts";
 import { loadNodeId, nodeIdFor } from "../runtime/node-id.ts";
@@ -49,7 +48,7 @@ export const exportCommand: Command = async (context) => {
   const { stores } = storage;
   const replicas = metrics.replicas(() => exporters.flatMap(({ exporter }) => exporter.replicas));
   const exporters: VersionExporter[] = [];
-  await using gates = openGates(context, checkConfig);
+  await using gates = openGates(context);
   for (const version of required.KONG_VERSION) {
     const parts = { version, nodeId: nodeIdFor(nodeId, version), cluster, stores, seal, gates };
     exporters.push(await buildExporter(context, parts, metrics, replicas));

@@ -5,8 +5,9 @@ import type { Gate } from "../exporter/admission.ts";
 import { KongRehearser } from "../exporter/kong-rehearser.ts";
 import type { AdmissionMetrics } from "../exporter/metrics.ts";
 import { Rehearsal } from "../exporter/rehearsal.ts";
-import { StaticChecks, type StaticChecksOptions } from "../exporter/static-checks.ts";
+import { StaticChecks } from "../exporter/static-checks.ts";
 import { AdminClient } from "../kong/admin-client.ts";
+import { checkConfig } from "../kong/checks/check-config.ts";
 import type { KongVersion } from "../kong/version.ts";
 import type { CommandContext } from "./context.ts";
 
@@ -16,11 +17,13 @@ export interface ConfiguredGates extends AsyncDisposable {
   of(version: KongVersion, log: Log, metrics: AdmissionMetrics): readonly Gate[];
 }
 
-export function openGates(
-  { settings, clock }: CommandContext,
-  check: StaticChecksOptions["check"],
-): ConfiguredGates {
-  const { rehearsal, checks: mode, adminToken: token } = settings;
+export function openGates({
+  settings,
+  clock,
+}: Pick<CommandContext, "settings" | "clock">): ConfiguredGates {
+  const { rehearsal, checks: mode, adminToken: token, plugins } = settings;
+  const check = (config: Uint8Array, kongVersion: KongVersion) =>
+    checkConfig(config, kongVersion, { plugins });
   const clients: AdminClient[] = [];
   const open = (url: string | undefined, options: { token?: typeof token }) => {
     if (url === undefined) return undefined;

@@ -1,6 +1,7 @@
 /** Tells what is wrong with a config that can be seen without a Kong, and holds it back where that is wanted. */
 
 import type { Log } from "../core/log.ts";
+import { JsonSyntaxError } from "../kong/json-members.ts";
 import type { KongVersion } from "../kong/version.ts";
 import type { Candidate, Gate, Verdict } from "./admission.ts";
 import type { AdmissionMetrics } from "./metrics.ts";
@@ -12,7 +13,7 @@ export interface Finding {
 }
 
 export interface StaticChecksOptions {
-  /** Throws SyntaxError where the config is not JSON. */
+  /** Throws JsonSyntaxError where the config is not JSON. */
   readonly check: (config: Uint8Array, kongVersion: KongVersion) => readonly Finding[];
   readonly mode: "warn" | "refuse";
   readonly kongVersion: KongVersion;
@@ -59,8 +60,7 @@ export class StaticChecks implements Gate {
     try {
       return check(config, kongVersion);
     } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-      // The parser's message quotes the text.
+      if (!(error instanceof JsonSyntaxError)) throw error;
       return [{ kind: "no-json", message: "the config is not JSON" }];
     }
   }

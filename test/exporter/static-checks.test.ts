@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { type Finding, StaticChecks } from "../../src/exporter/static-checks.ts";
+import { JsonSyntaxError } from "../../src/kong/json-members.ts";
 import { updateOf, V391 } from "../fakes/config.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
@@ -89,7 +90,7 @@ describe("an exporter with static checks", () => {
     await until(clock, () => checkLog.find("info").length === 1);
     assert.deepEqual(checked, []);
     Object.defineProperty(under, "findings", {
-      get: () => assert.fail(new SyntaxError("canary-secret is not JSON")),
+      get: () => assert.fail(new JsonSyntaxError("canary-secret is not JSON", 1)),
     });
     const next = updateOf("c", 1_795_220_100);
     source.emitConfig(next);

@@ -1,0 +1,50 @@
+/** What `export` asks of a config by its settings, without a control plane. */
+
+import assert from "node:assert/strict";
+import { describe, it } from "vitest";
+import { openGates } from "../../src/commands/gates.ts";
+import type { Verdict } from "../../src/exporter/admission.ts";
+import { Arrival } from "../../src/exporter/arrival.ts";
+import { readSettings } from "../../src/runtime/settings.ts";
+import { updateOf, V391 } from "../fakes/config.ts";
+import { ManualClock } from "../fakes/manual-clock.ts";
+import { RecordingLog } from "../fakes/recording-log.ts";
+
+const METRICS = { rehearsed: () => {}, checked: () => {} };
+const CUSTOM = {
+  _format_version: "3.0",
+  plugins: [{ id: "p1", name: "my-plugin" }],
+  my_plugin_rows: [{ some: "row" }],
+};
+
+async function verdictsOn(
+  config: object,
+  environment: Readonly<Record<string, string>>,
+): Promise<readonly Verdict[]> {
+  const log = new RecordingLog();
+  await using gates = openGates({
+    settings: readSettings({ KONG_VERSION: V391, ...environment }),
+    clock: new ManualClock(),
+  });
+  const update = { ...updateOf("a"), configTable: Buffer.from(JSON.stringify(config)) };
+  const receipt = { order: 1, at: new Date(0), monotonicMs: 0 };
+  const options = { kongVersion: V391, exporterId: "exporter-1", hashCheckMaxBytes: 0, log };
+  const arrival = new Arrival(update, receipt, options);
+  const candidate = { arrival, isRehearsed: false, currentCounts: async () => undefined };
+  const { signal } = new AbortController();
+  return Promise.all(gates.of(V391, log, METRICS).map((gate) => gate.examine(candidate, signal)));
+}
+
+describe("the static checks of export", () => {
+  const refuse = { KONG_FALLBACK_CHECKS: "refuse" };
+
+  it("take what KONG_PLUGINS names for known, and what it may bring along", async () => {
+    const environment = { ...refuse, KONG_PLUGINS: "bundled,my-plugin" };
+    assert.deepEqual(await verdictsOn(CUSTOM, environment), [{ kind: "pass" }]);
+  });
+
+  it("hold back what it does not name", async () => {
+    const [verdict] = await verdictsOn(CUSTOM, refuse);
+    assert.equal(verdict?.kind, "held");
+  });
+});
