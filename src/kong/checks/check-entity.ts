@@ -67,8 +67,9 @@ function targetProblems({ kind, row }: Entity, target: KongTarget): readonly Pro
 /** A custom plugin's kind may have another primary key, and Enterprise's are not all public. */
 function idProblems({ kind, row }: Entity, index: EntityIndex): readonly Problem[] {
   const origin = kindOrigin(kind)?.kind;
+  if (origin === undefined) return [];
   const id = idOf(row);
-  const needsId = (origin === "core" || origin === "plugin") && !KINDS_WITHOUT_ID.has(kind);
+  const needsId = origin !== "enterprise" && !KINDS_WITHOUT_ID.has(kind);
   if (id === undefined && needsId) return [["missing-id", "it has no id"]];
   if (id !== undefined && index.sharesId(kind, id)) {
     return [["duplicate-id", "another of its kind has the same id"]];

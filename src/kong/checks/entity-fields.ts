@@ -1,11 +1,13 @@
 /** Which fields open-source Kong's entities have. */
 
 import type { KongVersion } from "../version.ts";
+import { kindOrigin } from "./entity-kinds.ts";
 
 /**
  * As control planes of 3.4.2 and 3.9.1 sent them, who write every field, null where it is not set
  * (test/fixtures/captures); and of routes those of the flavour `expressions`: Kong/kong@3.9.1
- * kong/db/schema/entities/routes.lua. The kinds that nobody recorded are not listed.
+ * kong/db/schema/entities/routes.lua; and `url`, by which a service written by hand may give its
+ * address. The kinds that nobody recorded are not listed.
  */
 const FIELDS: ReadonlyMap<string, ReadonlySet<string>> = new Map(
   [
@@ -33,7 +35,7 @@ const FIELDS: ReadonlyMap<string, ReadonlySet<string>> = new Map(
     ],
     [
       "services",
-      "ca_certificates client_certificate connect_timeout created_at enabled host id name path port protocol read_timeout retries tags tls_verify tls_verify_depth updated_at write_timeout",
+      "ca_certificates client_certificate connect_timeout created_at enabled host id name path port protocol read_timeout retries tags tls_verify tls_verify_depth updated_at url write_timeout",
     ],
     ["snis", "certificate created_at id name tags updated_at"],
     ["targets", "created_at id tags target updated_at upstream weight"],
@@ -51,8 +53,11 @@ const ENTERPRISE_FIELDS: ReadonlyMap<string, ReadonlySet<string>> = new Map([
   ["plugins", new Set(["condition", "consumer_group", "ordering", "partials"])],
 ]);
 
-/** Any entity may carry them. `updated_at` is never validated (Kong/kong@3.3.1 kong/db/schema/init.lua). */
-const FIELDS_OF_ALL: ReadonlySet<string> = new Set(["ttl", "updated_at"]);
+/**
+ * Any entity may carry them. `updated_at` is never validated (Kong/kong@3.3.1 kong/db/schema/init.lua);
+ * those with an underscore: kong/db/schema/others/declarative_config.lua.
+ */
+const FIELDS_OF_ALL: ReadonlySet<string> = new Set(["_comment", "_ignore", "ttl", "updated_at"]);
 
 /** From 3.4 to 3.9, between which no field of these came or went. */
 const RECORDED_VERSIONS = /^3\.[4-9]\./;
@@ -62,7 +67,13 @@ export function isForeignField(kind: string, field: string, version: KongVersion
   if (ENTERPRISE_FIELDS.get(kind)?.has(field)) return true;
   const fields = FIELDS.get(kind);
   if (fields === undefined || !RECORDED_VERSIONS.test(version)) return false;
-  return !fields.has(field) && !FIELDS_OF_ALL.has(field);
+  return !fields.has(field) && !FIELDS_OF_ALL.has(field) && !mayBeNested(field);
+}
+
+/** In a config written by hand entities stand inside those that they belong to: a service has `routes`. */
+function mayBeNested(field: string): boolean {
+  const origin = kindOrigin(field)?.kind;
+  return origin === "core" || origin === "plugin";
 }
 
 /**

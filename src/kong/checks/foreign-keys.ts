@@ -38,8 +38,8 @@ const FOREIGN_KEYS: ReadonlyMap<string, readonly ForeignKey[]> = new Map([
   // `partials`: Enterprise since 3.10, https://developer.konghq.com/gateway/entities/partial/
   ["plugins", [SERVICE, ROUTE, CONSUMER, CONSUMER_GROUP, { field: "partials", kind: "partials" }]],
   ["routes", [SERVICE]],
-  // Not "foreign" in the schema, but a list of ids that the proxy looks up.
-  ["services", [CLIENT_CERTIFICATE, { field: "ca_certificates", kind: "ca_certificates" }]],
+  // `ca_certificates` is a list of ids like any other to Kong: what they name need not exist.
+  ["services", [CLIENT_CERTIFICATE]],
   ["snis", [{ field: "certificate", kind: "certificates" }]],
   ["targets", [{ field: "upstream", kind: "upstreams" }]],
   ["upstreams", [CLIENT_CERTIFICATE]],

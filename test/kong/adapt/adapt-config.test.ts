@@ -65,6 +65,26 @@ describe("adapting a config to a DB-less open-source Kong", () => {
     assert.equal(textOf(adapt('{"plugins":[{"id":"1","name":"x"}]}')), '{"plugins":[]}');
   });
 
+  it("keeps what a config written by hand nests, and its shorthands", () => {
+    const text = JSON.stringify({
+      _format_version: "3.0",
+      services: [
+        {
+          name: "a",
+          url: "http://a.example",
+          _comment: "the first",
+          routes: [{ name: "r", paths: ["/"] }],
+          plugins: [{ name: "key-auth" }],
+        },
+      ],
+      consumers: [{ username: "c", keyauth_credentials: [{ key: "k" }], acls: [{ group: "g" }] }],
+      upstreams: [{ name: "u", targets: [{ target: "a:80" }] }],
+      certificates: [{ cert: "x", key: "y", snis: [{ name: "a.example" }] }],
+      key_sets: [{ name: "s", keys: [{ kid: "1" }] }],
+    });
+    assert.deepEqual(adapt(text).changes, []);
+  });
+
   it("keeps what KONG_PLUGINS names, and what may be its own", () => {
     const text = '{"plugins":[{"name":"mine"}],"mine_rows":[{"id":"1"}]}';
     assert.equal(textOf(adapt(text, "3.9.1", ["bundled", "mine"])), text);

@@ -51,10 +51,38 @@ describe("checking a config without a Kong", () => {
   });
 
   it("looks at each id of a list", () => {
-    const services = [{ id: "s1", name: "a", ca_certificates: ["c1", "c2"] }];
-    assert.deepEqual(messages({ services, ca_certificates: [{ id: "c1" }] }), [
-      'dangling-reference: service "a" (id s1): its ca_certificates c2 does not exist',
+    const plugins = [{ id: "p1", name: "cors", partials: [{ id: "x1" }, { id: "x2" }] }];
+    assert.deepEqual(messages({ plugins, partials: [{ id: "x1" }] }), [
+      'dangling-reference: plugin "cors" (id p1): its partials x2 does not exist',
     ]);
+  });
+
+  it("lets be what no Kong refuses", () => {
+    const tables: readonly Tables[] = [
+      // A list of ids in the schema, no foreign key.
+      { services: [{ id: "s1", name: "a", ca_certificates: ["gone"] }] },
+      { keys: [{ id: "k1", name: "a", set: null }], certificates: [{ id: "c1", cert: "x" }] },
+      {
+        upstreams: [{ id: "u1", name: "u" }],
+        targets: [
+          { id: "t1", target: "10.0.0.1:80", upstream: "u1" },
+          { id: "t2", target: "10.0.0.1:80", upstream: "u1" },
+        ],
+      },
+      { routes: [{ id: "r1", name: null, service: null, expression: "x", priority: 2e52 }] },
+      { routes: [{ id: "r1", service: null }], plugins: [{ id: "p1", name: "acl", route: "r1" }] },
+      { _comment: "by hand", _transform: true, _ignore: ["x"] },
+      { services: [{ id: "s1", name: "a", _comment: "by hand", url: "http://a", routes: [] }] },
+    ];
+    for (const table of tables) {
+      assert.deepEqual(messages(table), []);
+      assert.deepEqual(messages(table, "3.9.1", { edition: "open-source" }), []);
+    }
+  });
+
+  it("says nothing of the ids of a custom plugin's kind, which may have another key", () => {
+    const mine_rows = [{ id: "1", at: 1 }, { id: "1", at: 2 }, { at: 3 }];
+    assert.deepEqual(messages({ mine_rows }, "3.9.1", { plugins: ["mine"] }), []);
   });
 
   it("follows references to Enterprise's kinds only where the config has them at all", () => {
