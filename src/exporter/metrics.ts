@@ -7,6 +7,10 @@ import type { KongVersion } from "../kong/version.ts";
 export const GATES = ["guard", "checks", "rehearsal"] as const;
 export type GateName = (typeof GATES)[number];
 
+/** How a rehearsal ends; `failed`: it said nothing about the config. */
+export const REHEARSAL_OUTCOMES = ["passed", "refused", "failed"] as const;
+export type RehearsalOutcome = (typeof REHEARSAL_OUTCOMES)[number];
+
 /** Of one Kong version. */
 export interface ExporterMetrics {
   /** The session with the control plane came up or broke. */
@@ -21,8 +25,8 @@ export interface ExporterMetrics {
 
 /** What the gates that all stores of one Kong version share say of its configs. */
 export interface AdmissionMetrics {
-  /** A rehearsal ended; `failed`: it said nothing about the config. */
-  rehearsed(result: "passed" | "refused" | "failed"): void;
+  /** A rehearsal ended. */
+  rehearsed(result: RehearsalOutcome): void;
   /** What the static checks found in the newest config that was to be saved. */
   checked(findings: number): void;
 }

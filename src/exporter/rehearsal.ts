@@ -29,7 +29,7 @@ export class Rehearsal implements Gate {
   readonly #options: RehearsalOptions;
   readonly #runs = new Map<string, SharedRun<Verdict>>();
   #last: { readonly id: string; readonly verdict: Verdict } | undefined;
-  #passedOver: Arrival | undefined;
+  readonly #passedOver = new WeakSet<Arrival>();
   /** There is one Kong: never two configs at a time. */
   #turn: Promise<void> = Promise.resolve();
   #hasWarned = false;
@@ -57,7 +57,7 @@ export class Rehearsal implements Gate {
 
   #recall(arrival: Arrival): Verdict | undefined {
     if (this.#last?.id === arrival.id) return this.#last.verdict;
-    return this.#passedOver === arrival ? { kind: "pass", rehearsed: false } : undefined;
+    return this.#passedOver.has(arrival) ? { kind: "pass", rehearsed: false } : undefined;
   }
 
   #begin(arrival: Arrival): SharedRun<Verdict> {
@@ -98,7 +98,7 @@ export class Rehearsal implements Gate {
       if (this.#hasWarned) log.debug(fields, "config not rehearsed, saved all the same");
       else log.warn(fields, "configs cannot be rehearsed, they are saved all the same");
       this.#hasWarned = true;
-      this.#passedOver = arrival;
+      this.#passedOver.add(arrival);
       return { kind: "pass", rehearsed: false };
     }
   }

@@ -1,11 +1,12 @@
 /** Every metric name of this program; docs/operations.md says what an abnormal value means. */
 
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type {
-  AdmissionMetrics,
-  ExporterMetrics,
-  WriterMetrics,
-  WriterStatus,
+import {
+  type AdmissionMetrics,
+  type ExporterMetrics,
+  REHEARSAL_OUTCOMES,
+  type WriterMetrics,
+  type WriterStatus,
 } from "../exporter/metrics.ts";
 import type { SidecarMetrics } from "../sidecar/metrics.ts";
 import { createReplicaMetrics } from "./replica-metrics.ts";
@@ -94,6 +95,7 @@ export function createMetrics(): Metrics {
       const labels = { kong_version: kongVersion };
       connected.set(labels, 0);
       received.inc(labels, 0);
+      for (const result of REHEARSAL_OUTCOMES) rehearsals.inc({ ...labels, result }, 0);
       return {
         connected: (isUp) => connected.set(labels, isUp ? 1 : 0),
         received: (bytes) => {
