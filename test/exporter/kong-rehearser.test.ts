@@ -7,8 +7,9 @@ import { afterEach, beforeEach, describe, it } from "vitest";
 import { KongRehearser } from "../../src/exporter/kong-rehearser.ts";
 import { RehearsalError, type RehearsalErrorCode } from "../../src/exporter/rehearser.ts";
 import { AdminClient } from "../../src/kong/admin-client.ts";
+import { prepareConfigLoad } from "../../src/kong/config-load.ts";
 import { configBytes, kongVersion, V391 } from "../fakes/config.ts";
-import { FakeKongAdmin } from "../fakes/kong-admin.ts";
+import { EMPTY_HASH, FakeKongAdmin } from "../fakes/kong-admin.ts";
 import { ANSWERS } from "../fakes/kong-admin-answers.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 
@@ -104,6 +105,33 @@ describe("a rehearsal in Kong", () => {
     kong.buildsFor = 2;
     assert.deepEqual(await rehearse(), { kind: "passed" });
     assert.equal(kong.requests.filter((it) => it === "GET /status/ready").length, 3);
+  });
+
+  it("does not pass with what somebody else loads meanwhile, and passes once it is tried again", async () => {
+    kong.hasReadiness = true;
+    kong.buildsFor = 5;
+    const asked = kong.untilRequest("GET /status/ready");
+    const running = failureOf(rehearse());
+    await asked;
+    await using other = new AdminClient({ url: new URL(kong.url) });
+    await other.loadConfig(prepareConfigLoad(configBytes("of another exporter")).body, never);
+    const error = await running;
+    assert.equal(error.code, "REHEARSAL_UNAVAILABLE");
+    assert.match(error.hint ?? "", /somebody else loads configs/);
+    assert.deepEqual(await rehearse(), { kind: "passed" });
+    assert.equal(kong.config, CONFIG.toString());
+  });
+
+  it("does not pass where Kong restarts and has lost the config", async () => {
+    kong.hasReadiness = true;
+    kong.buildsFor = 5;
+    const asked = kong.untilRequest("GET /status/ready");
+    const running = failureOf(rehearse());
+    await asked;
+    kong.configurationHash = EMPTY_HASH;
+    assert.equal((await running).code, "REHEARSAL_UNAVAILABLE");
+    assert.deepEqual(await rehearse(), { kind: "passed" });
+    assert.equal(kong.configs.length, 2);
   });
 
   it("sends a config that is no UTF-8 as it is, and is confirmed by any hash", async () => {
