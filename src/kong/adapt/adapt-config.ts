@@ -122,8 +122,9 @@ function fieldCuts(
 }
 
 /**
- * Null says no more than that the field exists there; a DB-less Kong refuses even that. Of plugins only
- * `ordering` may go with its value: without any other field the plugin would do something else.
+ * Null and an empty list say no more than that the field exists there; a DB-less Kong refuses even that.
+ * Of plugins only `ordering` may go with its value: without any other field the plugin would do
+ * something else.
  */
 function isDroppedField(
   kind: string,
@@ -133,5 +134,10 @@ function isDroppedField(
 ): boolean {
   if (field === "ws_id") return true;
   if (!isForeignField(kind, field, version)) return false;
-  return value === null || kind !== "plugins" || field === "ordering";
+  return isEmpty(value) || kind !== "plugins" || field === "ordering";
+}
+
+/** Lua may write an empty list as `{}`. */
+function isEmpty(value: unknown): boolean {
+  return value === null || (typeof value === "object" && Object.keys(value).length === 0);
 }

@@ -145,6 +145,17 @@ describe("adapting a config to a DB-less open-source Kong", () => {
     assert.deepEqual(adapt(JSON.stringify({ services }), "3.10.0").changes, []);
   });
 
+  it("drops a plugin's Enterprise fields that say nothing, be they null or empty", () => {
+    const plugins = [
+      { id: "1", name: "acl", partials: [], condition: null },
+      { id: "2", name: "acl", partials: {} },
+    ];
+    assert.equal(
+      textOf(adapt(JSON.stringify({ plugins }))),
+      '{"plugins":[{"id":"1","name":"acl"},{"id":"2","name":"acl"}]}',
+    );
+  });
+
   it("leaves a plugin's field that cannot go without changing what it does, for checkConfig to find", () => {
     const plugins = [{ id: "1", name: "acl", ordering: { before: {} }, condition: "true" }];
     const { config } = adapt(JSON.stringify({ _format_version: "3.0", plugins }));
