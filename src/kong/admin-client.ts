@@ -194,7 +194,7 @@ export class AdminClient implements AsyncDisposable {
         })
       : new AdminError("ADMIN_UNAVAILABLE", what, {
           cause,
-          hint: "Check that Kong is running and that admin_listen is on at this address.",
+          hint: "Check that Kong is running and that its admin_listen, or status_listen, is on at this address.",
         });
   }
 }
