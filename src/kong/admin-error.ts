@@ -58,6 +58,9 @@ export interface Refusal {
 /** Most errors of one config have one cause; the first ones show it. */
 const MAX_REASONS = 10;
 
+/** What Kong says of what it was sent; the 400 of a proxy in front is no verdict on the config. */
+const ABOUT_CONFIG = /declarative config|^Cannot parse JSON body/i;
+
 /** Kong/kong@3.9.1 kong/api/routes/config.lua, kong/api/routes/clustering.lua for what Kong says. */
 export function adminErrorOf(refusal: Refusal): AdminError {
   const { request, status } = refusal;
@@ -120,8 +123,10 @@ function badRequest(refusal: Refusal): AdminError {
   if (reasons.length === 0) {
     // "declarative config is invalid: {…}" may repeat what it complains of.
     const text = printableLine(message?.split(": {")[0] ?? "no reason given");
-    const details = message === undefined ? {} : { reasons: [text] };
-    return new AdminError("ADMIN_REFUSED", `${request} was refused (400): ${text}`, details);
+    const isAboutConfig = message !== undefined && ABOUT_CONFIG.test(message);
+    return new AdminError("ADMIN_REFUSED", `${request} was refused (400): ${text}`, {
+      ...(isAboutConfig ? { reasons: [text] } : {}),
+    });
   }
   const shown = reasons.slice(0, MAX_REASONS).map((reason) => `\n  ${reason}`);
   const more = reasons.length > MAX_REASONS ? `\n  and ${reasons.length - MAX_REASONS} more` : "";

@@ -37,6 +37,8 @@ export const ANSWERS = {
     status: 401,
     body: '{"message":"Invalid credentials. Token or User credentials required"}',
   },
+  /** Not Kong's, but of a proxy in front of it. */
+  blocked: { status: 400, body: '{"message":"request blocked by policy"}' },
   plainHttp: {
     status: 400,
     body: "<html><center>The plain HTTP request was sent to HTTPS port</center></html>",

@@ -159,9 +159,13 @@ describe("Kong's reasons for refusing a config", () => {
     assert.equal(refusalOf(schemaRefusal({ flattened })).reasons?.length, 50);
     const unparsed = { status: 400, body: '{"message":"Cannot parse JSON body"}' };
     assert.deepEqual(refusalOf(unparsed).reasons, ["Cannot parse JSON body"]);
-    for (const other of [ANSWERS.notDbless, ANSWERS.plainHttp, ANSWERS.unsupported]) {
+    const bare = { status: 400, body: '{"code":14,"message":"declarative config is invalid: {}"}' };
+    assert.deepEqual(refusalOf(bare).reasons, ["declarative config is invalid"]);
+    const { notDbless, plainHttp, unsupported, blocked } = ANSWERS;
+    for (const other of [notDbless, plainHttp, unsupported, blocked]) {
       assert.equal(refusalOf(other).reasons, undefined);
     }
+    assert.match(refusalOf(blocked).message, /: request blocked by policy$/);
     assert.equal(refusalOf({ status: 400, body: "<html></html>" }).reasons, undefined);
   });
 
