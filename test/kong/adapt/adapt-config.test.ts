@@ -66,17 +66,9 @@ describe("adapting a config to a DB-less open-source Kong", () => {
   });
 
   it("keeps what a config written by hand nests, and its shorthands", () => {
+    const routes = [{ name: "r", paths: ["/"], plugins: [{ name: "key-auth" }] }];
     const text = JSON.stringify({
-      _format_version: "3.0",
-      services: [
-        {
-          name: "a",
-          url: "http://a.example",
-          _comment: "the first",
-          routes: [{ name: "r", paths: ["/"] }],
-          plugins: [{ name: "key-auth" }],
-        },
-      ],
+      services: [{ name: "a", url: "http://a.example", _comment: "the first", routes }],
       consumers: [{ username: "c", keyauth_credentials: [{ key: "k" }], acls: [{ group: "g" }] }],
       upstreams: [{ name: "u", targets: [{ target: "a:80" }] }],
       certificates: [{ cert: "x", key: "y", snis: [{ name: "a.example" }] }],
