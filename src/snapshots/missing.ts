@@ -8,7 +8,7 @@ import { versionOfSnapshotKey } from "./layout.ts";
 /** How many versions a message names. */
 const MAX_NAMED = 10;
 
-/** SNAPSHOT_MISSING. It names the versions that are there: a wrong prefix or version is the usual reason. */
+/** SNAPSHOT_MISSING. It names the versions that are there: a wrong prefix or version is the usual reason, unless this version's history is. */
 export async function missingSnapshot(
   store: Store,
   kongVersion: KongVersion,
@@ -21,6 +21,16 @@ export async function missingSnapshot(
   } catch {
     // Listing is a courtesy: a policy may well forbid it.
     signal.throwIfAborted();
+  }
+  if (found.includes(kongVersion)) {
+    return new SnapshotError(
+      "SNAPSHOT_MISSING",
+      `the current snapshot for Kong ${kongVersion} in ${store.url} is gone, its history is there`,
+      {
+        cause,
+        hint: "Restore one of those that kong-fallback snapshots list shows. An exporter that starts saves a new one.",
+      },
+    );
   }
   return new SnapshotError(
     "SNAPSHOT_MISSING",

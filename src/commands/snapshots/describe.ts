@@ -87,8 +87,9 @@ export function sightingJson(sighting: Sighting): object {
   };
 }
 
-export function sealJson({ signedBy, sealedFor }: SealMarks): object {
-  return { signedBy: signedBy ?? null, sealedFor: sealedFor ?? null };
+export function sealJson({ signedBy, isVerified, sealedFor }: SealMarks): object {
+  const verified = signedBy === undefined ? null : isVerified;
+  return { signedBy: signedBy ?? null, verified, sealedFor: sealedFor ?? null };
 }
 
 export function errorJson({ code, message }: ServiceError): object {

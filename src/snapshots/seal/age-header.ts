@@ -47,7 +47,9 @@ export function stanzaKinds(binary: Uint8Array): readonly string[] | undefined {
 export function refuseWithoutIdentity(body: Uint8Array, name: string): never {
   const binary = withoutArmor(body);
   const kinds = binary === undefined ? undefined : stanzaKinds(binary);
-  throw sealed(`${name} is encrypted ${forWhom(kinds ?? [])}, and no key to open it is configured`);
+  throw sealed(
+    `${name} is encrypted ${forWhom(kinds ?? [])}, and KONG_FALLBACK_AGE_IDENTITIES is not set`,
+  );
 }
 
 /** SNAPSHOT_SEALED: `message` says for whom it is and why it cannot be opened. */

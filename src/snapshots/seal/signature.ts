@@ -43,7 +43,7 @@ export function checkSignature(metadata: Metadata, keys: readonly VerifyKey[], n
   if (signature === undefined) {
     throw unsigned(
       `${name} is not signed`,
-      "Let an exporter that has KONG_FALLBACK_SIGNING_KEY save it anew; a config that is wanted as it is can be read with KONG_FALLBACK_VERIFY_KEYS and KONG_FALLBACK_SIGNING_KEY unset.",
+      "It was saved without KONG_FALLBACK_SIGNING_KEY, or changed or copied by hand. Let an exporter that has the key save anew; one that is wanted as it is can be read with KONG_FALLBACK_VERIFY_KEYS and KONG_FALLBACK_SIGNING_KEY unset.",
     );
   }
   const [, id = "", base64 = ""] = SIGNATURE.exec(signature) ?? [];
@@ -57,7 +57,7 @@ export function checkSignature(metadata: Metadata, keys: readonly VerifyKey[], n
   if (candidates.length === 0) {
     const trusted = keys.map((key) => key.id).join(", ");
     throw unsigned(
-      `${name} is signed with the key ${id}, and trusted are ${trusted} only`,
+      `${name} is signed with the key ${id}, which is none of those trusted here: ${trusted}`,
       "If that is the key of an exporter of yours, add its public half to KONG_FALLBACK_VERIFY_KEYS; if not, somebody else wrote the snapshot.",
     );
   }

@@ -43,6 +43,7 @@ describe("snapshots of a sealed store", () => {
     const [place] = JSON.parse(json.stdout);
     assert.deepEqual(place.current.entities, { services: 2 });
     assert.equal(place.current.seal.signedBy, keyId);
+    assert.equal(place.current.seal.verified, true);
     assert.match(place.current.seal.sealedFor, /^age1/);
     assert.equal(place.newerId, null);
     assert.equal(json.stdout.includes("canary"), false);
@@ -57,6 +58,15 @@ describe("snapshots of a sealed store", () => {
     assert.match(stdout, /^entities +services 2, /m);
     assert.ok(stdout.includes(HELD), stdout);
     assert.doesNotMatch(stdout, /attention/);
+  });
+
+  it("does not vouch for signatures without a key to verify them", async () => {
+    const { stage, keyId } = await setUp();
+    await using _ = stage;
+    const { stdout } = await stage.run(["status"]);
+    assert.match(stdout, new RegExp(`^seal +signed by ${keyId} \\(not verified\\), sealed$`, "m"));
+    const json = await stage.run(["status", "--json"]);
+    assert.equal(JSON.parse(json.stdout)[0].stores[0].seal.verified, false);
   });
 
   it("shows and compares with an identity only, and says which setting is missing", async () => {
@@ -88,6 +98,9 @@ describe("snapshots of a sealed store", () => {
     assert.equal(good.status, 0);
     const blind = await stage.run(["snapshots", "verify"], { environment: verifying });
     assert.match(blind.stdout, /4 checked, 0 bad, 4 not read/);
+    const why =
+      / {4}it is encrypted for one recipient, and KONG_FALLBACK_AGE_IDENTITIES is not set\n/g;
+    assert.equal(blind.stdout.match(why)?.length, 4, blind.stdout);
     assert.equal(blind.status, 4);
     const path = stage.path("3.9.1", "history", `${b}.json.gz`);
     const body = await readFile(path);

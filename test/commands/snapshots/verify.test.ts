@@ -50,6 +50,8 @@ describe("kong-fallback snapshots verify", () => {
     await rm(stage.path("3.9.1", "config.json"));
     const missing = await verify(stage);
     assert.deepEqual(missing.results[0], ["current", "bad", "SNAPSHOT_MISSING"]);
+    const told = await stage.run(["snapshots", "verify"]);
+    assert.match(told.stdout.replaceAll(/\s+/g, " "), /is gone, its history is there/);
   });
 
   it("finds a hash that was right once and is not that of the bytes", async () => {
