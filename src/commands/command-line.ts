@@ -133,7 +133,9 @@ function parse(argv: readonly string[]) {
       },
     });
   } catch (error) {
-    throw new UsageError(describeCause(error).replace(/ \(ERR_\w+\)$/, ""));
+    // Node goes on about operands that begin with a dash, which no command of ours takes.
+    const [message = ""] = describeCause(error).split(/\. | \(ERR_/);
+    throw new UsageError(message);
   }
 }
 

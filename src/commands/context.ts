@@ -28,14 +28,15 @@ export type Command = (context: CommandContext) => Promise<number>;
 
 type Present<T> = { readonly [Name in keyof T]: NonNullable<T[Name]> };
 
-/** The same values, none missing. Throws SettingsError naming every one that is; an empty list counts as missing. */
+/** The same values, none missing. Throws SettingsError naming every one that is; an empty list counts as missing. `hint`: in place of the usual one. */
 export function requireSettings<T extends { readonly [Name in SettingName]?: unknown }>(
   command: string,
   values: T,
+  hint?: string,
 ): Present<T> {
   const missing = Object.entries(values)
     .filter(([, value]) => value === undefined || (Array.isArray(value) && value.length === 0))
     .map(([name]) => `${name}: is not set, and ${command} needs it`);
-  if (missing.length > 0) throw new SettingsError(missing);
+  if (missing.length > 0) throw new SettingsError(missing, hint);
   return values as Present<T>;
 }

@@ -23,8 +23,10 @@ export function printError(error: unknown, stderr: Writable): void {
     return;
   }
   const cause = error.cause === undefined ? "" : describeCause(error.cause);
+  const [first, ...faults] = error.message.split("\n");
   const lines = [
-    `kong-fallback: ${error.message} [${error.code}]`,
+    `kong-fallback: ${first} [${error.code}]`,
+    ...faults,
     ...(cause === "" || error.message.includes(cause) ? [] : [`  Cause: ${cause}`]),
     ...(error.hint === undefined ? [] : [`  Try:   ${error.hint}`]),
   ];

@@ -68,7 +68,7 @@ export function askPreconditions(
     if (known !== undefined) return known;
     const support = await probePreconditions(store, preconditionsProbeKey(version), signal);
     known = support.kind === "honoured" || support.kind === "contended";
-    const fields = { store: store.url, support: support.kind, explanation: support.explanation };
+    const fields = { support: support.kind, explanation: support.explanation };
     if (known) log.info(fields, "store honours conditional writes");
     else log.warn(fields, "store does not honour conditional writes, run only one exporter");
     return known;

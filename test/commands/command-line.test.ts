@@ -71,6 +71,11 @@ describe("the command line", () => {
     assert.deepEqual(parseCommandLine(["-v"], {}), { kind: "print", text: `${version}\n` });
   });
 
+  it("says which flag it does not know, and no more", () => {
+    const { message } = refusal(() => parseCommandLine(["import", "--too", "x"], {}));
+    assert.equal(message, "Unknown option '--too'");
+  });
+
   it("refuses what it does not know", () => {
     assert.match(refusal(() => parseCommandLine(["backup"], {})).message, /no command backup/);
     assert.match(refusal(() => parseCommandLine(["export", "import"], {})).message, /one command/);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { describe, it } from "vitest";
 import { exitStatusOf, printError } from "../../src/commands/failure.ts";
+import { SettingsError } from "../../src/runtime/settings-reader.ts";
 import { Interrupted } from "../../src/runtime/shutdown.ts";
 import { SnapshotError } from "../../src/snapshots/errors.ts";
 import { StoreError } from "../../src/store/port.ts";
@@ -29,6 +30,14 @@ describe("an error at the terminal", () => {
       cause: new Error("no space left"),
     });
     assert.equal(printed(error), "kong-fallback: could not write: no space left [STORE_FULL]\n");
+  });
+
+  it("has the code on its first line, however many faults follow", () => {
+    const error = new SettingsError(["A: is not set", "B: is not set"], "Set them.");
+    assert.equal(
+      printed(error),
+      "kong-fallback: 2 settings cannot be used: [SETTINGS_INVALID]\n  - A: is not set\n  - B: is not set\n  Try:   Set them.\n",
+    );
   });
 
   it("gives the stack of a bug, and asks for a report", () => {

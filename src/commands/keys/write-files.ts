@@ -35,18 +35,23 @@ export async function writeNewFiles(
     return made;
   } catch (cause) {
     for (const path of made) await rm(path, { force: true });
-    throw new KeyFilesError(
-      `the keys could not be written to ${directory}: ${describeCause(cause)}`,
-      {
-        retryable: false,
-        hint: "Name a directory of yours in which there are no such keys yet: keys are never overwritten.",
-        cause,
-      },
-    );
+    const taken = files[made.length]?.name;
+    const why = isTaken(cause) ? `${taken} is there already` : describeCause(cause);
+    throw new KeyFilesError(`the keys could not be written to ${directory}: ${why}`, {
+      retryable: false,
+      hint: "Name a directory of yours in which there are no such keys yet: keys are never overwritten.",
+      cause,
+    });
   }
 }
 
 /** Fails where anything has that name, a dangling link too. */
 function created(path: string, mode: number): Promise<FileHandle> {
   return open(path, "wx", mode);
+}
+
+/** Not where the directory is none, which has the same code. */
+function isTaken(error: unknown): boolean {
+  if (!(error instanceof Error && "code" in error && "syscall" in error)) return false;
+  return error.code === "EEXIST" && error.syscall === "open";
 }

@@ -10,6 +10,7 @@ import { bytesOf, errorJson, shortExporter, sightingJson, summariseSighting } fr
 import { CURRENT } from "./find.ts";
 import { type ListedEntry, type Listing, listPlace, type Readable, tryRead } from "./listing.ts";
 import { type ActionContext, type Place, placeName } from "./place.ts";
+import { reasonOf } from "./reason.ts";
 import type { SnapshotsRequest } from "./request.ts";
 
 /** How many of the history are read unless all are asked for: each is fetched whole. */
@@ -61,17 +62,22 @@ function placeText(place: Place, listing: Readable<Listing>, now: Date): string 
   const isListed = entries.some(({ isCurrent }) => isCurrent);
   const isToldThere = isListed && current.kind === "good" && newerId === undefined;
   const rows = [
-    ...(isToldThere ? [] : [currentRow(listing.snapshot, now)]),
-    ...entries.map((entry) => entryRow(entry, now)),
+    ...(isToldThere ? [] : [currentRow(listing.snapshot, place, now)]),
+    ...entries.map((entry) => entryRow(entry, place, now)),
   ];
   const more = olderCount === 0 ? "" : `and ${olderCount} older: --all lists them\n`;
   return `${title}${formatTable(COLUMNS, rows)}${more}`;
 }
 
 /** For a current one that is not in the part of the history that is listed, or cannot be used, or is not the newest. */
-function currentRow({ current, newerId }: Listing, now: Date): Row {
+function currentRow({ current, newerId }: Listing, place: Place, now: Date): Row {
   if (current.kind === "bad") {
-    return { cells: [CURRENT, "", "", "", "", "unusable"], notes: [current.error.message] };
+    const { error } = current;
+    const hints = error.hint === undefined ? [] : [`try: ${error.hint}`];
+    return {
+      cells: [CURRENT, "", "", "", "", "unusable"],
+      notes: [reasonOf(error, place, CURRENT), ...hints],
+    };
   }
   const sighting = current.snapshot;
   const metadata = metadataOf(sighting);
@@ -89,10 +95,11 @@ function currentRow({ current, newerId }: Listing, now: Date): Row {
   };
 }
 
-function entryRow({ entry, isCurrent, read }: ListedEntry, now: Date): Row {
+function entryRow({ entry, isCurrent, read }: ListedEntry, place: Place, now: Date): Row {
   if (read.kind === "bad") {
     const age = formatDuration(now.getTime() - entry.at.getTime());
-    return { cells: [entry.id, age, "", "", "", "unusable"], notes: [read.error.message] };
+    const notes = [reasonOf(read.error, place, entry.id)];
+    return { cells: [entry.id, age, "", "", "", "unusable"], notes };
   }
   const { metadata, held } = read.snapshot;
   const state = held === undefined ? "" : "held";

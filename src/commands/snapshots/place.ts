@@ -47,10 +47,14 @@ export async function openPlaces(
   signal: AbortSignal,
 ): Promise<OpenPlaces> {
   const { settings, log } = context;
-  const required = requireSettings("this command", {
-    KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: settings.storages,
-    ...(allVersions ? {} : { KONG_VERSION: settings.kongVersions }),
-  });
+  const required = requireSettings(
+    "this command",
+    {
+      KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: settings.storages,
+      ...(allVersions ? {} : { KONG_VERSION: settings.kongVersions }),
+    },
+    "Run it where the exporter's settings are, or give --storage and --kong-version.",
+  );
   const seal = await openConfiguredSeal(settings);
   const opened = await openConfiguredStores(required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE, context);
   const { stores } = opened;

@@ -4,7 +4,6 @@ import { ServiceError } from "../../core/errors.ts";
 import { checkConfig } from "../../kong/checks/check-config.ts";
 import type { ConfigFinding } from "../../kong/checks/finding.ts";
 import { matchConfigHash } from "../../kong/config-hash.ts";
-import type { KongVersion } from "../../kong/version.ts";
 import type { Snapshot } from "../../snapshots/snapshot.ts";
 import { StoreError } from "../../store/port.ts";
 import { print, printJson } from "../print.ts";
@@ -12,6 +11,7 @@ import { formatTable } from "../table.ts";
 import { CURRENT } from "./find.ts";
 import { type Readable, tryRead } from "./listing.ts";
 import { type ActionContext, type Place, placeName, readCurrent } from "./place.ts";
+import { reasonOf } from "./reason.ts";
 import type { SnapshotsRequest } from "./request.ts";
 
 interface Finding {
@@ -71,7 +71,7 @@ async function* verifyPlace(
     kongVersion: version,
     store: store.url,
     object,
-    ...judge(read, version, depth),
+    ...judge(read, place, object, depth),
   });
   let ids: readonly string[];
   try {
@@ -95,20 +95,22 @@ type Judgement = Pick<Finding, "result" | "code" | "why" | "config">;
 
 function judge(
   read: Readable<Snapshot>,
-  version: KongVersion,
+  place: Place,
+  object: string | undefined,
   { hashCheckMaxBytes, deep, plugins }: Depth,
 ): Judgement {
   if (read.kind === "bad") {
-    const { code, message } = read.error;
+    const { code } = read.error;
+    const why = reasonOf(read.error, place, object ?? CURRENT);
     const isUnread =
       code === "SNAPSHOT_SEALED" ||
       (read.error instanceof StoreError && code !== "STORE_TOO_LARGE");
-    return { result: isUnread ? "unread" : "bad", code, why: message, config: undefined };
+    return { result: isUnread ? "unread" : "bad", code, why, config: undefined };
   }
   const { config } = read.snapshot;
   const judgement = judgeBytes(read.snapshot, hashCheckMaxBytes);
   if (!deep || judgement.result === "bad") return { ...judgement, config: undefined };
-  const found = checkConfig(config, version, { plugins });
+  const found = checkConfig(config, place.version, { plugins });
   return { ...judgement, ...(found.length > 0 ? { result: "warned" } : {}), config: found };
 }
 

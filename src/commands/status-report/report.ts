@@ -71,7 +71,13 @@ export function reportJson({ version, live, saved }: VersionReport): object {
 type Facts = readonly (readonly [name: string, value: string])[];
 
 function snapshotFacts({ latest, newerId }: Saved, live: VersionReport["live"], now: Date): Facts {
-  if (latest.kind === "bad") return [["saved", `nothing usable: ${latest.error.message}`]];
+  if (latest.kind === "bad") {
+    const { message, hint } = latest.error;
+    return [
+      ["saved", `nothing usable: ${message}`],
+      ...(hint === undefined ? [] : [["try", hint] as const]),
+    ];
+  }
   const sighting = latest.snapshot;
   const metadata = metadataOf(sighting);
   const bytes = bytesOf(sighting);
@@ -101,14 +107,23 @@ function snapshotFacts({ latest, newerId }: Saved, live: VersionReport["live"], 
 
 function originFacts(origin: SnapshotOrigin): Facts {
   if (origin.kind === "current") return [];
-  return [["attention", `the current object cannot be used, readers get ${origin.id} instead`]];
+  return [
+    [
+      "attention",
+      `the current object cannot be used, readers get ${origin.id} instead, until an exporter saves again`,
+    ],
+  ];
 }
 
-function heldText({ held, heldBecause }: Saved): string {
+/** Held ones stay in the history after a later config has passed. */
+function heldText({ held, heldBecause, latest }: Saved): string {
   if (held === undefined) return "unknown";
   const [newest] = held;
   if (newest === undefined) return "none";
-  return `${held.length}, the newest ${newest.id}: ${heldBecause ?? "no reason given"}`;
+  const saved = latest.kind === "bad" ? undefined : metadataOf(latest.snapshot);
+  const isOlder = saved !== undefined && newest.at <= saved.exportedAt;
+  const age = isOlder ? ", older than what is saved" : "";
+  return `${held.length}, the newest ${newest.id}${age}: ${heldBecause ?? "no reason given"}`;
 }
 
 function leaseText(lease: Saved["lease"], election: Settings["election"], now: Date): string {

@@ -79,7 +79,7 @@ describe("kong-fallback snapshots list", () => {
     await writeFile(stage.path("3.9.1", "config.json"), "{");
     const { status, stdout } = await stage.run(["snapshots", "list"]);
     assert.equal(status, 0);
-    assert.match(stdout, /^current +unusable$/m);
+    assert.match(stdout, /^current +unusable\n {4}it .*\n {4}try: /m);
     assert.match(stdout, new RegExp(`^${id}.* exporter$`, "m"));
   });
 

@@ -104,6 +104,18 @@ describe("kong-fallback status", () => {
     assert.ok(stdout.split("\n").every((line) => line.length <= 100));
   });
 
+  it("says of a held config that a later one was saved", async () => {
+    await using stage = await SnapshotsStage.open({
+      environment: { KONG_CLUSTER_CONTROL_PLANE: "" },
+    });
+    await stage.save(snapshotAt(0, services("a")));
+    const held = await stage.hold(snapshotAt(1, services()), "services fell");
+    await stage.save(snapshotAt(2, services("b")));
+    const { stdout } = await stage.run(["status"]);
+    const flat = stdout.replaceAll(/\s+/g, " ");
+    assert.ok(flat.includes(`the newest ${held}, older than what is saved: services fell`), stdout);
+  });
+
   it("says why it does not know where the control plane is down, or not configured", async () => {
     const { controlPlane, environment } = await scene(snapshotAt(5, services("a")));
     await controlPlane.kill();
@@ -125,6 +137,7 @@ describe("kong-fallback status", () => {
     const nothing = await stage.run(["status"]);
     assert.equal(nothing.status, 3);
     assert.match(nothing.stdout, /^saved +nothing usable: no snapshot for Kong 3\.9\.1/m);
+    assert.match(nothing.stdout, /^try +Check the storage URL's prefix, /m);
     const id = await stage.save(snapshotAt(0, services("a")));
     await writeFile(stage.path("3.9.1", "config.json"), "damaged");
     const { status, stdout } = await stage.run(["status"]);
