@@ -118,6 +118,7 @@ export class SnapshotReader {
     const { kongVersion, log, store } = this.#options;
     const refused = this.#refused.get(accept) ?? new Set();
     this.#refused.set(accept, refused);
+    let complaints = 0;
     for (const { id, held, version } of await this.#entries(signal)) {
       const entry = `${id} ${version}`;
       if (held || refused.has(entry)) continue;
@@ -135,8 +136,15 @@ export class SnapshotReader {
       } catch (error) {
         if (!isPassedOver(error)) throw error;
         refused.add(entry);
-        log.warn({ err: error, id }, "snapshot of the history cannot be used");
+        complaints += 1;
+        // With the wrong keys it is the whole history.
+        if (complaints <= MAX_COMPLAINTS) {
+          log.warn({ err: error, id }, "snapshot of the history cannot be used");
+        }
       }
+    }
+    if (complaints > MAX_COMPLAINTS) {
+      log.warn({ count: complaints }, "nothing in the history can be used");
     }
     if (isMissing(why)) throw await missingSnapshot(store, kongVersion, why, signal);
     throw why;
@@ -152,6 +160,9 @@ export class SnapshotReader {
     }
   }
 }
+
+/** Entries of the history that are complained of one by one, when many are looked at in a row. */
+const MAX_COMPLAINTS = 3;
 
 /** Throws SnapshotError for what will not do. */
 type Accept = (sighting: Sighting) => unknown;

@@ -92,6 +92,16 @@ describe("a reader", () => {
     );
   });
 
+  it("complains of the first three of a history of which it can use nothing, and of the rest at once", async () => {
+    const { store, writer, archive, log, spoil } = await setUp();
+    for (const name of ["e", "f"]) await writer.save(snapshotOf(name), CONDITIONAL, signal);
+    for (const key of store.objects.keys()) spoil(key, { body: Buffer.from("damaged") });
+    await assert.rejects(archive.latest(signal), { code: "SNAPSHOT_CORRUPT" });
+    assert.equal(log.find(SPOILT).length, 3);
+    const [rest] = log.find("nothing in the history can be used");
+    assert.equal(rest?.fields["count"], 5);
+  });
+
   it("says what is wrong with the current one if nothing of the history is good", async () => {
     const { store, archive, spoil, historyKey } = await setUp();
     for (const index of [1, 2, 3]) spoil(historyKey(index), { body: Buffer.from("no gzip") });
