@@ -60,7 +60,7 @@ describe("kong-fallback serve, with the control plane dead", () => {
     await sidecar.run.logged(LOST);
     assert.deepEqual(await sidecar.get("/readyz"), {
       status: 503,
-      body: "the control plane is not live, and there is no snapshot for Kong 3.9.1\n",
+      body: "the control plane is not live, and there is no usable snapshot for Kong 3.9.1\n",
     });
     assert.equal((await sidecar.get("/livez")).status, 200);
     const refusal = await sidecar

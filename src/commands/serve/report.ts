@@ -67,6 +67,6 @@ export function planesNotReady(subject: ReportSubject): string | undefined {
 /** Undefined if none is missing. */
 export function missingSnapshots(shelf: Shelf, wanted: readonly KongVersion[]): string | undefined {
   const missing = wanted.filter((version) => shelf.newest(version) === undefined);
-  if (missing.length > 0) return `there is no snapshot for Kong ${missing.join(", ")}`;
-  return shelf.versions().length === 0 ? "there is no snapshot" : undefined;
+  if (missing.length > 0) return `there is no usable snapshot for Kong ${missing.join(", ")}`;
+  return shelf.versions().length === 0 ? "there is no usable snapshot" : undefined;
 }

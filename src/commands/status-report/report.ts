@@ -110,7 +110,7 @@ function originFacts(origin: SnapshotOrigin): Facts {
   return [
     [
       "attention",
-      `the current object cannot be used, readers get ${origin.id} instead, until an exporter saves again`,
+      `the current object cannot be used (the log says why), readers get ${origin.id} instead`,
     ],
   ];
 }

@@ -10,6 +10,7 @@ import { metadataOf } from "../../snapshots/sighting.ts";
 import type { CommandContext } from "../context.ts";
 import { isOlderThan, type Readable, tryRead } from "../snapshots/listing.ts";
 import type { Place } from "../snapshots/place.ts";
+import { reasonOf } from "../snapshots/reason.ts";
 
 /** Entries of the history that are read to find a good one. */
 const MAX_READ = 20;
@@ -42,7 +43,7 @@ export async function lookAt(
     return { place, latest, newerId: undefined, held: undefined, heldBecause: undefined, lease };
   }
   const held = entries.snapshot.filter((entry) => entry.held);
-  const heldBecause = await reasonOf(place, held[0], signal);
+  const heldBecause = await heldReason(place, held[0], signal);
   const kept = entries.snapshot.filter((entry) => !entry.held);
   const newerId = await newerThan(latest, kept.slice(0, MAX_READ), place, signal);
   return { place, latest, newerId, held, heldBecause, lease };
@@ -71,18 +72,18 @@ async function newerThan(
   return undefined;
 }
 
-async function reasonOf(
-  { archive }: Place,
+async function heldReason(
+  place: Place,
   entry: HistoryEntry | undefined,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   if (entry === undefined) return undefined;
   try {
-    return (await archive.history.sight(entry.id, signal)).held;
+    return (await place.archive.history.sight(entry.id, signal)).held;
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof ServiceError)) throw error;
-    return error.message;
+    return reasonOf(error, place, entry.id);
   }
 }
 

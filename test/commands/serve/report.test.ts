@@ -36,7 +36,7 @@ describe("what a sidecar tells of itself", () => {
   it("is ready with a live control plane, or with a snapshot for every version that is wanted", async () => {
     assert.equal(
       planesNotReady(subject()),
-      "the control plane is not live, and there is no snapshot",
+      "the control plane is not live, and there is no usable snapshot",
     );
     state = { kind: "live", since: clock.now() };
     assert.equal(planesNotReady(subject(V391)), undefined);
