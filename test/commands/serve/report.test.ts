@@ -45,7 +45,7 @@ describe("what a sidecar tells of itself", () => {
     await shelf.offer(snapshotOf("a"), "store");
     assert.equal(planesNotReady(subject()), undefined);
     assert.equal(planesNotReady(subject(V391)), undefined);
-    assert.match(planesNotReady(subject(V391, V381)) ?? "", /no snapshot for Kong 3\.8\.1$/);
+    assert.match(planesNotReady(subject(V391, V381)) ?? "", /no usable snapshot for Kong 3\.8\.1$/);
     assert.equal(missingSnapshots(shelf, [V391]), undefined);
   });
 
