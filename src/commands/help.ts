@@ -8,7 +8,8 @@ Commands
   export     follow the control plane and save each config; runs until stopped
   import     if the control plane is unreachable, hand the saved config to a new data plane
   serve      give data planes the live config, or the saved one without it; runs until stopped
-  status     what is saved, how old it is, and how it compares with what the control plane has now
+  status     what is saved, how old it is, and how it compares with what the control plane has now:
+             begin here when something is wrong
   snapshots  the saved configs and their history: list, show, diff, verify, restore, prune
   keys       generate: make the keys that sign and encrypt what is saved
   demo       the whole story on this machine, without Kong, cloud or Docker
@@ -55,7 +56,11 @@ Flags of keys generate
 Flags of demo
   --json                   the steps as JSON on standard output
 
+Flags of all
+  --help, -h               this text
+  --version, -v            the version of kong-fallback
+
 Everything else is set by environment variables, Kong's own where Kong has one:
 README.md has the table. Exit status: 0 done, 1 unexpected, 2 usage or settings,
-3 no usable snapshot, 4 store, target or control plane unavailable.
+3 no usable snapshot, 4 store, target or control plane unavailable, 130 and 143 stopped by a signal.
 `;
