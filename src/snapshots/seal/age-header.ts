@@ -55,7 +55,7 @@ export function refuseWithoutIdentity(body: Uint8Array, name: string): never {
 /** SNAPSHOT_SEALED: `message` says for whom it is and why it cannot be opened. */
 export function sealed(
   message: string,
-  hint = "Set KONG_FALLBACK_AGE_IDENTITIES to a key it was encrypted for; its metadata `sealed-for` shows how their public halves begin.",
+  hint = "Set KONG_FALLBACK_AGE_IDENTITIES to a key it was encrypted for; sealedFor in kong-fallback status --json shows how their public halves begin.",
 ): SnapshotError {
   return new SnapshotError("SNAPSHOT_SEALED", message, { hint });
 }
