@@ -15,6 +15,11 @@ describe("kong-fallback demo", () => {
     const text = stdout.toString();
     assert.equal(text.match(/^ok {4,}\d+\.\d\d s {2}/gm)?.length, 12, text);
     assert.match(text, /Every promise held/);
+    const long = text.split("\n").filter((line) => line.length > 100);
+    assert.ok(
+      long.every((line) => line.includes(stage.directory)),
+      long.join("\n"),
+    );
     const [directory = ""] = /\/\S*kong-fallback-demo-\w+/.exec(text) ?? [];
     const imported = await readFile(join(directory, "data-plane", "kong.json"));
     assert.deepEqual(imported, await readFile(join(directory, "store", "3.9.1", "config.json")));

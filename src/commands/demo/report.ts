@@ -3,6 +3,7 @@
 import type { Writable } from "node:stream";
 import type { Clock } from "../../core/clock.ts";
 import { describeCause } from "../../core/errors.ts";
+import { wrap } from "../table.ts";
 
 interface Step {
   readonly step: string;
@@ -20,6 +21,9 @@ export class BrokenPromise extends Error {
 export function promise(holds: boolean, what: string): asserts holds {
   if (!holds) throw new BrokenPromise(what);
 }
+
+/** As wide as result and time. */
+const INDENT = " ".repeat(16);
 
 export class DemoReport {
   readonly steps: Step[] = [];
@@ -46,7 +50,7 @@ export class DemoReport {
       const durationMs = Math.round(this.#clock.monotonicMs() - startedAt);
       this.steps.push({ step: name, ok, durationMs, detail });
       const time = `${(durationMs / 1000).toFixed(2).padStart(6)} s`;
-      this.say(`${ok ? "ok    " : "FAILED"}${time}  ${name}\n                ${detail}`);
+      this.say(`${ok ? "ok    " : "FAILED"}${time}  ${name}\n${wrap(detail, INDENT)}`);
     };
     try {
       const { result, detail } = await run();
