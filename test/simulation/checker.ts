@@ -1,40 +1,31 @@
-/** What must hold in every world, whatever goes wrong there. */
+/** What must hold in one store of every world, whatever goes wrong there. */
 
 import type { Leadership } from "../../src/election/port.ts";
-import { currentKey } from "../../src/snapshots/layout.ts";
 import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
-import { verifySnapshot } from "../../src/snapshots/verify.ts";
-import type { StoredObject } from "../../src/store/port.ts";
-import { V391 } from "../fakes/config.ts";
 import type { ControlPlane } from "./control-plane.ts";
-import type { ExporterProcess } from "./exporter-process.ts";
-
-/** Thrown for a promise that is broken. */
-export class Violation extends Error {
-  override readonly name = "Violation";
-}
+import { Order } from "./order.ts";
+import type { Seat } from "./seat.ts";
+import { Violation } from "./violation.ts";
 
 export class Checker {
   readonly #controlPlane: ControlPlane;
+  readonly #order: Order;
   /** Hashes, as the names of the history have them, that were ever there. */
   readonly #kept = new Set<string>();
   /** Machine that wrote under each token. */
   readonly #writers = new Map<number, string>();
   #newestToken = 0;
   #token = 0;
-  #highest = 0;
-  #current: SnapshotMetadata | undefined;
-  /** Moves to a config that a node of the control plane still served a moment before: nothing else is promised. */
   nodesApart = 0;
-  /** Moves from a config that had come again unnoticed to one made before it came again (docs/format.md, "Clocks"). */
   unheardReturns = 0;
 
   constructor(controlPlane: ControlPlane) {
     this.#controlPlane = controlPlane;
+    this.#order = new Order(controlPlane);
   }
 
   get current(): SnapshotMetadata | undefined {
-    return this.#current;
+    return this.#order.current;
   }
 
   /** An entry of the history was written, under this key. */
@@ -43,14 +34,22 @@ export class Checker {
     if (hash !== undefined) this.#kept.add(hash);
   }
 
-  /** `config.json` was written by this machine; `warned`: which had said that the one before is not in the history. */
-  wrote(object: StoredObject, machine: string, warned: boolean): void {
-    const { metadata } = verifySnapshot(object, V391, currentKey(V391));
+  /** An exporter on this machine wrote `config.json`; `warned`: it had said that the one before is not in the history. */
+  wrote(metadata: SnapshotMetadata | undefined, machine: string, warned: boolean): void {
     if (metadata === undefined) throw new Violation("an object without metadata");
+    if (this.#controlPlane.isBad(metadata.configHash)) {
+      throw new Violation("a config that a gate refuses became current");
+    }
+    const replaced = this.current;
     this.#checkOrder(metadata);
     this.#checkToken(metadata, machine);
-    this.#checkHistory(warned);
-    this.#current = metadata;
+    if (!warned) this.#checkHistory(replaced);
+  }
+
+  /** Somebody else put this there, as exporters see it: what they write is measured by it. Undefined for nothing that counts. */
+  meddled(metadata: SnapshotMetadata | undefined): void {
+    this.#order.restart(metadata);
+    this.#token = metadata?.fencingToken ?? 0;
   }
 
   told(leadership: Leadership): void {
@@ -63,42 +62,32 @@ export class Checker {
   }
 
   /** Between any two moments. */
-  holders(processes: readonly ExporterProcess[]): void {
-    const holders = processes.filter(({ isActiveHolder }) => isActiveHolder);
+  holders(seats: readonly Seat[]): void {
+    const holders = seats.filter(({ isActiveHolder }) => isActiveHolder);
     if (holders.length <= 1) return;
     const names = holders.map(({ machine }) => machine.name).join(" and ");
     throw new Violation(`holders at one time: ${names}`);
   }
 
-  /** Whether `settled` has nothing to say. */
-  isSettled(processes: readonly ExporterProcess[]): boolean {
-    try {
-      this.settled(processes);
-      return true;
-    } catch (error) {
-      if (error instanceof Violation) return false;
-      throw error;
-    }
-  }
-
   /** Some time after nothing goes wrong any more. */
-  settled(processes: readonly ExporterProcess[]): void {
+  settled(seats: readonly Seat[]): void {
     const { newestHash } = this.#controlPlane;
-    if (this.#current?.configHash !== newestHash) {
+    const { current } = this;
+    if (current?.configHash !== newestHash) {
       throw new Violation("the newest config is not the current one");
     }
-    const holders = processes.filter(({ isActiveHolder }) => isActiveHolder);
+    const holders = seats.filter(({ isActiveHolder }) => isActiveHolder);
     if (holders.length !== 1) throw new Violation(`${holders.length} holders`);
     const leadership = holders[0]?.leadership;
-    if (leadership?.kind !== "holder" || leadership.token !== this.#current?.fencingToken) {
+    if (leadership?.kind !== "holder" || leadership.token !== current?.fencingToken) {
       throw new Violation("the current config is not under the holder's token");
     }
-    this.#checkHistory(false);
+    this.#checkHistory(current);
   }
 
-  #checkHistory(warned: boolean): void {
-    const hash = this.#current?.configHash?.slice(0, 12);
-    if (hash === undefined || warned || this.#kept.has(hash)) return;
+  #checkHistory(metadata: SnapshotMetadata | undefined): void {
+    const hash = metadata?.configHash?.slice(0, 12);
+    if (hash === undefined || this.#kept.has(hash)) return;
     throw new Violation(`${hash} was current and is not in the history`);
   }
 
@@ -114,21 +103,14 @@ export class Checker {
     this.#writers.set(fencingToken, machine);
   }
 
-  #checkOrder({ configHash, controlPlaneTimestamp }: SnapshotMetadata): void {
-    const { changes, spreadMs } = this.#controlPlane;
-    const index = this.#controlPlane.changeOf(configHash, controlPlaneTimestamp);
-    if (index === undefined) throw new Violation(`nobody made ${configHash}`);
-    if (index < this.#highest) {
-      const seenAtMs = changes[this.#highest]?.atMs ?? 0;
-      const outdatedAtMs = changes[index + 1]?.atMs ?? 0;
-      if (spreadMs === 0 || seenAtMs - outdatedAtMs > spreadMs) {
-        throw new Violation(`config of change ${index} after that of change ${this.#highest}`);
-      }
-      this.nodesApart += 1;
-    } else {
-      const before = this.#controlPlane.newestWith(this.#current?.configHash);
-      if (this.#controlPlane.newestWith(configHash) < before) this.unheardReturns += 1;
+  #checkOrder(metadata: SnapshotMetadata): void {
+    const before = this.#order.highest;
+    const step = this.#order.step(metadata);
+    if (step === "backwards") {
+      const index = this.#order.indexOf(metadata);
+      throw new Violation(`config of change ${index} after that of change ${before}`);
     }
-    this.#highest = Math.max(this.#highest, index);
+    if (step === "nodes apart") this.nodesApart += 1;
+    if (step === "unheard return") this.unheardReturns += 1;
   }
 }

@@ -1,7 +1,8 @@
 /** A control plane of one to three nodes: one order of changes, which each node hears of in its own time and stamps by its own clock. */
 
+import { computeConfigHash } from "../../src/kong/config-hash.ts";
 import type { ConfigUpdate } from "../../src/kong/reconfigure.ts";
-import { updateOf } from "../fakes/config.ts";
+import { updateOf, V391 } from "../fakes/config.ts";
 import { START_MS } from "./machine.ts";
 import type { Schedule } from "./schedule.ts";
 
@@ -32,6 +33,7 @@ export class ControlPlane {
   readonly #schedule: Schedule;
   /** The newest change behind a payload, by its hash and timestamp. */
   readonly #made = new Map<string, number>();
+  readonly #bad = new Set<string>();
 
   constructor(schedule: Schedule, nodes: number) {
     this.#schedule = schedule;
@@ -45,19 +47,41 @@ export class ControlPlane {
     this.spreadMs = nodes === 1 ? 0 : MAX_LAG_MS + 2 * MAX_SKEW_MS;
   }
 
+  /** Of the newest that no gate refuses. */
   get newestHash(): string | undefined {
-    return this.changes.at(-1)?.hash;
+    return this.changes.findLast(({ hash }) => !this.isBad(hash))?.hash;
   }
 
   /** To a config that never was, or back to one of the last. */
   change(): Change {
-    const { random, nowMs } = this.#schedule;
+    const { random } = this.#schedule;
     const recent = this.changes.slice(-4, -1).map(({ name }) => name);
     const back = recent[Math.floor(random() * 2 * recent.length)];
-    const last = this.changes.at(-1)?.name;
-    const isBack = back !== undefined && back !== last;
-    const name = isBack ? back : `config-${this.changes.length}`;
-    const change = { name, hash: updateOf(name).configHash, atMs: nowMs };
+    const isBack = back !== undefined && back !== this.changes.at(-1)?.name;
+    return isBack ? this.#changeTo(back) : this.changeToNew("good");
+  }
+
+  /** To a config that never was: "empty" is for the guard, "faulty" for the rehearsal. */
+  changeToNew(kind: "good" | "empty" | "faulty"): Change {
+    const prefix = kind === "good" ? "config" : kind;
+    return this.#changeTo(`${prefix}-${this.changes.length}`);
+  }
+
+  /** Whether a gate must hold back the config with this hash. */
+  isBad(hash: string | undefined): boolean {
+    return hash !== undefined && this.#bad.has(hash);
+  }
+
+  /** Whether Kong would refuse it. */
+  isFaulty(config: Uint8Array): boolean {
+    return Buffer.from(config).includes('"faulty-');
+  }
+
+  #changeTo(name: string): Change {
+    const { random, nowMs } = this.#schedule;
+    const { configHash: hash } = configOf(name);
+    if (hash !== undefined && !name.startsWith("config-")) this.#bad.add(hash);
+    const change = { name, hash, atMs: nowMs };
     this.changes.push(change);
     for (const node of this.nodes) {
       if (this.nodes.length === 1) this.#publish(node);
@@ -83,10 +107,20 @@ export class ControlPlane {
     if (node.index === index) return;
     const name = this.changes[index]?.name ?? "";
     const timestamp = Math.round(START_MS + this.#schedule.nowMs + node.skewMs) / 1000;
-    const update = updateOf(name, timestamp);
+    const update = configOf(name, timestamp);
     this.#made.set(`${update.configHash} ${timestamp.toFixed(3)}`, index);
     node.newest = update;
     node.index = index;
     for (const watch of [...node.watchers]) watch();
   }
+}
+
+/** An empty one has no services any more. */
+function configOf(name: string, timestamp?: number): ConfigUpdate {
+  const update = updateOf(name, timestamp);
+  if (!name.startsWith("empty-")) return update;
+  const text = { _format_version: "3.0", _transform: false, upstreams: [{ name }] };
+  const configTable = Buffer.from(JSON.stringify(text));
+  const configHash = computeConfigHash(configTable, V391);
+  return { ...update, configTable, configHash, hashes: { config: configHash } };
 }

@@ -16,7 +16,7 @@ vi.mock("../../src/snapshots/history-body.ts", async (original) => ({
 /** Resolves to what is current once the holder has gone on saving for so many minutes, has died, and the other one holds the lease. */
 async function takeOverAfter(minutes: number): Promise<string> {
   const store = new SharedStore({ versions: "generation" });
-  using world = new World({ seed: 1, store });
+  using world = new World({ seed: 1, stores: [store] });
   world.faults.isOn = false;
   world.change();
   for (const place of [0, 1]) {
@@ -24,17 +24,17 @@ async function takeOverAfter(minutes: number): Promise<string> {
     await world.pass(10_000);
   }
   const [holder, follower] = world.exporters;
-  assert.ok(holder?.isActiveHolder && follower !== undefined);
+  assert.ok(holder?.seats[0]?.isActiveHolder && follower !== undefined);
   follower.source.cut("refused");
   for (let minute = 0; minute < minutes; minute += 1) {
     world.change();
     await world.pass(60_000);
   }
-  assert.equal(world.checker.current?.configHash, world.controlPlane.newestHash);
+  assert.equal(world.sites[0]?.checker.current?.configHash, world.controlPlane.newestHash);
   holder.machine.isDead = true;
   await world.pass(60_000);
-  assert.ok(follower.isActiveHolder);
-  const isNewest = world.checker.current?.configHash === world.controlPlane.newestHash;
+  assert.ok(follower.seats[0]?.isActiveHolder);
+  const isNewest = world.sites[0]?.checker.current?.configHash === world.controlPlane.newestHash;
   return isNewest ? "the newest" : "another one";
 }
 

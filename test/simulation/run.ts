@@ -1,8 +1,11 @@
 /** A world's life: faults for some minutes, then calm, and a judgement at the end of it. */
 
-import type { Store } from "../../src/store/port.ts";
+import { ATTACKS, attack } from "./adversary.ts";
 import type { ExporterProcess } from "./exporter-process.ts";
-import { World } from "./world.ts";
+import type { StorePath } from "./store-path.ts";
+import type { Variant } from "./variant.ts";
+import { Violation } from "./violation.ts";
+import { World, type WorldOptions } from "./world.ts";
 
 /**
  * Once nothing goes wrong any more, and no delayed write is on its way, the newest config is current
@@ -21,19 +24,15 @@ export interface Life {
   readonly faults: ReadonlyMap<string, number>;
   readonly nodesApart: number;
   readonly unheardReturns: number;
+  readonly misled: number;
   readonly trace: readonly string[];
   /** What was broken; undefined if nothing was. */
   readonly broken: unknown;
 }
 
-export interface LifeOptions {
-  readonly seed: number;
-  readonly store: Store;
-  readonly isTraced?: boolean;
-}
-
-export async function live(options: LifeOptions): Promise<Life> {
+export async function live(options: WorldOptions): Promise<Life> {
   using world = new World(options);
+  const { faults, schedule, sites, trace, watcher } = world;
   let broken: unknown;
   try {
     await suffer(world);
@@ -41,12 +40,15 @@ export async function live(options: LifeOptions): Promise<Life> {
   } catch (error) {
     broken = error;
   }
+  const sum = (of: "nodesApart" | "unheardReturns") =>
+    sites.reduce((total, { checker }) => total + checker[of], 0);
   return {
-    events: world.schedule.happened,
-    faults: world.faults.counts,
-    nodesApart: world.checker.nodesApart,
-    unheardReturns: world.checker.unheardReturns,
-    trace: world.trace,
+    events: schedule.happened,
+    faults: faults.counts,
+    nodesApart: sum("nodesApart"),
+    unheardReturns: sum("unheardReturns"),
+    misled: watcher.misled,
+    trace,
     broken,
   };
 }
@@ -71,7 +73,7 @@ async function suffer(world: World): Promise<void> {
       world.change();
       nextChangeMs += world.between(0, 2 * changeMs);
     } else {
-      injure(world);
+      await injure(world);
       nextFaultMs += world.between(0, 2 * everyMs);
     }
   }
@@ -81,14 +83,47 @@ const INJURIES = [
   ...["pause", "pause", "kill", "SIGTERM"],
   ...["store partition", "control plane partition", "control plane session lost"],
 ] as const;
+const OF_LEASES = ["lease partition"] as const;
+const OF_SEVERAL = ["store outage", "reader partition"] as const;
+const OF_GATES = ["rehearsal away"] as const;
+const OF_HOSTILE = ["attack", "attack", "attack"] as const;
 
-function injure(world: World): void {
-  const { exporters, faults, random, schedule } = world;
+type Injury = (
+  | typeof INJURIES
+  | typeof OF_LEASES
+  | typeof OF_SEVERAL
+  | typeof OF_GATES
+  | typeof OF_HOSTILE
+)[number];
+
+/** What befalls exporters, in a world with this variant and so many stores. */
+function injuriesOf({ election, gates, isHostile }: Variant, stores: number): readonly Injury[] {
+  return [
+    ...INJURIES,
+    ...(election === undefined ? [] : OF_LEASES),
+    ...(stores === 1 ? [] : OF_SEVERAL),
+    ...(gates === undefined ? [] : OF_GATES),
+    ...(isHostile ? OF_HOSTILE : []),
+  ];
+}
+
+/** Kinds of faults there are in such a world: the injuries, three of a read, five of a write. */
+export function faultKinds(variant: Variant, stores: number): number {
+  const kinds = new Set(injuriesOf(variant, stores));
+  const attacks = kinds.delete("attack")
+    ? ATTACKS.length - (variant.gates === undefined ? 1 : 0)
+    : 0;
+  return kinds.size + attacks + 8;
+}
+
+async function injure(world: World): Promise<void> {
+  const { exporters, faults, random, schedule, sites, variant, watcherPaths } = world;
   const place = Math.floor(random() * exporters.length);
   const victim = exporters[place];
-  const kind = INJURIES[Math.floor(random() * INJURIES.length)] ?? "pause";
+  const kinds = injuriesOf(variant, sites.length);
+  const kind = kinds[Math.floor(random() * kinds.length)] ?? "pause";
   if (victim === undefined || !victim.isRunning || victim.isStopping) return;
-  const { machine, path, source } = victim;
+  const { machine, source, kong } = victim;
   const later = (ms: number, run: () => void) => {
     schedule.plan(ms, undefined, "message", () => {
       // At the end of the faults it was mended already.
@@ -96,6 +131,22 @@ function injure(world: World): void {
     });
   };
   const how = random() < 0.5 ? "refused" : "silent";
+  const index = Math.floor(random() * sites.length);
+  const seat = victim.seats[index];
+  const cut = (path: StorePath | undefined, ms: number) => {
+    if (path === undefined) return;
+    path.cut = how;
+    later(ms, () => {
+      path.cut = undefined;
+    });
+  };
+  if (kind === "attack") {
+    const done = await attack(world);
+    if (done === undefined) return;
+    world.note(() => `adversary: ${done}`);
+    faults.count(done);
+    return;
+  }
   world.note(() => `${machine.name}: ${kind}`);
   faults.count(kind);
   switch (kind) {
@@ -111,9 +162,24 @@ function injure(world: World): void {
       later(world.between(15_000, 40_000), () => comeBack(world, place, victim));
       return;
     case "store partition":
-      path.cut = how;
+      cut(seat?.path, world.between(1_000, 60_000));
+      return;
+    case "lease partition":
+      cut(seat?.leasePath, world.between(1_000, 60_000));
+      return;
+    case "store outage": {
+      const ms = world.between(1_000, 60_000);
+      cut(watcherPaths[index], ms);
+      for (const { seats } of exporters) cut(seats[index]?.path, ms);
+      return;
+    }
+    case "reader partition":
+      cut(watcherPaths[index], world.between(1_000, 60_000));
+      return;
+    case "rehearsal away":
+      kong.isAway = true;
       later(world.between(1_000, 60_000), () => {
-        path.cut = undefined;
+        kong.isAway = false;
       });
       return;
     case "control plane partition":
@@ -130,13 +196,11 @@ function injure(world: World): void {
 
 /** Nothing new goes wrong, partitions end at once, pauses in their time, and whoever is gone comes back. */
 async function recover(world: World): Promise<void> {
-  const { controlPlane, exporters, faults, schedule } = world;
+  const { controlPlane, exporters, faults, schedule, variant } = world;
   faults.isOn = false;
   world.note(() => "no more faults");
-  for (const { path, source } of exporters) {
-    path.cut = undefined;
-    source.mend();
-  }
+  for (const process of exporters) process.mend();
+  for (const path of world.watcherPaths) path.cut = undefined;
   const pausedUntilMs = Math.max(...exporters.map(({ machine }) => machine.pausedUntilMs));
   await world.pass(Math.max(0, pausedUntilMs - schedule.nowMs));
   // Who was told to stop may take its time to do so.
@@ -148,15 +212,38 @@ async function recover(world: World): Promise<void> {
   if (controlPlane.nodes.length > 1) {
     // A change that each node stamps later than all before: an earlier one may have been refused.
     await world.pass(controlPlane.spreadMs);
-    world.change();
+    world.changeToNew("good");
     await world.pass(controlPlane.spreadMs);
+  } else if (variant.isHostile || variant.gates !== undefined) {
+    // Nobody may have received the newest good one, or seen that its body was tampered with.
+    world.changeToNew("good");
   }
-  const endMs = schedule.nowMs + SETTLE_MS;
+  await settle(world);
+  if (variant.gates === undefined) return;
+  for (const kind of ["empty", "faulty"] as const) {
+    world.changeToNew(kind);
+    await world.pass(controlPlane.spreadMs + LOOK_MS);
+    world.settled();
+  }
+}
+
+async function settle(world: World): Promise<void> {
+  const endMs = world.schedule.nowMs + SETTLE_MS;
   do await world.pass(LOOK_MS);
-  while (!world.checker.isSettled(exporters) && schedule.nowMs < endMs);
+  while (!isSettled(world) && world.schedule.nowMs < endMs);
   // And it stays so.
   await world.pass(LOOK_MS);
-  world.checker.settled(exporters);
+  world.settled();
+}
+
+function isSettled(world: World): boolean {
+  try {
+    world.settled();
+    return true;
+  } catch (error) {
+    if (error instanceof Violation) return false;
+    throw error;
+  }
 }
 
 /** As the same exporter, in a new process; what is left of the one before is gone. */

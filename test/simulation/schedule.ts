@@ -25,6 +25,7 @@ export class Schedule {
   /** On which machine code runs just now; undefined between events, and in those of the world itself. */
   running: Machine | undefined;
   readonly #events = new Set<Event>();
+  readonly #held = new Set<Promise<unknown>>();
   #order = 0;
 
   constructor(random: () => number) {
@@ -41,6 +42,16 @@ export class Schedule {
     const event = { atMs: this.nowMs + inMs, rank: this.random(), machine, kind, run };
     this.#events.add(event);
     return { cancel: () => this.#events.delete(event) };
+  }
+
+  /** No time passes until this is over: work that Node does elsewhere, and not in virtual time. */
+  async hold<T>(work: Promise<T>): Promise<T> {
+    this.#held.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#held.delete(work);
+    }
   }
 
   /** Up to `ms` from now. `between` is called each time before time goes on. */
@@ -88,6 +99,10 @@ export class Schedule {
       await event.run();
       // All that can run without a further event has run after this.
       await setImmediate();
+      while (this.#held.size > 0) {
+        await Promise.allSettled(this.#held);
+        await setImmediate();
+      }
     } finally {
       this.running = undefined;
     }

@@ -12,19 +12,22 @@ import type {
 import { StoreError } from "../../src/store/port.ts";
 
 export interface SharedStoreOptions {
+  /** `memory://shared` if absent. */
+  readonly url?: string;
   readonly versions: "generation" | "digest";
   /** Key at which conditions are ignored. */
   readonly unconditional?: Key;
 }
 
 export class SharedStore implements Store {
-  readonly url = "memory://shared";
+  readonly url: string;
   readonly objects = new Map<Key, StoredObject>();
   readonly #options: SharedStoreOptions;
   #generation = 0;
 
   constructor(options: SharedStoreOptions) {
     this.#options = options;
+    this.url = options.url ?? "memory://shared";
   }
 
   async get(key: Key): Promise<StoredObject> {

@@ -32,7 +32,7 @@ describe.skipIf(!isInstalled("MinIO", ["minio"]))("exporters over MinIO", () => 
       for (let seed = 1; seed <= SEEDS; seed += 1) {
         const { region } = server;
         await using store = await openS3(server, { bucket: "backups", prefix: `${seed}`, region });
-        const { broken, trace } = await live({ seed, store, isTraced: true });
+        const { broken, trace } = await live({ seed, stores: [store], isTraced: true });
         const end = trace.slice(-40).join("\n");
         assert.equal(broken, undefined, `seed ${seed}: ${broken}\n${end}`);
       }

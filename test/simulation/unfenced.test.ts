@@ -5,8 +5,8 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import { describe, it, vi } from "vitest";
 import { currentKey } from "../../src/snapshots/layout.ts";
 import { V391 } from "../fakes/config.ts";
-import { Violation } from "./checker.ts";
 import { liveThrough, SeedFailed, seedsFrom } from "./many.ts";
+import { Violation } from "./violation.ts";
 
 // The thread pool that packs has its own time; what comes out is the same.
 vi.mock("../../src/snapshots/history-body.ts", async (original) => ({

@@ -1,21 +1,27 @@
-/** One world by its number: exporters, a store, a control plane, a time of faults, and a time in which all must come right. */
+/** One world by its number: exporters, stores, a control plane, a watching reader, a time of faults, and a time in which all must come right. */
 
 import type { Log } from "../../src/core/log.ts";
-import { Archive } from "../../src/snapshots/archive.ts";
-import { currentKey } from "../../src/snapshots/layout.ts";
+import { Rehearsal } from "../../src/exporter/rehearsal.ts";
+import { SnapshotReader } from "../../src/snapshots/reader.ts";
+import { ReplicaReader } from "../../src/snapshots/replicas.ts";
 import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
+import type { Seal } from "../../src/snapshots/seal/seal.ts";
 import type { Key, Store } from "../../src/store/port.ts";
 import { V391 } from "../fakes/config.ts";
 import { seededRandom } from "../fakes/seeded-random.ts";
-import { Checker } from "./checker.ts";
-import { ControlPlane } from "./control-plane.ts";
-import { ExporterProcess, MAX_CONFIG_BYTES } from "./exporter-process.ts";
+import { type Change, ControlPlane } from "./control-plane.ts";
+import { ExporterProcess } from "./exporter-process.ts";
 import { Faults } from "./faults.ts";
 import { Machine } from "./machine.ts";
 import { takeOverGlobals } from "./machine-globals.ts";
+import { RehearsalKong } from "./rehearsal-kong.ts";
 import { Schedule } from "./schedule.ts";
+import { MAX_CONFIG_BYTES, Seat } from "./seat.ts";
+import { CURRENT, Site } from "./site.ts";
 import { SourcePath } from "./source-path.ts";
 import { StorePath } from "./store-path.ts";
+import type { Seals, Variant } from "./variant.ts";
+import { Watcher } from "./watcher.ts";
 
 /** Clocks of exporters differ by as much, either way. */
 const MAX_WALL_SKEW_MS = 60_000;
@@ -24,8 +30,9 @@ const MAX_DRIFT = 0.01;
 
 export interface WorldOptions {
   readonly seed: number;
-  /** As a fresh store that all share. */
-  readonly store: Store;
+  /** Fresh ones, which all share. */
+  readonly stores: readonly Store[];
+  readonly variant?: Variant;
   /** Whether to keep a trace. */
   readonly isTraced?: boolean;
 }
@@ -34,25 +41,41 @@ export class World implements Disposable {
   readonly schedule: Schedule;
   readonly faults: Faults;
   readonly controlPlane: ControlPlane;
-  readonly checker: Checker;
+  readonly sites: readonly Site[];
+  readonly watcher: Watcher;
+  /** Of the watching reader, one to each store. */
+  readonly watcherPaths: readonly StorePath[];
   readonly trace: string[] = [];
   /** The newest process of each exporter. */
   readonly exporters: ExporterProcess[] = [];
   readonly random: () => number;
+  readonly variant: Variant;
   readonly #options: WorldOptions;
+  readonly #seals: Seals;
   readonly #globals: Disposable;
   readonly #retention: { readonly maxCount?: number };
   #machines = 0;
+  #broken: { readonly error: unknown } | undefined;
 
   constructor(options: WorldOptions) {
+    const { seed, stores, variant = {} } = options;
     this.#options = options;
-    this.random = seededRandom(options.seed);
+    this.variant = variant;
+    this.random = seededRandom(seed);
     this.schedule = new Schedule(this.random);
     this.faults = new Faults(this.schedule, (text) => this.note(text));
     this.controlPlane = new ControlPlane(this.schedule, 1 + Math.floor(this.random() * 3));
-    this.checker = new Checker(this.controlPlane);
+    const seals = variant.seals ?? { exporter: PLAIN_SEAL, reader: PLAIN_SEAL };
+    this.#seals = {
+      exporter: this.#timeless(seals.exporter),
+      reader: this.#timeless(seals.reader),
+    };
+    this.sites = stores.map((store) => new Site(store, this.controlPlane, this.#seals));
     this.#retention = this.random() < 0.5 ? { maxCount: 3 } : {};
     this.#globals = takeOverGlobals(this.schedule);
+    const machine = this.#machine("reader");
+    this.watcherPaths = this.sites.map((site) => this.#path(site.store, machine));
+    this.watcher = this.#watcher(machine);
   }
 
   /** From the lower bound up to the upper one. */
@@ -68,76 +91,63 @@ export class World implements Disposable {
   /** A new process of the exporter at this place. */
   start(place: number): void {
     this.#machines += 1;
+    const { schedule, faults, controlPlane, random } = this;
     const id = `exporter-${place + 1}`;
-    const { schedule, faults, controlPlane } = this;
-    const machine = new Machine({
-      name: `${id}/${this.#machines}`,
-      schedule,
-      rate: 1 + this.between(-MAX_DRIFT, MAX_DRIFT),
-      skewMs: this.between(-MAX_WALL_SKEW_MS, MAX_WALL_SKEW_MS),
-    });
-    const saying = { failures: 0 };
-    const log = this.#log(machine, saying);
-    let told = 0;
-    const onPut = (key: Key) => {
-      const warned = key === currentKey(V391) && saying.failures > told;
-      if (key === currentKey(V391)) told = saying.failures;
-      return () => this.#happened(key, machine, warned);
-    };
-    const { store } = this.#options;
-    const path = new StorePath({ store, machine, schedule, faults, onPut });
+    const machine = this.#machine(`${id}/${this.#machines}`);
+    const log = this.#log(machine);
     const source = new SourcePath({ controlPlane, machine, schedule, faults });
+    const kong = new RehearsalKong(controlPlane, machine, random);
+    const metrics = { rehearsed: () => {} };
+    const rehearsal = new Rehearsal({ rehearser: kong, mode: "required", log, metrics });
+    const gates = this.variant.gates?.rehearsal ? [rehearsal] : [];
     this.note(() => `${machine.name}: started`);
     schedule.running = machine;
+    const seats = this.sites.map((site) => this.#seat({ id, machine, gates, site }));
     this.exporters[place] = new ExporterProcess({
-      ...{ id, machine, path, source, log },
-      retention: this.#retention,
-      random: this.random,
-      onLeadership: (leadership) => {
-        this.note(() => `${machine.name}: ${JSON.stringify(leadership)}`);
-        this.#judge(() => this.checker.told(leadership));
-      },
+      ...{ id, machine, seats, source, kong, random, log },
     });
     schedule.running = undefined;
   }
 
   change(): void {
-    const change = this.controlPlane.change();
-    const index = this.controlPlane.changes.length - 1;
-    this.note(() => `control plane: change ${index} to ${change.name}`);
+    const { controlPlane, random, sites, variant } = this;
+    const isGuarded = variant.gates !== undefined && sites.every(({ past }) => past.length > 0);
+    const isBad = isGuarded && random() < 0.4;
+    if (isBad) this.changeToNew(random() < 0.5 ? "empty" : "faulty");
+    else this.#changed(controlPlane.change());
+  }
+
+  /** See ControlPlane. */
+  changeToNew(kind: "good" | "empty" | "faulty"): void {
+    this.#changed(this.controlPlane.changeToNew(kind));
   }
 
   /** Lets time pass; throws Violation, and whatever an exporter ended with. */
   async pass(ms: number): Promise<void> {
     await this.schedule.pass(ms, () => {
-      this.#judge(() => this.checker.holders(this.exporters));
+      for (const [index, { checker }] of this.sites.entries()) {
+        this.judge(() => checker.holders(this.seatsAt(index)));
+      }
       for (const { ended } of this.exporters) if (ended?.error !== undefined) throw ended.error;
       if (this.#broken !== undefined) throw this.#broken.error;
     });
   }
 
-  /** Another client of the store. */
-  get reader(): Archive {
-    const { store } = this.#options;
-    const log = { debug: ignore, info: ignore, warn: ignore, error: ignore };
-    return new Archive({
-      store,
-      kongVersion: V391,
-      seal: PLAIN_SEAL,
-      maxConfigBytes: MAX_CONFIG_BYTES,
-      log,
+  /** Throws Violation, if anything has not come right yet. */
+  settled(): void {
+    for (const [index, { checker }] of this.sites.entries()) checker.settled(this.seatsAt(index));
+    this.watcher.settled();
+  }
+
+  seatsAt(site: number): readonly Seat[] {
+    return this.exporters.flatMap(({ isRunning, seats }) => {
+      const seat = seats[site];
+      return isRunning && seat !== undefined ? [seat] : [];
     });
   }
 
-  [Symbol.dispose](): void {
-    for (const { machine } of this.exporters) machine.isDead = true;
-    this.#globals[Symbol.dispose]();
-  }
-
   /** What an exporter is in the midst of must not swallow it. */
-  #broken: { readonly error: unknown } | undefined;
-
-  #judge(check: () => void): void {
+  judge(check: () => void): void {
     try {
       check();
     } catch (error) {
@@ -145,40 +155,127 @@ export class World implements Disposable {
     }
   }
 
-  async #happened(key: Key, machine: Machine, warned: boolean): Promise<void> {
-    if (key !== currentKey(V391)) {
-      this.checker.kept(key);
-      return;
-    }
-    const { signal } = new AbortController();
-    const object = await this.#options.store.get(key, { maxBytes: MAX_CONFIG_BYTES }, signal);
-    this.note(() => {
-      const { metadata } = object;
-      const index = this.controlPlane.changeOf(
-        metadata["config-hash"],
-        Number(metadata["control-plane-timestamp"]),
-      );
-      return `${machine.name}: config.json is change ${index} under token ${metadata["fencing-token"]}`;
-    });
-    this.#judge(() => this.checker.wrote(object, machine.name, warned));
-    const found = await this.reader.latest(signal);
-    if (found.origin.kind !== "current") this.#judge(() => assertCurrent(found.origin.kind));
+  [Symbol.dispose](): void {
+    for (const { machine } of this.exporters) machine.isDead = true;
+    this.#globals[Symbol.dispose]();
   }
 
-  #log(machine: Machine, saying: { failures: number }): Log {
+  #changed({ name }: Change): void {
+    const index = this.controlPlane.changes.length - 1;
+    this.note(() => `control plane: change ${index} to ${name}`);
+  }
+
+  #machine(name: string): Machine {
+    return new Machine({
+      name,
+      schedule: this.schedule,
+      rate: 1 + this.between(-MAX_DRIFT, MAX_DRIFT),
+      skewMs: this.between(-MAX_WALL_SKEW_MS, MAX_WALL_SKEW_MS),
+    });
+  }
+
+  #path(store: Store, machine: Machine, onPut = NOTHING_PUT): StorePath {
+    const { schedule, faults } = this;
+    return new StorePath({ store, machine, schedule, faults, onPut });
+  }
+
+  #seat(part: Pick<Seat, "machine"> & SeatPart): Seat {
+    const { machine, site } = part;
+    const saying = { failures: 0 };
+    let told = 0;
+    const onPut = (key: Key) => {
+      const warned = key === CURRENT && saying.failures > told;
+      if (key === CURRENT) told = saying.failures;
+      return () => this.#happened(key, site, machine, warned);
+    };
+    const path = this.#path(site.store, machine, onPut);
+    const isApart = this.variant.election !== undefined;
+    return new Seat({
+      ...{ ...part, path, variant: this.variant, random: this.random },
+      leasePath: isApart ? this.#path(site.leases, machine) : path,
+      seal: this.#seals.exporter,
+      retention: this.#retention,
+      log: this.#log(machine, saying),
+      onLeadership: (leadership) => {
+        this.note(() => `${machine.name}: ${site.store.url} ${JSON.stringify(leadership)}`);
+        this.judge(() => site.checker.told(leadership));
+      },
+    });
+  }
+
+  #watcher(machine: Machine): Watcher {
+    const { controlPlane, schedule, variant } = this;
+    const log = this.#log(machine);
+    const { reader: seal } = this.#seals;
+    const common = { seal, kongVersion: V391, maxConfigBytes: MAX_CONFIG_BYTES, log };
+    const requireRehearsed = variant.gates?.rehearsal === true;
+    const readers = this.watcherPaths.map(
+      (store) => new SnapshotReader({ ...common, store, requireRehearsed }),
+    );
+    const [only, ...others] = readers;
+    const several = { replicas: readers, kongVersion: V391, clock: machine, log };
+    schedule.running = machine;
+    const watcher = new Watcher({
+      reader: only !== undefined && others.length === 0 ? only : new ReplicaReader(several),
+      isHostile: variant.isHostile === true,
+      isForgetful: variant.isForgetful === true,
+      note: (text) => this.note(text),
+      onBroken: (error) => this.judge(() => raise(error)),
+      ...{ machine, controlPlane, schedule, log },
+    });
+    schedule.running = undefined;
+    return watcher;
+  }
+
+  async #happened(key: Key, site: Site, machine: Machine, warned: boolean): Promise<void> {
+    if (key !== CURRENT) {
+      site.checker.kept(key);
+      return;
+    }
+    try {
+      const metadata = await site.written(machine.name, warned);
+      this.note(() => {
+        const { configHash, controlPlaneTimestamp, fencingToken } = metadata ?? {};
+        const index = this.controlPlane.changeOf(configHash, controlPlaneTimestamp);
+        const what = `config.json in ${site.store.url} is change ${index} under token ${fencingToken}`;
+        return `${machine.name}: ${what}`;
+      });
+    } catch (error) {
+      this.judge(() => raise(error));
+    }
+  }
+
+  #log(machine: Machine, saying = { failures: 0 }): Log {
     const say = (level: string) => (fields: object, message: string) => {
-      if (message.startsWith("snapshot not kept in the history")) saying.failures += 1;
+      if (UNKEPT.some((beginning) => message.startsWith(beginning))) saying.failures += 1;
       this.note(() => {
         const code = "err" in fields ? ` ${String(fields.err)}` : "";
         return `${machine.name}: ${level} ${message}${code}`;
       });
     };
-    return { debug: ignore, info: say("info"), warn: say("warn"), error: say("error") };
+    return { debug: () => {}, info: say("info"), warn: say("warn"), error: say("error") };
+  }
+
+  /** No time passes while it works. */
+  #timeless(seal: Seal): Seal {
+    const { schedule } = this;
+    return {
+      ...seal,
+      close: (body, metadata) => schedule.hold(seal.close(body, metadata)),
+      open: (body, name, maxBytes) => schedule.hold(seal.open(body, name, maxBytes)),
+    };
   }
 }
 
-function ignore(): void {}
+interface SeatPart {
+  readonly id: string;
+  readonly gates: readonly Rehearsal[];
+  readonly site: Site;
+}
 
-function assertCurrent(kind: string): void {
-  if (kind !== "current") throw new Error(`a reader had to take one of the ${kind}`);
+const UNKEPT = ["snapshot not kept in the history", "current snapshot is missing in the history"];
+const NOTHING_PUT: (key: Key) => () => Promise<void> = () => async () => {};
+
+function raise(error: unknown): never {
+  throw error;
 }

@@ -1,0 +1,110 @@
+/** A reader with a memory, as `serve` is one: it looks at all stores again and again, and takes what is newer than what it has. */
+
+import type { Log } from "../../src/core/log.ts";
+import { Shelf } from "../../src/sidecar/shelf/shelf.ts";
+import { type StoreReader, StoreWatch } from "../../src/sidecar/shelf/store-watch.ts";
+import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
+import { V391 } from "../fakes/config.ts";
+import type { ControlPlane } from "./control-plane.ts";
+import type { Machine } from "./machine.ts";
+import { Order } from "./order.ts";
+import type { Schedule } from "./schedule.ts";
+import { Violation } from "./violation.ts";
+
+const LOOK_MS = 5_000;
+
+export interface WatcherOptions {
+  readonly reader: StoreReader;
+  readonly machine: Machine;
+  readonly controlPlane: ControlPlane;
+  readonly schedule: Schedule;
+  readonly isHostile: boolean;
+  readonly isForgetful: boolean;
+  readonly log: Log;
+  readonly note: (text: () => string) => void;
+  /** Takes what was thrown: a Violation, or a bug. */
+  readonly onBroken: (error: unknown) => void;
+}
+
+export class Watcher {
+  readonly #options: WatcherOptions;
+  readonly #order: Order;
+  #shelf: Shelf;
+  /** Moves to an older config that was written, rightly, after somebody had put away the newer one: under a higher token. */
+  misled = 0;
+
+  constructor(options: WatcherOptions) {
+    this.#options = options;
+    this.#order = new Order(options.controlPlane);
+    this.#shelf = this.#newShelf();
+    this.#run().catch(options.onBroken);
+  }
+
+  /** Throws Violation, if it does not have the newest config. */
+  settled(): void {
+    if (this.#order.current?.configHash === this.#options.controlPlane.newestHash) return;
+    throw new Violation("the watching reader does not have the newest config");
+  }
+
+  async #run(): Promise<never> {
+    const { machine, isForgetful } = this.#options;
+    const { signal } = new AbortController();
+    let watch = this.#watch();
+    for (;;) {
+      await watch.look(signal);
+      await machine.sleep(LOOK_MS, signal);
+      if (isForgetful) {
+        this.#shelf = this.#newShelf();
+        watch = this.#watch();
+      }
+    }
+  }
+
+  #watch(): StoreWatch {
+    const { machine: clock, reader, log } = this.#options;
+    return new StoreWatch({ reader, kongVersion: V391, shelf: this.#shelf, clock, log });
+  }
+
+  #newShelf(): Shelf {
+    const { onBroken, schedule } = this.#options;
+    const shelf = new TimelessShelf(schedule);
+    shelf.onNewer((_, { metadata }) => {
+      try {
+        this.#took(metadata);
+      } catch (error) {
+        onBroken(error);
+      }
+    });
+    return shelf;
+  }
+
+  #took(metadata: SnapshotMetadata): void {
+    const { controlPlane, isHostile, note } = this.#options;
+    const { current, highest } = this.#order;
+    const index = this.#order.indexOf(metadata);
+    note(() => `reader: has change ${index} under token ${metadata.fencingToken}`);
+    if (controlPlane.isBad(metadata.configHash)) {
+      throw new Violation("a reader took a config that a gate refuses");
+    }
+    if (this.#order.step(metadata) !== "backwards") return;
+    if (!isHostile || metadata.fencingToken <= (current?.fencingToken ?? 0)) {
+      throw new Violation(`a reader that had change ${highest} took change ${index}`);
+    }
+    this.misled += 1;
+    this.#order.restart(metadata);
+  }
+}
+
+/** No time passes while it packs. */
+class TimelessShelf extends Shelf {
+  readonly #schedule: Schedule;
+
+  constructor(schedule: Schedule) {
+    super();
+    this.#schedule = schedule;
+  }
+
+  override offer(...args: Parameters<Shelf["offer"]>): Promise<boolean> {
+    return this.#schedule.hold(super.offer(...args));
+  }
+}
