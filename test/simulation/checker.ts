@@ -28,6 +28,11 @@ export class Checker {
     return this.#order.current;
   }
 
+  /** Whether the history has a config that was current. */
+  get hasKept(): boolean {
+    return this.#kept.size > 0;
+  }
+
   /** An entry of the history was written, under this key. */
   kept(key: string): void {
     const [, hash] = /-([0-9a-f]{12})\.json\.gz$/.exec(key) ?? [];

@@ -111,7 +111,8 @@ export class World implements Disposable {
 
   change(): void {
     const { controlPlane, random, sites, variant } = this;
-    const isGuarded = variant.gates !== undefined && sites.every(({ past }) => past.length > 0);
+    // Before, the guard has nothing to measure by.
+    const isGuarded = variant.gates !== undefined && sites.every(({ checker }) => checker.hasKept);
     const isBad = isGuarded && random() < 0.4;
     if (isBad) this.changeToNew(random() < 0.5 ? "empty" : "faulty");
     else this.#changed(controlPlane.change());
