@@ -18,15 +18,25 @@ const LEASE = { name: "kong-fallback-exporter-3-9-1", namespace: "kong" };
 
 /** A Variant's `election`. */
 export function leaseElection(options: LeaseElectionOptions, path: StorePath): KubernetesElection {
-  return new KubernetesElection({ ...options, resource: new LeaseOverPath(path) });
+  return new KubernetesElection({ ...options, resource: new LeaseOverPath(path, true) });
+}
+
+/** With an API server that compares no resourceVersions. */
+export function carelessElection(
+  options: LeaseElectionOptions,
+  path: StorePath,
+): KubernetesElection {
+  return new KubernetesElection({ ...options, resource: new LeaseOverPath(path, false) });
 }
 
 class LeaseOverPath implements LeaseResource {
   readonly name = `Lease ${LEASE.namespace}/${LEASE.name}`;
   readonly #path: StorePath;
+  readonly #compares: boolean;
 
-  constructor(path: StorePath) {
+  constructor(path: StorePath, compares: boolean) {
     this.#path = path;
+    this.#compares = compares;
   }
 
   async read(signal: AbortSignal): Promise<KubernetesLease | undefined> {
@@ -44,7 +54,11 @@ class LeaseOverPath implements LeaseResource {
     const lease = writeResource(draft, over, LEASE);
     const body = new TextEncoder().encode(JSON.stringify(lease));
     const when = over === undefined ? IF_ABSENT : { ifVersion: over.version as Version };
-    const options = { metadata: {}, contentType: "application/json", when };
+    const options = {
+      metadata: {},
+      contentType: "application/json",
+      ...(this.#compares && { when }),
+    };
     const info = await this.#ask(() => this.#path.put(LEASE.name as Key, body, options, signal));
     return info && this.#versioned(lease, info.version);
   }
