@@ -4,11 +4,11 @@ import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import { FailureReport } from "./failure-report.ts";
-import { MAX_TOKEN, noTokenLeft } from "./lease.ts";
+import { MAX_TOKEN, MAX_TOKEN_LEAP, noTokenLeft } from "./lease.ts";
 import type { LeasePlace, SeenLease } from "./lease-place.ts";
 import type { LeaseTimes } from "./lease-times.ts";
 import { withLimit } from "./limit.ts";
-import type { Leadership } from "./port.ts";
+import { ElectionError, type Leadership } from "./port.ts";
 import { Tenure } from "./tenure.ts";
 
 /** See `LeaseElectionOptions`. */
@@ -121,11 +121,24 @@ export class Campaign<Seen extends SeenLease> {
     const { clock, place, times } = this.#options;
     const what = `read ${place.name}`;
     const found = await withLimit(times.requestLimitMs, what, clock, (s) => place.read(s), signal);
-    this.#highest = Math.max(this.#highest, found?.token ?? 0);
+    if (found !== undefined) await this.#believe(found, signal);
     if (this.#sight === undefined || this.#sight.found?.version !== found?.version) {
       this.#sight = { found, sinceMs: clock.monotonicMs() };
     }
     return this.#sight;
+  }
+
+  /** Its token counts from now on. Rejects with ELECTION_CORRUPT if no count can have got there. */
+  async #believe({ token }: Seen, signal: AbortSignal): Promise<void> {
+    if (token > this.#highest + MAX_TOKEN_LEAP) await this.#askFloor(signal);
+    if (token > this.#highest + MAX_TOKEN_LEAP) {
+      const { name } = this.#options.place;
+      const gap = `its fencing token is ${token}, the highest known elsewhere is ${this.#highest}`;
+      throw new ElectionError("ELECTION_CORRUPT", `${name} is not to be believed: ${gap}`, {
+        hint: "No count gets there: look who wrote it, and delete it. Tokens go on from the highest known elsewhere.",
+      });
+    }
+    this.#highest = Math.max(this.#highest, token);
   }
 
   async #askFloor(signal: AbortSignal): Promise<void> {

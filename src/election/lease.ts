@@ -21,6 +21,11 @@ export interface Lease {
 
 /** So that it fits into the 15 digits that a snapshot's metadata has room for (docs/format.md). */
 export const MAX_TOKEN = 999_999_999_999_999;
+/**
+ * How far beyond all known tokens one in a lease is believed: one takeover each second for 30 years.
+ * Nobody signs a lease. A token near MAX_TOKEN, taken over into snapshots, would leave none for later.
+ */
+export const MAX_TOKEN_LEAP = 1_000_000_000;
 /** Below a second, a slow answer of a store looks like the death of the holder. */
 export const MIN_LEASE_TTL_MS = 1_000;
 export const MAX_LEASE_TTL_MS = 5 * 60_000;

@@ -108,41 +108,6 @@ describe("a lease of another TTL", () => {
   });
 });
 
-describe("the floor", () => {
-  it("is what tokens go on from, and a missing lease may still be held by somebody", async () => {
-    options = { floor: async () => 41 };
-    await using stage = await open();
-    const only = await stage.run();
-    await stage.advance(TTL_MS - 1);
-    assert.ok(!only.isHolder);
-    await stage.until(() => only.token === 42, 6_000);
-  });
-
-  it("counts beside a lease with a lower token", async () => {
-    let floor = 0;
-    options = { floor: async () => floor };
-    await using stage = await open();
-    const { holder, follower } = await stage.holderAndFollower();
-    floor = 99;
-    holder.stop();
-    await stage.until(() => follower.token === 100, 6_000);
-  });
-
-  it("is asked once for an acquisition, and not for a renewal", async () => {
-    let asked = 0;
-    options = {
-      floor: async () => {
-        asked += 1;
-        return 0;
-      },
-    };
-    await using stage = await open();
-    await stage.holderAndFollower();
-    await stage.advance(TTL_MS * 3);
-    assert.equal(asked, 1);
-  });
-});
-
 describe("a lease that was deleted under its holder", () => {
   it("makes it step down, is waited for like one that is held, and the next token is higher", async () => {
     await using stage = await open();
@@ -214,17 +179,6 @@ describe("something else in place of the lease", () => {
     await store.delete(KEY, never);
     await stage.until(() => stage.tokens.length === 2, TAKEOVER_MS);
     assert.ok(Number(holder.token ?? follower.token) > 1);
-  });
-
-  it("with the last token there is elects nobody", async () => {
-    const lease = { holder: "x", hostname: "x", session: "x", sequence: 1, token: 1, ttlMs: 1_000 };
-    const last = { ...lease, state: "released" as const, renewedAt: new Date(0) };
-    await put(store, KEY, encodeLease({ ...last, token: 999_999_999_999_999 }));
-    await using stage = await open();
-    await stage.run();
-    await stage.advance(TTL_MS * 3);
-    assert.deepEqual(stage.tokens, []);
-    assert.match(`${joined[0]?.log.find("error")[0]?.fields["err"]}`, /no fencing token is left/);
   });
 
   it("as an older lease of one's own, put back by hand, is not taken for the newest", async () => {
