@@ -8,11 +8,13 @@ import type { WorldOptions } from "./world.ts";
 /** `SEED=1234 npx vitest run test/simulation` lives that world alone, and prints all that happens in it. */
 export const SEED = process.env["SEED"] === undefined ? undefined : Number(process.env["SEED"]);
 
+const STANDARD_SEEDS = 500;
+
 /** `SIMULATION_SEEDS=100000` for a longer run. Of the worlds one half has versions like generations, the other like S3's. */
-export const SEEDS = Number(process.env["SIMULATION_SEEDS"] ?? 600);
+export const SEEDS = Number(process.env["SIMULATION_SEEDS"] ?? STANDARD_SEEDS);
 
 /** By how much the variants are to be lived through more often than they are as a rule. */
-export const SEEDS_SCALE = SEEDS / 600;
+export const SEEDS_SCALE = SEEDS / STANDARD_SEEDS;
 
 export interface Totals {
   worlds: number;

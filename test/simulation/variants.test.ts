@@ -31,6 +31,12 @@ for (const { name, seeds, options } of VARIANTS) {
       seeds * 1_000,
     );
 
+    it("live the same life again for the same seed", async () => {
+      const first = await liveIn(1, { ...options, isTraced: true });
+      assert.deepEqual(await liveIn(1, { ...options, isTraced: true }), first);
+      assert.ok(first.trace.length > 50);
+    });
+
     it.runIf(SEED !== undefined)("do well with the seed asked for", async () => {
       const { trace, broken } = await liveIn(SEED ?? 0, { ...options, isTraced: true });
       process.stderr.write(`${trace.join("\n")}\n`);

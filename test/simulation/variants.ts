@@ -16,12 +16,12 @@ const gates = { guard: true, rehearsal: true };
 
 export const VARIANTS: readonly LivedVariant[] = [
   lived("sealed objects", 200, { variant: { seals } }),
-  lived("objects sealed by age itself", 6, { variant: { seals: await roles() } }),
-  lived("gates", 150, { variant: { gates } }),
-  lived("somebody who writes to the bucket", 300, { variant: { seals, gates, isHostile: true } }),
-  lived("two stores", 100, { stores: 2 }),
-  lived("three stores, sealed, with gates", 50, { stores: 3, variant: { seals, gates } }),
-  lived("leases in Kubernetes", 100, { variant: { election: leaseElection } }),
+  lived("objects sealed by age itself", 4, { variant: { seals: await roles() } }),
+  lived("gates", 60, { variant: { gates } }),
+  lived("somebody who writes to the bucket", 150, { variant: { seals, gates, isHostile: true } }),
+  lived("two stores", 50, { stores: 2 }),
+  lived("three stores, sealed, with gates", 20, { stores: 3, variant: { seals, gates } }),
+  lived("leases in Kubernetes", 60, { variant: { election: leaseElection } }),
 ];
 
 function lived(name: string, seeds: number, options: ManyOptions): LivedVariant {

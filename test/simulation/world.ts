@@ -85,7 +85,8 @@ export class World implements Disposable {
 
   note(text: () => string): void {
     if (!this.#options.isTraced) return;
-    this.trace.push(`${(this.schedule.nowMs / 1000).toFixed(3).padStart(9)}  ${text()}`);
+    const seconds = (this.schedule.nowMs / 1000).toFixed(3).padStart(9);
+    this.trace.push(`${seconds}  ${text().replace(UUID, "<uuid>")}`);
   }
 
   /** A new process of the exporter at this place. */
@@ -274,6 +275,8 @@ interface SeatPart {
   readonly site: Site;
 }
 
+/** Another one each time. */
+const UUID = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
 const UNKEPT = ["snapshot not kept in the history", "current snapshot is missing in the history"];
 const NOTHING_PUT: (key: Key) => () => Promise<void> = () => async () => {};
 
