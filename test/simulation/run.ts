@@ -1,9 +1,6 @@
 /** A world's life: faults for some minutes, then calm, and a judgement at the end of it. */
 
-import { ATTACKS, attack } from "./adversary.ts";
-import type { ExporterProcess } from "./exporter-process.ts";
-import type { StorePath } from "./store-path.ts";
-import type { Variant } from "./variant.ts";
+import { comeBack, injure } from "./injuries.ts";
 import { Violation } from "./violation.ts";
 import { World, type WorldOptions } from "./world.ts";
 
@@ -15,9 +12,6 @@ import { World, type WorldOptions } from "./world.ts";
 export const SETTLE_MS = 60_000;
 
 const LOOK_MS = 10_000;
-
-/** Of an exporter from the control plane; longer ones are in cut-off.test.ts. */
-const MAX_SOURCE_CUT_MS = 100_000;
 
 export interface Life {
   readonly events: number;
@@ -79,121 +73,6 @@ async function suffer(world: World): Promise<void> {
   }
 }
 
-const INJURIES = [
-  ...["pause", "pause", "kill", "SIGTERM"],
-  ...["store partition", "control plane partition", "control plane session lost"],
-] as const;
-const OF_LEASES = ["lease partition"] as const;
-const OF_SEVERAL = ["store outage", "reader partition"] as const;
-const OF_GATES = ["rehearsal away"] as const;
-const OF_HOSTILE = ["attack", "attack", "attack"] as const;
-
-type Injury = (
-  | typeof INJURIES
-  | typeof OF_LEASES
-  | typeof OF_SEVERAL
-  | typeof OF_GATES
-  | typeof OF_HOSTILE
-)[number];
-
-/** What befalls exporters, in a world with this variant and so many stores. */
-function injuriesOf({ election, gates, isHostile }: Variant, stores: number): readonly Injury[] {
-  return [
-    ...INJURIES,
-    ...(election === undefined ? [] : OF_LEASES),
-    ...(stores === 1 ? [] : OF_SEVERAL),
-    ...(gates === undefined ? [] : OF_GATES),
-    ...(isHostile ? OF_HOSTILE : []),
-  ];
-}
-
-/** Kinds of faults there are in such a world: the injuries, three of a read, five of a write. */
-export function faultKinds(variant: Variant, stores: number): number {
-  const kinds = new Set(injuriesOf(variant, stores));
-  const attacks = kinds.delete("attack")
-    ? ATTACKS.length - (variant.gates === undefined ? 1 : 0)
-    : 0;
-  return kinds.size + attacks + 8;
-}
-
-async function injure(world: World): Promise<void> {
-  const { exporters, faults, random, schedule, sites, variant, watcherPaths } = world;
-  const place = Math.floor(random() * exporters.length);
-  const victim = exporters[place];
-  const kinds = injuriesOf(variant, sites.length);
-  const kind = kinds[Math.floor(random() * kinds.length)] ?? "pause";
-  if (victim === undefined || !victim.isRunning || victim.isStopping) return;
-  const { machine, source, kong } = victim;
-  const later = (ms: number, run: () => void) => {
-    schedule.plan(ms, undefined, "message", () => {
-      // At the end of the faults it was mended already.
-      if (faults.isOn) run();
-    });
-  };
-  const how = random() < 0.5 ? "refused" : "silent";
-  const index = Math.floor(random() * sites.length);
-  const seat = victim.seats[index];
-  const cut = (path: StorePath | undefined, ms: number) => {
-    if (path === undefined) return;
-    path.cut = how;
-    later(ms, () => {
-      path.cut = undefined;
-    });
-  };
-  if (kind === "attack") {
-    const done = await attack(world);
-    if (done === undefined) return;
-    world.note(() => `adversary: ${done}`);
-    faults.count(done);
-    return;
-  }
-  world.note(() => `${machine.name}: ${kind}`);
-  faults.count(kind);
-  switch (kind) {
-    case "pause":
-      machine.pause(world.between(500, 45_000));
-      return;
-    case "kill":
-      machine.isDead = true;
-      later(world.between(100, 40_000), () => comeBack(world, place, victim));
-      return;
-    case "SIGTERM":
-      schedule.plan(0, machine, "message", () => victim.terminate());
-      later(world.between(15_000, 40_000), () => comeBack(world, place, victim));
-      return;
-    case "store partition":
-      cut(seat?.path, world.between(1_000, 60_000));
-      return;
-    case "lease partition":
-      cut(seat?.leasePath, world.between(1_000, 60_000));
-      return;
-    case "store outage": {
-      const ms = world.between(1_000, 60_000);
-      cut(watcherPaths[index], ms);
-      for (const { seats } of exporters) cut(seats[index]?.path, ms);
-      return;
-    }
-    case "reader partition":
-      cut(watcherPaths[index], world.between(1_000, 60_000));
-      return;
-    case "rehearsal away":
-      kong.isAway = true;
-      later(world.between(1_000, 60_000), () => {
-        kong.isAway = false;
-      });
-      return;
-    case "control plane partition":
-      source.cut(how);
-      later(world.between(1_000, MAX_SOURCE_CUT_MS), () => source.mend());
-      return;
-    case "control plane session lost":
-      source.lose();
-      return;
-    default:
-      kind satisfies never;
-  }
-}
-
 /** Nothing new goes wrong, partitions end at once, pauses in their time, and whoever is gone comes back. */
 async function recover(world: World): Promise<void> {
   const { controlPlane, exporters, faults, schedule, variant } = world;
@@ -244,11 +123,4 @@ function isSettled(world: World): boolean {
     if (error instanceof Violation) return false;
     throw error;
   }
-}
-
-/** As the same exporter, in a new process; what is left of the one before is gone. */
-function comeBack(world: World, place: number, before: ExporterProcess): void {
-  if (world.exporters[place] !== before) return;
-  before.machine.isDead = true;
-  world.start(place);
 }

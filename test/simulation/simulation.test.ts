@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { describe, it, vi } from "vitest";
+import { faultKinds } from "./injuries.ts";
 import { liveIn, liveThrough, report, SEED, SEEDS, seedsFrom } from "./many.ts";
-import { faultKinds } from "./run.ts";
 
 // The thread pool that packs has its own time; what comes out is the same.
 vi.mock("../../src/snapshots/history-body.ts", async (original) => ({

@@ -3,23 +3,30 @@
 import type { Log } from "../../src/core/log.ts";
 import { Shelf } from "../../src/sidecar/shelf/shelf.ts";
 import { type StoreReader, StoreWatch } from "../../src/sidecar/shelf/store-watch.ts";
+import { SnapshotReader } from "../../src/snapshots/reader.ts";
+import { ReplicaReader } from "../../src/snapshots/replicas.ts";
+import type { Seal } from "../../src/snapshots/seal/seal.ts";
 import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
 import { V391 } from "../fakes/config.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import type { Machine } from "./machine.ts";
 import { Order } from "./order.ts";
 import type { Schedule } from "./schedule.ts";
+import { MAX_CONFIG_BYTES } from "./seat.ts";
+import type { StorePath } from "./store-path.ts";
+import type { Variant } from "./variant.ts";
 import { Violation } from "./violation.ts";
 
 const LOOK_MS = 5_000;
 
 export interface WatcherOptions {
-  readonly reader: StoreReader;
+  /** One to each store. */
+  readonly paths: readonly StorePath[];
+  readonly seal: Seal;
   readonly machine: Machine;
   readonly controlPlane: ControlPlane;
   readonly schedule: Schedule;
-  readonly isHostile: boolean;
-  readonly isForgetful: boolean;
+  readonly variant: Variant;
   readonly log: Log;
   readonly note: (text: () => string) => void;
   /** Takes what was thrown: a Violation, or a bug. */
@@ -29,6 +36,7 @@ export interface WatcherOptions {
 export class Watcher {
   readonly #options: WatcherOptions;
   readonly #order: Order;
+  readonly #reader: StoreReader;
   #shelf: Shelf;
   /** Moves to an older config that was written, rightly, after somebody had put away the newer one: under a higher token. */
   misled = 0;
@@ -36,6 +44,7 @@ export class Watcher {
   constructor(options: WatcherOptions) {
     this.#options = options;
     this.#order = new Order(options.controlPlane);
+    this.#reader = openReader(options);
     this.#shelf = this.#newShelf();
     this.#run().catch(options.onBroken);
   }
@@ -47,13 +56,13 @@ export class Watcher {
   }
 
   async #run(): Promise<never> {
-    const { machine, isForgetful } = this.#options;
+    const { machine, variant } = this.#options;
     const { signal } = new AbortController();
     let watch = this.#watch();
     for (;;) {
       await watch.look(signal);
       await machine.sleep(LOOK_MS, signal);
-      if (isForgetful) {
+      if (variant.isForgetful) {
         this.#shelf = this.#newShelf();
         watch = this.#watch();
       }
@@ -61,7 +70,8 @@ export class Watcher {
   }
 
   #watch(): StoreWatch {
-    const { machine: clock, reader, log } = this.#options;
+    const { machine: clock, log } = this.#options;
+    const reader = this.#reader;
     return new StoreWatch({ reader, kongVersion: V391, shelf: this.#shelf, clock, log });
   }
 
@@ -79,7 +89,7 @@ export class Watcher {
   }
 
   #took(metadata: SnapshotMetadata): void {
-    const { controlPlane, isHostile, note } = this.#options;
+    const { controlPlane, note, variant } = this.#options;
     const { current, highest } = this.#order;
     const index = this.#order.indexOf(metadata);
     note(() => `reader: has change ${index} under token ${metadata.fencingToken}`);
@@ -87,12 +97,22 @@ export class Watcher {
       throw new Violation("a reader took a config that a gate refuses");
     }
     if (this.#order.step(metadata) !== "backwards") return;
-    if (!isHostile || metadata.fencingToken <= (current?.fencingToken ?? 0)) {
+    if (!variant.isHostile || metadata.fencingToken <= (current?.fencingToken ?? 0)) {
       throw new Violation(`a reader that had change ${highest} took change ${index}`);
     }
     this.misled += 1;
     this.#order.restart(metadata);
   }
+}
+
+function openReader(options: WatcherOptions): StoreReader {
+  const { paths, seal, variant, machine: clock, log } = options;
+  const requireRehearsed = variant.gates?.rehearsal === true;
+  const common = { seal, kongVersion: V391, maxConfigBytes: MAX_CONFIG_BYTES, log };
+  const replicas = paths.map((store) => new SnapshotReader({ ...common, store, requireRehearsed }));
+  const [only, ...others] = replicas;
+  if (only !== undefined && others.length === 0) return only;
+  return new ReplicaReader({ replicas, kongVersion: V391, clock, log });
 }
 
 /** No time passes while it packs. */

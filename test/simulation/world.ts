@@ -2,10 +2,7 @@
 
 import type { Log } from "../../src/core/log.ts";
 import { Rehearsal } from "../../src/exporter/rehearsal.ts";
-import { SnapshotReader } from "../../src/snapshots/reader.ts";
-import { ReplicaReader } from "../../src/snapshots/replicas.ts";
 import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
-import type { Seal } from "../../src/snapshots/seal/seal.ts";
 import type { Key, Store } from "../../src/store/port.ts";
 import { V391 } from "../fakes/config.ts";
 import { seededRandom } from "../fakes/seeded-random.ts";
@@ -16,10 +13,12 @@ import { Machine } from "./machine.ts";
 import { takeOverGlobals } from "./machine-globals.ts";
 import { RehearsalKong } from "./rehearsal-kong.ts";
 import { Schedule } from "./schedule.ts";
-import { MAX_CONFIG_BYTES, Seat } from "./seat.ts";
+import { Seat } from "./seat.ts";
 import { CURRENT, Site } from "./site.ts";
 import { SourcePath } from "./source-path.ts";
 import { StorePath } from "./store-path.ts";
+import { timeless } from "./timeless-seal.ts";
+import { tracingLog } from "./tracing-log.ts";
 import type { Seals, Variant } from "./variant.ts";
 import { Watcher } from "./watcher.ts";
 
@@ -67,8 +66,8 @@ export class World implements Disposable {
     this.controlPlane = new ControlPlane(this.schedule, 1 + Math.floor(this.random() * 3));
     const seals = variant.seals ?? { exporter: PLAIN_SEAL, reader: PLAIN_SEAL };
     this.#seals = {
-      exporter: this.#timeless(seals.exporter),
-      reader: this.#timeless(seals.reader),
+      exporter: timeless(seals.exporter, this.schedule),
+      reader: timeless(seals.reader, this.schedule),
     };
     this.sites = stores.map((store) => new Site(store, this.controlPlane, this.#seals));
     this.#retention = this.random() < 0.5 ? { maxCount: 3 } : {};
@@ -207,23 +206,14 @@ export class World implements Disposable {
 
   #watcher(machine: Machine): Watcher {
     const { controlPlane, schedule, variant } = this;
-    const log = this.#log(machine);
-    const { reader: seal } = this.#seals;
-    const common = { seal, kongVersion: V391, maxConfigBytes: MAX_CONFIG_BYTES, log };
-    const requireRehearsed = variant.gates?.rehearsal === true;
-    const readers = this.watcherPaths.map(
-      (store) => new SnapshotReader({ ...common, store, requireRehearsed }),
-    );
-    const [only, ...others] = readers;
-    const several = { replicas: readers, kongVersion: V391, clock: machine, log };
     schedule.running = machine;
     const watcher = new Watcher({
-      reader: only !== undefined && others.length === 0 ? only : new ReplicaReader(several),
-      isHostile: variant.isHostile === true,
-      isForgetful: variant.isForgetful === true,
+      ...{ machine, controlPlane, schedule, variant },
+      paths: this.watcherPaths,
+      seal: this.#seals.reader,
+      log: this.#log(machine),
       note: (text) => this.note(text),
       onBroken: (error) => this.judge(() => raise(error)),
-      ...{ machine, controlPlane, schedule, log },
     });
     schedule.running = undefined;
     return watcher;
@@ -248,24 +238,7 @@ export class World implements Disposable {
   }
 
   #log(machine: Machine, saying = { failures: 0 }): Log {
-    const say = (level: string) => (fields: object, message: string) => {
-      if (UNKEPT.some((beginning) => message.startsWith(beginning))) saying.failures += 1;
-      this.note(() => {
-        const code = "err" in fields ? ` ${String(fields.err)}` : "";
-        return `${machine.name}: ${level} ${message}${code}`;
-      });
-    };
-    return { debug: () => {}, info: say("info"), warn: say("warn"), error: say("error") };
-  }
-
-  /** No time passes while it works. */
-  #timeless(seal: Seal): Seal {
-    const { schedule } = this;
-    return {
-      ...seal,
-      close: (body, metadata) => schedule.hold(seal.close(body, metadata)),
-      open: (body, name, maxBytes) => schedule.hold(seal.open(body, name, maxBytes)),
-    };
+    return tracingLog(machine.name, (text) => this.note(text), saying);
   }
 }
 
@@ -277,7 +250,6 @@ interface SeatPart {
 
 /** Another one each time. */
 const UUID = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
-const UNKEPT = ["snapshot not kept in the history", "current snapshot is missing in the history"];
 const NOTHING_PUT: (key: Key) => () => Promise<void> = () => async () => {};
 
 function raise(error: unknown): never {
