@@ -4,7 +4,6 @@ import type { Log } from "../../src/core/log.ts";
 import { Rehearsal } from "../../src/exporter/rehearsal.ts";
 import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
 import type { Key, Store } from "../../src/store/port.ts";
-import { V391 } from "../fakes/config.ts";
 import { seededRandom } from "../fakes/seeded-random.ts";
 import { type Change, ControlPlane } from "./control-plane.ts";
 import { ExporterProcess } from "./exporter-process.ts";
@@ -18,7 +17,7 @@ import { CURRENT, Site } from "./site.ts";
 import { SourcePath } from "./source-path.ts";
 import { StorePath } from "./store-path.ts";
 import { timeless } from "./timeless-seal.ts";
-import { tracingLog } from "./tracing-log.ts";
+import { tracingLog, withoutIds } from "./tracing-log.ts";
 import type { Seals, Variant } from "./variant.ts";
 import { Watcher } from "./watcher.ts";
 
@@ -85,7 +84,7 @@ export class World implements Disposable {
   note(text: () => string): void {
     if (!this.#options.isTraced) return;
     const seconds = (this.schedule.nowMs / 1000).toFixed(3).padStart(9);
-    this.trace.push(`${seconds}  ${text().replace(UUID, "<uuid>")}`);
+    this.trace.push(`${seconds}  ${withoutIds(text())}`);
   }
 
   /** A new process of the exporter at this place. */
@@ -152,8 +151,12 @@ export class World implements Disposable {
     try {
       check();
     } catch (error) {
-      this.#broken ??= { error };
+      this.#broke(error);
     }
+  }
+
+  #broke(error: unknown): void {
+    this.#broken ??= { error };
   }
 
   [Symbol.dispose](): void {
@@ -162,8 +165,7 @@ export class World implements Disposable {
   }
 
   #changed({ name }: Change): void {
-    const index = this.controlPlane.changes.length - 1;
-    this.note(() => `control plane: change ${index} to ${name}`);
+    this.note(() => `control plane: change ${this.controlPlane.changes.length - 1} to ${name}`);
   }
 
   #machine(name: string): Machine {
@@ -180,7 +182,7 @@ export class World implements Disposable {
     return new StorePath({ store, machine, schedule, faults, onPut });
   }
 
-  #seat(part: Pick<Seat, "machine"> & SeatPart): Seat {
+  #seat(part: SeatPart): Seat {
     const { machine, site } = part;
     const saying = { failures: 0 };
     let told = 0;
@@ -206,24 +208,18 @@ export class World implements Disposable {
 
   #watcher(machine: Machine): Watcher {
     const { controlPlane, schedule, variant } = this;
-    schedule.running = machine;
-    const watcher = new Watcher({
+    return new Watcher({
       ...{ machine, controlPlane, schedule, variant },
       paths: this.watcherPaths,
       seal: this.#seals.reader,
       log: this.#log(machine),
       note: (text) => this.note(text),
-      onBroken: (error) => this.judge(() => raise(error)),
+      onBroken: (error) => this.#broke(error),
     });
-    schedule.running = undefined;
-    return watcher;
   }
 
   async #happened(key: Key, site: Site, machine: Machine, warned: boolean): Promise<void> {
-    if (key !== CURRENT) {
-      site.checker.kept(key);
-      return;
-    }
+    if (key !== CURRENT) return site.checker.kept(key);
     try {
       const metadata = await site.written(machine.name, warned);
       this.note(() => {
@@ -233,25 +229,20 @@ export class World implements Disposable {
         return `${machine.name}: ${what}`;
       });
     } catch (error) {
-      this.judge(() => raise(error));
+      this.#broke(error);
     }
   }
 
-  #log(machine: Machine, saying = { failures: 0 }): Log {
-    return tracingLog(machine.name, (text) => this.note(text), saying);
+  #log({ name }: Machine, saying = { failures: 0 }): Log {
+    return tracingLog(name, (text) => this.note(text), saying);
   }
 }
 
 interface SeatPart {
+  readonly machine: Machine;
   readonly id: string;
   readonly gates: readonly Rehearsal[];
   readonly site: Site;
 }
 
-/** Another one each time. */
-const UUID = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
 const NOTHING_PUT: (key: Key) => () => Promise<void> = () => async () => {};
-
-function raise(error: unknown): never {
-  throw error;
-}
