@@ -6,8 +6,6 @@ export interface JsonSpan {
   readonly end: number;
 }
 
-type OnElement = (span: JsonSpan) => void;
-
 /** One member of the outermost object, and its value. */
 export interface JsonMember extends JsonSpan {
   readonly key: string;
@@ -83,9 +81,19 @@ export function arrayLengths(json: Uint8Array): ReadonlyMap<string, number> {
   return lengths;
 }
 
-/** Calls `onElement` for each element of the array at `start`, if there is an array. Throws JsonSyntaxError. */
-export function eachElement(json: Uint8Array, start: number, onElement: OnElement): void {
-  if (json[start] === OPEN_BRACKET) measureArray(json, start, onElement);
+/** The elements of the array at `start`, one after the other; none where there is no array. Throws JsonSyntaxError. */
+export function* elementsOf(json: Uint8Array, start: number): Generator<JsonSpan, void> {
+  if (json[start] !== OPEN_BRACKET) return;
+  let position = skipSpace(json, start + 1);
+  if (json[position] === CLOSE_BRACKET) return;
+  for (;;) {
+    const end = endOfValue(json, position, 1);
+    yield { start: position, end };
+    position = skipSpace(json, end);
+    if (json[position] === CLOSE_BRACKET) return;
+    if (json[position] !== COMMA) throw new JsonSyntaxError("expected , or ]", position);
+    position = skipSpace(json, position + 1);
+  }
 }
 
 /** Calls `onValue` with the key and the offset of every member's value; it returns the offset behind the value. */
@@ -111,21 +119,14 @@ function walkObject(json: Uint8Array, onValue: (key: string, start: number) => n
 }
 
 /** Of the array that starts at `start`: its elements, and the offset behind it. */
-function measureArray(
-  json: Uint8Array,
-  start: number,
-  onElement?: OnElement,
-): { length: number; end: number } {
-  let position = skipSpace(json, start + 1);
-  if (json[position] === CLOSE_BRACKET) return { length: 0, end: position + 1 };
-  for (let length = 1; ; length += 1) {
-    const end = endOfValue(json, position, 1);
-    onElement?.({ start: position, end });
-    position = skipSpace(json, end);
-    if (json[position] === CLOSE_BRACKET) return { length, end: position + 1 };
-    if (json[position] !== COMMA) throw new JsonSyntaxError("expected , or ]", position);
-    position = skipSpace(json, position + 1);
+function measureArray(json: Uint8Array, start: number): { length: number; end: number } {
+  let length = 0;
+  let lastEnd = start + 1;
+  for (const { end } of elementsOf(json, start)) {
+    length += 1;
+    lastEnd = end;
   }
+  return { length, end: skipSpace(json, lastEnd) + 1 };
 }
 
 /** Offset behind the value that starts at `start`, inside `depth` containers. A stack instead of recursion: the depth comes from the wire. */

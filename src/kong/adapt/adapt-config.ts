@@ -3,12 +3,12 @@
 import { isForeignField } from "../checks/entity-fields.ts";
 import type { KongTarget } from "../checks/kong-target.ts";
 import { printableLine } from "../config-refusal.ts";
-import { type JsonSpan, jsonMembers } from "../json-members.ts";
+import { elementsOf, type JsonMember, type JsonSpan, jsonMembers } from "../json-members.ts";
 import type { KongVersion } from "../version.ts";
 import type { Change } from "./change.ts";
 import { applyCuts, cutItems } from "./cuts.ts";
 import { type DroppedEntities, dropEntities } from "./drop-entities.ts";
-import { type Member, readMembers } from "./members.ts";
+import { entitiesOf } from "./entities.ts";
 import { whyDropMember } from "./why-drop.ts";
 
 export interface AdaptTarget {
@@ -30,83 +30,75 @@ export interface AdaptedConfig {
  * a plugin for some into one for all. Nothing is added, renamed or re-written, so two entities that only
  * their workspaces told apart remain; `checkConfig` with the edition `open-source` finds them, and the
  * fields of plugins that cannot be left out without changing what they do. Services, routes, consumers
- * and their certificates are never taken out. `config` is one well-formed JSON object. Takes a multiple
- * of its length in memory. Idempotent.
+ * and their certificates are never taken out. `config` is one well-formed JSON object. Holds some
+ * entities at a time, and what is to be cut. Idempotent.
  */
 export function adaptConfig(
   config: Uint8Array,
   { kongVersion, plugins }: AdaptTarget,
 ): AdaptedConfig {
   const target: KongTarget = { version: kongVersion, edition: "open-source", plugins };
-  const members = readMembers(config);
-  const reasons = members.map((member) => whyDropMember(member, target));
-  const kept = members.filter((_, place) => reasons[place] === undefined);
-  const dropped = dropEntities(kept, target);
+  const members = jsonMembers(config);
+  const reasons = new Map<JsonMember, string>();
+  for (const member of members) {
+    const why = whyDropMember(config, member, target);
+    if (why !== undefined) reasons.set(member, why);
+  }
+  const kept = members.filter((member) => !reasons.has(member));
+  const dropped = dropEntities(config, kept, target);
   const fields = kept.map((member) => fieldCuts(config, member, dropped, target));
   const changes = [
-    ...members.flatMap((member, place) => {
-      const why = reasons[place];
-      return why === undefined ? [] : [memberChange(member, why)];
-    }),
+    ...[...reasons].map(([member, why]) => memberChange(config, member, why)),
     ...dropped.changes,
     ...fields.flatMap((of) => of.changes),
   ];
   if (changes.length === 0) return { config, changes };
   const open = config.indexOf(OPEN_BRACE) + 1;
   const cuts = [
-    ...cutItems(config, open, members, (place) => reasons[place] !== undefined),
-    ...kept.flatMap((member) => entityCuts(config, member, dropped)),
-    ...fields.flatMap((of) => of.cuts),
+    cutItems(config, open, members, (member) => reasons.has(member)),
+    ...kept.map(({ start }) => {
+      return cutItems(config, start + 1, elementsOf(config, start), (item) => dropped.has(item));
+    }),
+    ...fields.map((of) => of.cuts),
   ];
-  return { config: applyCuts(config, cuts), changes };
+  return { config: applyCuts(config, cuts.flat()), changes };
 }
 
 const OPEN_BRACE = 0x7b;
 
-function memberChange({ key, entities }: Member, why: string): Change {
-  const what = entities.length === 0 ? "" : ` (${entities.length})`;
+function memberChange(config: Uint8Array, { key, start }: JsonMember, why: string): Change {
+  let entities = 0;
+  for (const _ of elementsOf(config, start)) entities += 1;
+  const what = entities === 0 ? "" : ` (${entities})`;
   return {
     kind: "member",
     message: `dropped ${printableLine(key)}${what}: ${why}`,
     member: key,
-    entities: entities.length,
+    entities,
   };
-}
-
-function entityCuts(
-  config: Uint8Array,
-  { start, entities }: Member,
-  dropped: DroppedEntities,
-): readonly JsonSpan[] {
-  return cutItems(config, start + 1, entities, (place) => dropped.has(entities[place]));
 }
 
 function fieldCuts(
   config: Uint8Array,
-  { key: kind, entities }: Member,
+  member: JsonMember,
   dropped: DroppedEntities,
   { version }: KongTarget,
 ): { readonly cuts: readonly JsonSpan[]; readonly changes: readonly Change[] } {
   const cuts: JsonSpan[] = [];
   const counts = new Map<string, number>();
-  for (const entity of entities) {
+  const kind = member.key;
+  for (const entity of entitiesOf(config, member)) {
+    if (dropped.has(entity)) continue;
     const { row, start, end } = entity;
-    if (row === undefined || dropped.has(entity)) continue;
     const fields = Object.keys(row).filter((field) =>
       isDroppedField(kind, field, row[field], version),
     );
     if (fields.length === 0) continue;
     for (const field of fields) counts.set(field, (counts.get(field) ?? 0) + 1);
-    const members = jsonMembers(config.subarray(start, end)).map((member) => ({
-      key: member.key,
-      start: member.start + start,
-      end: member.end + start,
-    }));
-    cuts.push(
-      ...cutItems(config, start + 1, members, (place) =>
-        fields.includes(members[place]?.key ?? ""),
-      ),
-    );
+    const text = config.subarray(start, end);
+    for (const cut of cutItems(text, 1, jsonMembers(text), ({ key }) => fields.includes(key))) {
+      cuts.push({ start: cut.start + start, end: cut.end + start });
+    }
   }
   const changes = [...counts].map(([field, count]): Change => {
     const of = `${count} of ${printableLine(kind)}`;

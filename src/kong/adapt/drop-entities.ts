@@ -4,91 +4,95 @@ import { kindOrigin } from "../checks/entity-kinds.ts";
 import { entityTitle, idOf, type Row } from "../checks/entity-title.ts";
 import { foreignKeysOf, referencesIn } from "../checks/foreign-keys.ts";
 import type { KongTarget } from "../checks/kong-target.ts";
+import type { JsonMember, JsonSpan } from "../json-members.ts";
 import type { Change } from "./change.ts";
-import type { Member, PlacedEntity } from "./members.ts";
+import { entitiesOf, type Place, rowAt } from "./entities.ts";
 import { whyDropEntity } from "./why-drop.ts";
 
 export interface DroppedEntities {
-  has(entity: PlacedEntity | undefined): boolean;
+  has(entity: JsonSpan): boolean;
   /** In the config's order. */
   readonly changes: readonly Change[];
 }
 
-interface Named {
-  readonly kind: string;
-  readonly entity: PlacedEntity;
-  readonly row: Row;
-  /** Its place among its kind. */
-  readonly place: number;
-}
-
 /** `members`: those that stay. */
-export function dropEntities(members: readonly Member[], target: KongTarget): DroppedEntities {
-  const all = members.flatMap(({ key: kind, entities }) =>
-    entities.flatMap((entity, place): readonly Named[] => {
-      const { row } = entity;
-      return row === undefined ? [] : [{ kind, entity, row, place }];
-    }),
-  );
-  const reasons = new Map<PlacedEntity, string>();
-  const toFollow: Named[] = [];
-  const drop = (named: Named, why: string): void => {
-    if (reasons.has(named.entity)) return;
-    reasons.set(named.entity, why);
-    toFollow.push(named);
+export function dropEntities(
+  config: Uint8Array,
+  members: readonly JsonMember[],
+  target: KongTarget,
+): DroppedEntities {
+  const changes = new Map<number, Change>();
+  const toFollow: Dropped[] = [];
+  const drop = ({ kind, index, start }: Place, row: Row, why: string): void => {
+    if (changes.has(start)) return;
+    const title = entityTitle(kind, row, index);
+    const id = idOf(row);
+    changes.set(start, {
+      kind: "entity",
+      message: `dropped ${title}: ${why}`,
+      entityKind: kind,
+      id,
+    });
+    if (id !== undefined) toFollow.push({ kind, id, title });
   };
-  for (const named of all) {
-    const why = whyDropEntity(named.kind, named.row, target);
-    if (why !== undefined) drop(named, why);
-  }
-  if (toFollow.length > 0) {
-    const referring = indexReferences(all);
-    for (let next = toFollow.pop(); next !== undefined; next = toFollow.pop()) {
-      const id = idOf(next.row);
-      if (id === undefined) continue;
-      const affected = [keyOf(next.kind, id), keyOf(ANY_KIND, id)].flatMap(
-        (key) => referring.get(key) ?? [],
-      );
-      for (const named of affected) drop(named, `${titleOf(next)} was dropped`);
+  for (const member of members) {
+    for (const entity of entitiesOf(config, member)) {
+      const why = whyDropEntity(entity.kind, entity.row, target);
+      if (why !== undefined) drop(entity, entity.row, why);
     }
   }
-  const changes = all.flatMap((named): readonly Change[] => {
-    const why = reasons.get(named.entity);
-    if (why === undefined) return [];
-    const message = `dropped ${titleOf(named)}: ${why}`;
-    return [{ kind: "entity", message, entityKind: named.kind, id: idOf(named.row) }];
-  });
-  return { has: (entity) => entity !== undefined && reasons.has(entity), changes };
+  if (toFollow.length > 0) {
+    const referring = indexReferences(config, members);
+    for (let next = toFollow.pop(); next !== undefined; next = toFollow.pop()) {
+      const { kind, id, title } = next;
+      const affected = [keyOf(kind, id), keyOf(ANY_KIND, id)].flatMap(
+        (key) => referring.get(key) ?? [],
+      );
+      for (const place of affected) drop(place, rowAt(config, place), `${title} was dropped`);
+    }
+  }
+  return {
+    has: ({ start }) => changes.has(start),
+    changes: [...changes].sort(([a], [b]) => a - b).map(([, change]) => change),
+  };
+}
+
+interface Dropped {
+  readonly kind: string;
+  readonly id: string;
+  readonly title: string;
 }
 
 const ANY_KIND = "*";
-
-function titleOf({ kind, row, place }: Named): string {
-  return entityTitle(kind, row, place);
-}
 
 function keyOf(kind: string, id: string): string {
   return `${kind} ${id}`;
 }
 
 /** By what they refer to. Of a custom plugin's kinds any field may be a reference. */
-function indexReferences(all: readonly Named[]): ReadonlyMap<string, readonly Named[]> {
-  const index = new Map<string, Named[]>();
-  const add = (key: string, named: Named): void => {
-    const list = index.get(key) ?? [];
-    index.set(key, list);
-    list.push(named);
+function indexReferences(
+  config: Uint8Array,
+  members: readonly JsonMember[],
+): ReadonlyMap<string, readonly Place[]> {
+  const references = new Map<string, Place[]>();
+  const add = (key: string, { kind, index, start, end }: Place): void => {
+    const list = references.get(key) ?? [];
+    references.set(key, list);
+    list.push({ kind, index, start, end });
   };
-  for (const named of all) {
-    const { kind, row } = named;
-    for (const { field, kind: referred } of foreignKeysOf(kind)) {
-      for (const id of referencesIn(row[field])) add(keyOf(referred, id), named);
-    }
-    if (kindOrigin(kind) !== undefined) continue;
-    for (const [field, value] of Object.entries(row)) {
-      if (field === "id" || field === "tags") continue;
-      for (const id of referencesIn(value)) add(keyOf(ANY_KIND, id), named);
+  for (const member of members) {
+    const { key: kind } = member;
+    const isKnown = kindOrigin(kind) !== undefined;
+    for (const entity of entitiesOf(config, member)) {
+      for (const { field, kind: referred } of foreignKeysOf(kind)) {
+        for (const id of referencesIn(entity.row[field])) add(keyOf(referred, id), entity);
+      }
+      if (isKnown) continue;
+      for (const [field, value] of Object.entries(entity.row)) {
+        if (field === "id" || field === "tags") continue;
+        for (const id of referencesIn(value)) add(keyOf(ANY_KIND, id), entity);
+      }
     }
   }
-  return index;
+  return references;
 }

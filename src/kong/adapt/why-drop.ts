@@ -4,14 +4,22 @@ import { ENTERPRISE_VAULT_BACKENDS } from "../checks/entity-fields.ts";
 import { isRow, type Row } from "../checks/entity-title.ts";
 import { foreignKeysOf, referencesIn } from "../checks/foreign-keys.ts";
 import { type KongTarget, whyNoMember, whyNoPlugin } from "../checks/kong-target.ts";
-import type { Member } from "./members.ts";
+import type { JsonMember } from "../json-members.ts";
+import { entitiesOf } from "./entities.ts";
 
 /** Undefined for what stays. */
-export function whyDropMember({ key, entities }: Member, target: KongTarget): string | undefined {
-  const isEnterprises = key === "workspaces" && entities.some(({ row }) => hasSettings(row));
-  // Without them a config means the same: all its entities are in the default one.
-  if (isEnterprises) return "they carry settings that open-source Kong does not know";
-  return whyNoMember(key, target);
+export function whyDropMember(
+  config: Uint8Array,
+  member: JsonMember,
+  target: KongTarget,
+): string | undefined {
+  if (member.key === "workspaces") {
+    for (const { row } of entitiesOf(config, member)) {
+      // Without them a config means the same: all its entities are in the default one.
+      if (hasSettings(row)) return "they carry settings that open-source Kong does not know";
+    }
+  }
+  return whyNoMember(member.key, target);
 }
 
 /** Undefined for what stays, unless it refers to what does not. */
@@ -31,8 +39,8 @@ export function whyDropEntity(kind: string, row: Row, target: KongTarget): strin
 }
 
 /** In open-source Kong both are records without fields. Kong/kong@3.9.1 kong/db/schema/entities/workspaces.lua */
-function hasSettings(row: Row | undefined): boolean {
-  return [row?.["config"], row?.["meta"]].some(
+function hasSettings(row: Row): boolean {
+  return [row["config"], row["meta"]].some(
     (settings) => isRow(settings) && Object.keys(settings).length > 0,
   );
 }

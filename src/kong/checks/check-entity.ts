@@ -17,26 +17,27 @@ export interface Entity {
   readonly place: number;
 }
 
-interface Scene {
-  readonly target: KongTarget;
-  readonly index: EntityIndex;
-  readonly findings: Findings;
+/** By itself. */
+export function checkAlone(entity: Entity, target: KongTarget, findings: Findings): void {
+  for (const problem of targetProblems(entity, target)) report(entity, problem, findings);
+  if (lacksId(entity)) report(entity, ["missing-id", "it has no id"], findings);
 }
 
-export function checkEntity(entity: Entity, { target, index, findings }: Scene): void {
-  const { kind, row, place } = entity;
-  const report = ([findingKind, problem]: Problem): void => {
-    findings.add(findingKind, () => ({
-      message: `${entityTitle(kind, row, place)}: ${problem}`,
-      entity: { kind, id: idOf(row) },
-    }));
-  };
-  targetProblems(entity, target).forEach(report);
-  idProblems(entity, index).forEach(report);
-  for (const problem of danglingReferences(entity, index)) report(problem);
+/** Among all others, which `index` knows. */
+export function checkAmongAll(entity: Entity, index: EntityIndex, findings: Findings): void {
+  for (const problem of sharedValues(entity, index)) report(entity, problem, findings);
+  for (const problem of danglingReferences(entity, index)) report(entity, problem, findings);
 }
 
 type Problem = readonly [ConfigFindingKind, string];
+
+function report({ kind, row, place }: Entity, problem: Problem, findings: Findings): void {
+  const [findingKind, what] = problem;
+  findings.add(findingKind, () => ({
+    message: `${entityTitle(kind, row, place)}: ${what}`,
+    entity: { kind, id: idOf(row) },
+  }));
+}
 
 function targetProblems({ kind, row }: Entity, target: KongTarget): readonly Problem[] {
   const problems: Problem[] = [];
@@ -65,12 +66,16 @@ function targetProblems({ kind, row }: Entity, target: KongTarget): readonly Pro
 }
 
 /** A custom plugin's kind may have another primary key, and Enterprise's are not all public. */
-function idProblems({ kind, row }: Entity, index: EntityIndex): readonly Problem[] {
+function lacksId({ kind, row }: Entity): boolean {
+  if (idOf(row) !== undefined || KINDS_WITHOUT_ID.has(kind)) return false;
   const origin = kindOrigin(kind)?.kind;
-  if (origin === undefined) return [];
+  return origin === "core" || origin === "plugin";
+}
+
+function sharedValues(entity: Entity, index: EntityIndex): readonly Problem[] {
+  const { kind, row } = entity;
+  if (kindOrigin(kind) === undefined || lacksId(entity)) return [];
   const id = idOf(row);
-  const needsId = origin !== "enterprise" && !KINDS_WITHOUT_ID.has(kind);
-  if (id === undefined && needsId) return [["missing-id", "it has no id"]];
   if (id !== undefined && index.sharesId(kind, id)) {
     return [["duplicate-id", "another of its kind has the same id"]];
   }

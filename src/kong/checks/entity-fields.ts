@@ -66,8 +66,8 @@ const RECORDED_VERSIONS = /^3\.[4-9]\./;
 export function isForeignField(kind: string, field: string, version: KongVersion): boolean {
   if (ENTERPRISE_FIELDS.get(kind)?.has(field)) return true;
   const fields = FIELDS.get(kind);
-  if (fields === undefined || !RECORDED_VERSIONS.test(version)) return false;
-  return !fields.has(field) && !FIELDS_OF_ALL.has(field) && !mayBeNested(field);
+  if (fields === undefined || fields.has(field) || FIELDS_OF_ALL.has(field)) return false;
+  return RECORDED_VERSIONS.test(version) && !mayBeNested(field);
 }
 
 /** In a config written by hand entities stand inside those that they belong to: a service has `routes`. */

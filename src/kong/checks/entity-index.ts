@@ -1,61 +1,131 @@
 /** Which entities a config has, to be looked up by id, by name, and by what must be unique among them. */
 
 import { idOf, type Row } from "./entity-title.ts";
+import { foreignKeysOf, referencesIn } from "./foreign-keys.ts";
 import { uniqueFieldsOf } from "./unique-fields.ts";
 
-/** How often something was seen. */
-type Counts = Map<string, number>;
+/** Of one kind. */
+interface Kind {
+  readonly ids: Tally;
+  readonly fields: readonly UniqueField[];
+  /** What an entity may be named by instead of its id. */
+  readonly names: Set<string>;
+  /** By kind: what it refers to that was not there yet. */
+  readonly awaited: Map<string, Set<string>>;
+}
+
+interface UniqueField {
+  readonly field: string;
+  readonly byWorkspace: Map<string, Tally>;
+}
 
 export class EntityIndex {
-  readonly #ids = new Map<string, Counts>();
-  /** By kind and field; a value is preceded by its workspace. */
-  readonly #values = new Map<string, Counts>();
-  /** By kind: what an entity may be named by instead of its id. */
-  readonly #names = new Map<string, Set<string>>();
+  readonly #kinds = new Map<string, Kind>();
 
+  /** What the row refers to, too, is kept in mind, for `isFlawless`. */
   add(kind: string, row: Row): void {
+    const of = this.#kindOf(kind);
     const id = idOf(row);
-    if (id !== undefined) count(this.#ids, kind, id);
-    uniqueFieldsOf(kind).forEach((field, place) => {
+    if (id !== undefined) of.ids.add(id);
+    of.fields.forEach(({ field, byWorkspace }, place) => {
       const value = row[field];
       if (typeof value !== "string") return;
-      count(this.#values, `${kind}.${field}`, inWorkspace(row, value));
-      if (place > 0) return;
-      const names = this.#names.get(kind) ?? new Set();
-      this.#names.set(kind, names.add(value));
+      entry(byWorkspace, workspaceOf(row), () => new Tally()).add(value);
+      if (place === 0) of.names.add(value);
     });
+    for (const { field, kind: referred } of foreignKeysOf(kind)) {
+      for (const reference of referencesIn(row[field])) {
+        if (this.has(referred, reference)) continue;
+        entry(of.awaited, referred, () => new Set()).add(reference);
+      }
+    }
   }
 
   hasKind(kind: string): boolean {
-    return this.#ids.has(kind);
+    return (this.#kinds.get(kind)?.ids.size ?? 0) > 0;
   }
 
   /** `reference`: an id, or in a config written by hand a name. */
   has(kind: string, reference: string): boolean {
-    const isId = this.#ids.get(kind)?.has(reference) === true;
-    return isId || this.#names.get(kind)?.has(reference) === true;
+    const of = this.#kinds.get(kind);
+    return of !== undefined && (of.ids.has(reference) || of.names.has(reference));
+  }
+
+  /** Once all are added: whether no two of the kind share anything, and all they refer to is there. */
+  isFlawless(kind: string): boolean {
+    const of = this.#kinds.get(kind);
+    if (of === undefined) return true;
+    return (
+      !of.ids.hasShared &&
+      of.fields.every(({ byWorkspace }) => [...byWorkspace.values()].every((t) => !t.hasShared)) &&
+      [...of.awaited].every(([referred, references]) =>
+        [...references].every((reference) => this.has(referred, reference)),
+      )
+    );
   }
 
   sharesId(kind: string, id: string): boolean {
-    return (this.#ids.get(kind)?.get(id) ?? 0) > 1;
+    return this.#kinds.get(kind)?.ids.isShared(id) === true;
   }
 
   /** Fields of which another entity of its kind and workspace has the same value. */
   sharedFields(kind: string, row: Row): readonly string[] {
-    return uniqueFieldsOf(kind).filter((field) => {
+    const fields = this.#kinds.get(kind)?.fields ?? [];
+    return fields.flatMap(({ field, byWorkspace }) => {
       const value = row[field];
-      if (typeof value !== "string") return false;
-      return (this.#values.get(`${kind}.${field}`)?.get(inWorkspace(row, value)) ?? 0) > 1;
+      const isShared =
+        typeof value === "string" && byWorkspace.get(workspaceOf(row))?.isShared(value) === true;
+      return isShared ? [field] : [];
     });
+  }
+
+  #kindOf(kind: string): Kind {
+    return entry(this.#kinds, kind, () => ({
+      ids: new Tally(),
+      fields: uniqueFieldsOf(kind).map((field) => ({ field, byWorkspace: new Map() })),
+      names: new Set(),
+      awaited: new Map(),
+    }));
   }
 }
 
-function inWorkspace(row: Row, value: string): string {
-  const workspace = row["ws_id"];
-  return `${typeof workspace === "string" ? workspace : ""} ${value}`;
+/** What was seen, and what of it more than once. */
+class Tally {
+  readonly #seen = new Set<string>();
+  readonly #shared = new Set<string>();
+
+  get size(): number {
+    return this.#seen.size;
+  }
+
+  get hasShared(): boolean {
+    return this.#shared.size > 0;
+  }
+
+  add(value: string): void {
+    const before = this.#seen.size;
+    this.#seen.add(value);
+    if (this.#seen.size === before) this.#shared.add(value);
+  }
+
+  has(value: string): boolean {
+    return this.#seen.has(value);
+  }
+
+  isShared(value: string): boolean {
+    return this.#shared.has(value);
+  }
 }
 
-function count(index: Map<string, Counts>, name: string, value: string): void {
-  const counts: Counts = index.get(name) ?? new Map();
-  index.set(name, counts.set(value, (counts.get(value) ?? 0) + 1));
+function workspaceOf(row: Row): string {
+  const workspace = row["ws_id"];
+  return typeof workspace === "string" ? workspace : "";
+}
+
+function entry<V>(map: Map<string, V>, key: string, make: () => V): V {
+  const found = map.get(key);
+  if (found !== undefined) return found;
+  const made = make();
+  map.set(key, made);
+  return made;
 }
