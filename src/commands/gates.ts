@@ -7,7 +7,7 @@ import type { AdmissionMetrics } from "../exporter/metrics.ts";
 import { Rehearsal } from "../exporter/rehearsal.ts";
 import { StaticChecks } from "../exporter/static-checks.ts";
 import { AdminClient } from "../kong/admin-client.ts";
-import { checkConfig } from "../kong/checks/check-config.ts";
+import { checkConfigInTurns } from "../kong/checks/check-config.ts";
 import type { KongVersion } from "../kong/version.ts";
 import type { CommandContext } from "./context.ts";
 
@@ -23,7 +23,7 @@ export function openGates({
 }: Pick<CommandContext, "settings" | "clock">): ConfiguredGates {
   const { rehearsal, checks: mode, adminToken: token, plugins } = settings;
   const check = (config: Uint8Array, kongVersion: KongVersion) =>
-    checkConfig(config, kongVersion, { plugins });
+    checkConfigInTurns(config, kongVersion, { plugins });
   const clients: AdminClient[] = [];
   const open = (url: string | undefined, options: { token?: typeof token }) => {
     if (url === undefined) return undefined;

@@ -4,6 +4,7 @@ import type { Log } from "../core/log.ts";
 import { JsonSyntaxError } from "../kong/json-members.ts";
 import type { KongVersion } from "../kong/version.ts";
 import type { Candidate, Gate, Verdict } from "./admission.ts";
+import type { Arrival } from "./arrival.ts";
 import type { AdmissionMetrics } from "./metrics.ts";
 
 /** One thing that is wrong. `message` names entity and field, no value. */
@@ -13,24 +14,25 @@ export interface Finding {
 }
 
 export interface StaticChecksOptions {
-  /** Throws JsonSyntaxError where the config is not JSON. */
-  readonly check: (config: Uint8Array, kongVersion: KongVersion) => readonly Finding[];
+  /** Rejects with JsonSyntaxError where the config is not JSON. */
+  readonly check: (config: Uint8Array, kongVersion: KongVersion) => Promise<readonly Finding[]>;
   readonly mode: "warn" | "refuse";
   readonly kongVersion: KongVersion;
+  /** Longer ones are not checked: one entity of such a length would become a tree of many times that in memory. Default 256 MiB. */
+  readonly maxBytes?: number;
   readonly log: Log;
   readonly metrics: Pick<AdmissionMetrics, "checked">;
 }
 
 /** What the log tells of one config. */
 const MAX_LOGGED_FINDINGS = 10;
-/** Longer ones are not checked: a config becomes a tree of many times its length in memory. */
-const MAX_CHECKED_BYTES = 32 * 1024 * 1024;
+const MAX_CHECKED_BYTES = 256 * 1024 * 1024;
 
 /** Of one Kong version, for the writers of all stores: a config is checked once, and again only after another one. */
 export class StaticChecks implements Gate {
   readonly name = "checks";
   readonly #options: StaticChecksOptions;
-  #last: { readonly id: string; readonly findings: readonly Finding[] } | undefined;
+  #last: { readonly id: string; readonly findings: Promise<readonly Finding[]> } | undefined;
   /** The findings last told. */
   #told = "";
 
@@ -41,24 +43,28 @@ export class StaticChecks implements Gate {
   async examine({ arrival }: Candidate): Promise<Verdict> {
     const { mode } = this.#options;
     if (this.#last?.id !== arrival.id) {
-      const findings = this.#check(arrival.update.configTable);
-      this.#last = { id: arrival.id, findings };
-      this.#tell(findings, arrival.update.configHash);
+      this.#last = { id: arrival.id, findings: this.#checkAndTell(arrival) };
     }
-    const { findings } = this.#last;
+    const findings = await this.#last.findings;
     return mode === "refuse" && findings.length > 0
       ? { kind: "held", reasons: messagesOf(findings) }
       : { kind: "pass" };
   }
 
-  #check(config: Uint8Array): readonly Finding[] {
-    const { check, kongVersion, log } = this.#options;
-    if (config.length > MAX_CHECKED_BYTES) {
+  async #checkAndTell({ update }: Arrival): Promise<readonly Finding[]> {
+    const findings = await this.#check(update.configTable);
+    this.#tell(findings, update.configHash);
+    return findings;
+  }
+
+  async #check(config: Uint8Array): Promise<readonly Finding[]> {
+    const { check, kongVersion, log, maxBytes = MAX_CHECKED_BYTES } = this.#options;
+    if (config.length > maxBytes) {
       log.info({ bytes: config.length }, "config is too long for static checks, it is not checked");
       return [];
     }
     try {
-      return check(config, kongVersion);
+      return await check(config, kongVersion);
     } catch (error) {
       if (!(error instanceof JsonSyntaxError)) throw error;
       return [{ kind: "no-json", message: "the config is not JSON" }];

@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { type CheckOptions, checkConfig } from "../../../src/kong/checks/check-config.ts";
+import {
+  type CheckOptions,
+  checkConfig,
+  checkConfigInTurns,
+} from "../../../src/kong/checks/check-config.ts";
 import { JsonSyntaxError } from "../../../src/kong/json-members.ts";
 import { kongVersion, V391 } from "../../fakes/config.ts";
 import { capturedConfig, changedConfig } from "./capture.ts";
@@ -17,6 +21,28 @@ function messages(...given: Parameters<typeof check>): readonly string[] {
 }
 
 describe("checking a config without a Kong", () => {
+  it("finds the same in turns with others, who have theirs all along", async () => {
+    const filler = "x".repeat(1_000);
+    const services = Array.from({ length: 1_000 }, (_, place) => ({
+      id: `${place % 999}`,
+      name: `${place}`,
+      path: filler,
+    }));
+    const config = Buffer.from(JSON.stringify({ _format_version: "3.0", services }));
+    let turns = 0;
+    const count = (): void => {
+      turns += 1;
+      next = setImmediate(count);
+    };
+    let next = setImmediate(count);
+    const found = await checkConfigInTurns(config, V391);
+    clearImmediate(next);
+    assert.deepEqual(found, checkConfig(config, V391));
+    assert.equal(found.length, 2);
+    // A megabyte is looked at twice, in pieces of 64 kB.
+    assert.ok(turns > 25, `${turns} turns`);
+  });
+
   it("finds nothing in what real control planes sent, for their version, in both editions", () => {
     const captures = ["3.4.2/rich", "3.9.1/empty", "3.9.1/small", "3.9.1/rich"];
     for (const name of captures) {
