@@ -246,6 +246,7 @@ function skipSpace(json: Uint8Array, start: number): number {
 }
 
 function decodeString(json: Uint8Array, start: number, end: number): string {
-  const text: unknown = JSON.parse(Buffer.from(json.subarray(start, end)).toString("utf8"));
+  const bytes = Buffer.from(json.buffer, json.byteOffset + start, end - start);
+  const text: unknown = JSON.parse(bytes.toString("utf8"));
   return String(text);
 }
