@@ -83,9 +83,8 @@ export function arrayLengths(json: Uint8Array): ReadonlyMap<string, number> {
 
 /** The elements of the array at `start`, one after the other; none where there is no array. Throws JsonSyntaxError. */
 export function* elementsOf(json: Uint8Array, start: number): Generator<JsonSpan, void> {
-  if (json[start] !== OPEN_BRACKET) return;
   let position = skipSpace(json, start + 1);
-  if (json[position] === CLOSE_BRACKET) return;
+  if (json[start] !== OPEN_BRACKET || json[position] === CLOSE_BRACKET) return;
   for (;;) {
     const end = endOfValue(json, position, 1);
     yield { start: position, end };
@@ -246,7 +245,6 @@ function skipSpace(json: Uint8Array, start: number): number {
 }
 
 function decodeString(json: Uint8Array, start: number, end: number): string {
-  const bytes = Buffer.from(json.buffer, json.byteOffset + start, end - start);
-  const text: unknown = JSON.parse(bytes.toString("utf8"));
+  const text: unknown = JSON.parse(Buffer.from(json.subarray(start, end)).toString("utf8"));
   return String(text);
 }
