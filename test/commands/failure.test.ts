@@ -46,6 +46,29 @@ describe("an error at the terminal", () => {
     assert.match(printed("thrown text"), /thrown text/);
   });
 
+  it("comes before what then failed at cleaning up, and decides the status", async () => {
+    const closing = (message: string) => ({
+      [Symbol.asyncDispose]: async () => {
+        throw new StoreError("STORE_UNAVAILABLE", message, { hint: "Try again." });
+      },
+    });
+    const fail = async () => {
+      await using _first = closing("could not release the lease");
+      await using _second = closing("could not close the store");
+      throw new SnapshotError("SNAPSHOT_MISSING", "no snapshot for Kong 3.9.1");
+    };
+    const error = await fail().catch((reason: unknown) => reason);
+    assert.deepEqual(printed(error).split("\n"), [
+      "kong-fallback: no snapshot for Kong 3.9.1 [SNAPSHOT_MISSING]",
+      "kong-fallback: could not close the store [STORE_UNAVAILABLE]",
+      "  Try:   Try again.",
+      "kong-fallback: could not release the lease [STORE_UNAVAILABLE]",
+      "  Try:   Try again.",
+      "",
+    ]);
+    assert.equal(exitStatusOf(error), 3);
+  });
+
   it("ends with the status that the table in README promises", () => {
     assert.equal(exitStatusOf(new SnapshotError("SNAPSHOT_MISSING", "none")), 3);
     assert.equal(exitStatusOf(new StoreError("STORE_UNAVAILABLE", "down")), 4);
