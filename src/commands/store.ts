@@ -56,7 +56,7 @@ export async function openConfiguredStores(
 
 /**
  * Whether `store` honours preconditions, found out by trying and said in the log; asks again until
- * the store has answered once. A store that does not is written without them.
+ * the store has answered once. A store that does not is written without them. `log` names the store.
  */
 export function askPreconditions(
   store: Store,

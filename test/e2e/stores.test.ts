@@ -28,7 +28,10 @@ async function roundTrip(environment: Readonly<Record<string, string>>): Promise
   const run = new Run(["export"], settings);
   const saved = await run.logged("snapshot saved");
   assert.match(String(saved["key"]), /\/3\.9\.1\/config\.json$/);
-  assert.equal((await run.logged("store honours conditional writes"))["support"], "honoured");
+  const message = "store honours conditional writes";
+  assert.equal((await run.logged(message))["support"], "honoured");
+  const raw = run.stderr.find((line) => line.includes(message)) ?? "";
+  assert.equal(raw.split('"store":').length, 2, `one store: ${raw}`);
   run.signal("SIGTERM");
   assert.equal(await run.ended(), 143);
   assert.equal(run.log.length, run.stderr.length, "an SDK's notice is noise to the user");

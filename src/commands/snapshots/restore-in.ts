@@ -1,5 +1,6 @@
 /** Makes one snapshot current in one store: under the lease, through the archive, and what it replaces is kept. */
 
+import { withFields } from "../../core/log.ts";
 import { SnapshotError } from "../../snapshots/errors.ts";
 import { describeBare, isSameConfig } from "../../snapshots/newest.ts";
 import { metadataOf } from "../../snapshots/sighting.ts";
@@ -38,7 +39,8 @@ export async function restoreIn(
   const { clock, log } = context;
   const { archive, store, version } = place;
   if (await isCurrent(snapshot, place, signal)) return { kind: "current" };
-  const conditional = await askPreconditions(store, version, log)(signal);
+  const storeLog = withFields(log, { store: store.url });
+  const conditional = await askPreconditions(store, version, storeLog)(signal);
   await using seat = await takeSeat({ place, conditional, takeOver }, context, signal);
   const replaced = await keepCurrent(place, conditional, clock.now(), signal);
   const metadata = restoredMetadata(snapshot, replaced?.metadata, {
