@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { describe, it } from "vitest";
 import { ManualClock } from "../../fakes/manual-clock.ts";
 import { SnapshotsStage, services, snapshotAt } from "./stage.ts";
@@ -63,6 +63,16 @@ describe("kong-fallback snapshots show", () => {
     assert.equal(status, 3);
     assert.equal(stdout, "");
     assert.match(stderr, /SNAPSHOT_CORRUPT/);
+  });
+
+  it("says that there is a history where only the current one is gone", async () => {
+    await using stage = await SnapshotsStage.open();
+    await stage.save(snapshotAt(0, services("a")));
+    await rm(stage.path("3.9.1", "config.json"));
+    const { status, stderr } = await stage.run(["snapshots", "show"]);
+    assert.equal(status, 3);
+    assert.match(stderr, /the current snapshot for Kong 3\.9\.1 in file:.* is gone, its history is there \[/);
+    assert.match(stderr, /Restore one of those that kong-fallback snapshots list shows/);
   });
 
   it("names ids that are like one that does not exist", async () => {
