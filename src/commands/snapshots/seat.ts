@@ -1,11 +1,11 @@
 /** The right to write for as long as a restore takes: the exporters' own lease, won or taken. */
 
 import type { Log } from "../../core/log.ts";
-import { MAX_TOKEN, noTokenLeft, protectedMs } from "../../election/lease.ts";
-import { LeaseObject } from "../../election/lease-object.ts";
+import { MAX_TOKEN, noTokenLeft } from "../../election/lease.ts";
 import type { Leadership } from "../../election/port.ts";
+import { type StoredLease, StorePlace } from "../../election/store-place.ts";
 import { leaseKey } from "../../snapshots/layout.ts";
-import { type Precondition, StoreError, type Version } from "../../store/port.ts";
+import { StoreError } from "../../store/port.ts";
 import type { CommandContext } from "../context.ts";
 import { openElection } from "../election.ts";
 import { UsageError } from "../usage-error.ts";
@@ -55,10 +55,11 @@ export async function takeSeat(
 
 /** As one more contender: the lease of a dead holder is waited for, that of a living one is not won. */
 async function winLease(
-  { place, conditional }: SeatRequest,
+  request: SeatRequest,
   context: CommandContext,
   signal: AbortSignal,
 ): Promise<Seat> {
+  const { place, conditional } = request;
   const { settings, clock, stderr, log } = context;
   const election = await openElection(context, {
     ...place,
@@ -67,9 +68,9 @@ async function winLease(
     log,
   });
   const found =
-    settings.election === "store" ? await leaseObject(place, context).read(signal) : undefined;
+    settings.election === "store" ? await leasePlace(request, context).read(signal) : undefined;
   // One that is missing where tokens were given out is waited for, too.
-  const restMs = found === undefined ? settings.leaseTtlMs : protectedMs(found.lease);
+  const restMs = found === undefined ? settings.leaseTtlMs : found.protectedMs;
   const waitMs = restMs + Math.max((settings.leaseTtlMs * 2) / 3, MIN_LOOK_MS);
   let holder: string | undefined;
   const tooLong = new AbortController();
@@ -120,61 +121,50 @@ function notWon(
 
 /** Writes a lease of ours over the holder's, who sees it at the next renewal and steps down; its writes are refused by the token before that. */
 async function takeLease(
-  { place }: SeatRequest,
+  request: SeatRequest,
   context: CommandContext,
   signal: AbortSignal,
 ): Promise<Seat> {
-  const object = leaseObject(place, context);
-  for (let conflicts = 0; ; conflicts += 1) {
-    const found = await object.read(signal);
-    const highest = await place.archive.highestToken(signal);
-    const token = Math.max(found?.lease.token ?? 0, highest) + 1;
+  const { archive } = request.place;
+  const lease = leasePlace(request, context);
+  for (let conflicts = 0; conflicts <= MAX_CONFLICTS; conflicts += 1) {
+    const found = await lease.read(signal);
+    const highest = await archive.highestToken(signal);
+    const token = Math.max(found?.token ?? 0, highest) + 1;
     // Metadata have no room for it, so nobody could read what is saved under it.
-    if (token > MAX_TOKEN) throw noTokenLeft(object.name);
-    const when: Precondition =
-      found === undefined ? { ifAbsent: true } : { ifVersion: found.version };
-    try {
-      const version = await object.write(object.draft(token, "held"), when, signal);
-      return { token, [Symbol.asyncDispose]: () => release(object, token, version, context.log) };
-    } catch (error) {
-      if (!(error instanceof StoreError) || error.code !== "STORE_PRECONDITION_FAILED") throw error;
-      if (conflicts < MAX_CONFLICTS) continue;
-      throw new RestoreError(
-        "RESTORE_OVERTAKEN",
-        `could not take the lease ${object.name}: it changed under each attempt`,
-        { cause: error, hint: "Try again, or stop the exporters." },
-      );
-    }
+    if (token > MAX_TOKEN) throw noTokenLeft(lease.name);
+    const held = await lease.take(token, found, signal);
+    if (held === undefined) continue;
+    return { token, [Symbol.asyncDispose]: () => release(lease, held, context.log) };
   }
+  throw new RestoreError(
+    "RESTORE_OVERTAKEN",
+    `could not take the lease ${lease.name}: it changed under each attempt`,
+    { hint: "Try again, or stop the exporters." },
+  );
 }
 
 /** Not released, it expires by itself. */
-async function release(
-  object: LeaseObject,
-  token: number,
-  version: Version,
-  log: Log,
-): Promise<void> {
+async function release(lease: StorePlace, held: StoredLease, log: Log): Promise<void> {
   try {
-    const always = new AbortController().signal;
-    await object.write(object.draft(token, "released"), { ifVersion: version }, always);
+    // Nothing is changed where it was released before, or taken from us.
+    await lease.release(held, new AbortController().signal);
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
-    // It was released, or taken from us.
-    if (error.code === "STORE_PRECONDITION_FAILED") return;
     log.warn({ err: error }, "lease not released, exporters take it when it expires");
   }
 }
 
-function leaseObject(
-  { store, version }: Place,
+function leasePlace(
+  { place: { store, version }, conditional }: SeatRequest,
   { settings, hostname, clock }: CommandContext,
-): LeaseObject {
-  return new LeaseObject({
+): StorePlace {
+  return new StorePlace({
     store,
     key: leaseKey(version),
     exporter: { id: HOLDER, hostname },
     ttlMs: settings.leaseTtlMs,
+    conditional: async () => conditional,
     clock,
   });
 }

@@ -15,6 +15,7 @@ import { Archive } from "../../../src/snapshots/archive.ts";
 import { CurrentObject } from "../../../src/snapshots/current.ts";
 import { leaseKey } from "../../../src/snapshots/layout.ts";
 import { PLAIN_SEAL } from "../../../src/snapshots/seal/open.ts";
+import { StoreError } from "../../../src/store/port.ts";
 import { V391 } from "../../fakes/config.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
 import { MemoryStore } from "../../fakes/memory-store.ts";
@@ -194,6 +195,43 @@ describe("the seat of a restore", () => {
     assert.equal(renewals, 1);
     assert.equal(taken.token, 7);
     assert.equal(lease().holder, "snapshots-restore");
+  });
+
+  it("is not taken where the lease changes under each attempt", async () => {
+    const { store, clock, seat } = await world();
+    const holder = new LeaseObject({
+      store,
+      key: KEY,
+      exporter: { id: "exporter-1", hostname: "host-1" },
+      ttlMs: 15_000,
+      clock,
+    });
+    let version = await holder.write(holder.draft(6, "held"), { ifAbsent: true }, NEVER);
+    let isRenewing = false;
+    store.intercept = async (operation, key) => {
+      if (operation !== "put" || key !== KEY || isRenewing) return;
+      isRenewing = true;
+      version = await holder.write(holder.draft(6, "held"), { ifVersion: version }, NEVER);
+      isRenewing = false;
+    };
+    await assert.rejects(
+      seat({ takeOver: true }),
+      (error) =>
+        error instanceof RestoreError &&
+        error.code === "RESTORE_OVERTAKEN" &&
+        /lease\.json: it changed under each attempt/.test(error.message),
+    );
+  });
+
+  it("is given back later, by its expiry, where the store takes nothing any more", async () => {
+    const { store, seat, lease, said } = await world();
+    const taken = await seat({ takeOver: true });
+    store.intercept = async () => {
+      throw new StoreError("STORE_UNAVAILABLE", "the store is down");
+    };
+    await taken[Symbol.asyncDispose]();
+    assert.equal(lease().state, "held");
+    assert.match(said.join(), /lease not released, exporters take it when it expires/);
   });
 
   it("is not to be had where no lease is possible, but for an operator who does without", async () => {
