@@ -7,7 +7,7 @@ import { FailureReport } from "./failure-report.ts";
 import { MAX_TOKEN, MAX_TOKEN_LEAP, noTokenLeft } from "./lease.ts";
 import type { LeasePlace, SeenLease } from "./lease-place.ts";
 import type { LeaseTimes } from "./lease-times.ts";
-import { withLimit } from "./limit.ts";
+import { type LimitedCall, withLimit } from "./limit.ts";
 import { ElectionError, type Leadership } from "./port.ts";
 import { Tenure } from "./tenure.ts";
 
@@ -112,15 +112,18 @@ export class Campaign<Seen extends SeenLease> {
 
   async #check(signal: AbortSignal): Promise<void> {
     const { clock, place } = this.#options;
-    const what = `learn whether ${place.name} can keep exporters apart`;
-    await withLimit(QUESTION_LIMIT_MS, what, clock, (s) => place.check(s), signal);
+    const call = this.#asking(
+      `learn whether ${place.name} can keep exporters apart`,
+      QUESTION_LIMIT_MS,
+    );
+    await withLimit(call, clock, (s) => place.check(s), signal);
     this.#isChecked = true;
   }
 
   async #look(signal: AbortSignal): Promise<Sight<Seen>> {
     const { clock, place, times } = this.#options;
-    const what = `read ${place.name}`;
-    const found = await withLimit(times.requestLimitMs, what, clock, (s) => place.read(s), signal);
+    const call = this.#asking(`read ${place.name}`, times.requestLimitMs);
+    const found = await withLimit(call, clock, (s) => place.read(s), signal);
     if (found !== undefined) await this.#believe(found, signal);
     if (this.#sight === undefined || this.#sight.found?.version !== found?.version) {
       this.#sight = { found, sinceMs: clock.monotonicMs() };
@@ -143,8 +146,13 @@ export class Campaign<Seen extends SeenLease> {
 
   async #askFloor(signal: AbortSignal): Promise<void> {
     const { clock, floor, place } = this.#options;
-    const what = `learn the highest fencing token for ${place.name}`;
-    const known = await withLimit(QUESTION_LIMIT_MS, what, clock, floor, signal);
+    // The tokens lie with the snapshots, wherever the lease does.
+    const call = {
+      what: `learn the highest fencing token for ${place.name}`,
+      server: "the store",
+      limitMs: QUESTION_LIMIT_MS,
+    };
+    const known = await withLimit(call, clock, floor, signal);
     this.#highest = Math.max(this.#highest, known);
   }
 
@@ -165,9 +173,9 @@ export class Campaign<Seen extends SeenLease> {
     const token = this.#highest + 1;
     this.#hasTried = true;
     const sinceMs = clock.monotonicMs();
-    const what = `take ${place.name}`;
+    const call = this.#asking(`take ${place.name}`, times.requestLimitMs);
     const take = (s: AbortSignal) => place.take(token, over, s);
-    const lease = await withLimit(times.requestLimitMs, what, clock, take, signal);
+    const lease = await withLimit(call, clock, take, signal);
     if (lease === undefined) return undefined;
     const options = { place, times, clock, random, report: this.#report };
     const tenure = new Tenure(lease, sinceMs, options);
@@ -184,8 +192,8 @@ export class Campaign<Seen extends SeenLease> {
     const { clock, log, place } = this.#options;
     const always = new AbortController().signal;
     try {
-      const what = `release ${place.name}`;
-      await withLimit(RELEASE_LIMIT_MS, what, clock, (s) => this.#giveUp(s), always);
+      const call = this.#asking(`release ${place.name}`, RELEASE_LIMIT_MS);
+      await withLimit(call, clock, (s) => this.#giveUp(s), always);
     } catch (error) {
       if (!(error instanceof ServiceError)) throw error;
       log.warn({ err: error }, "lease not released, another exporter takes it when it expires");
@@ -209,6 +217,10 @@ export class Campaign<Seen extends SeenLease> {
       }
       await clock.sleep(RELEASE_RETRY_MS, signal);
     }
+  }
+
+  #asking(what: string, limitMs: number): LimitedCall {
+    return { what, server: this.#options.place.server, limitMs };
   }
 
   /** At random, so that not all followers ask at once. */

@@ -15,6 +15,7 @@ export interface KubernetesPlaceOptions {
 export interface SeenKubernetesLease extends KubernetesLease, SeenLease {}
 
 export class KubernetesPlace implements LeasePlace<SeenKubernetesLease> {
+  readonly server = "the API server";
   readonly #options: KubernetesPlaceOptions;
   /** As client-go's: a UUID for each campaign, so that two exporters that were given one id are told apart all the same. */
   readonly #identity: string;

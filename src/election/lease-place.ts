@@ -26,6 +26,8 @@ export interface SeenLease {
 export interface LeasePlace<Seen extends SeenLease> {
   /** For messages. */
   readonly name: string;
+  /** Who answers for it, as hints call it: `the store`. */
+  readonly server: string;
   /** Asked once, before all else. Rejects with ELECTION_UNSAFE where the lease would keep nobody from writing. */
   check(signal: AbortSignal): Promise<void>;
   /** Undefined if there is none. Rejects with ServiceError: ELECTION_CORRUPT for what is no lease. */

@@ -1,16 +1,23 @@
-/** A call to the lease's store under a time limit: neither stepping down nor shutting down waits for one that hangs. */
+/** A call to the lease's server under a time limit: neither stepping down nor shutting down waits for one that hangs. */
 
 import type { Clock } from "../core/clock.ts";
 import { ElectionError } from "./port.ts";
 
+export interface LimitedCall {
+  /** What is tried, on what. */
+  readonly what: string;
+  /** Who is asked, for the hint: `the store`. */
+  readonly server: string;
+  readonly limitMs: number;
+}
+
 /**
  * What `run` gives. Rejects with ELECTION_UNAVAILABLE once `limitMs` have passed, and with
  * `signal.reason` once `signal` aborts, both even if `run` takes no notice of the signal it was
- * given; what it does from then on must have no effect. `what` says what was tried, on what.
+ * given; what it does from then on must have no effect.
  */
 export async function withLimit<T>(
-  limitMs: number,
-  what: string,
+  { what, server, limitMs }: LimitedCall,
   clock: Clock,
   run: (signal: AbortSignal) => Promise<T>,
   signal: AbortSignal,
@@ -24,7 +31,9 @@ export async function withLimit<T>(
     const late = new ElectionError(
       "ELECTION_UNAVAILABLE",
       `could not ${what}: no answer within ${seconds} s`,
-      { hint: "Look at the store and the network; a longer KONG_FALLBACK_LEASE_TTL bears more." },
+      {
+        hint: `Look at ${server} and the network; a longer KONG_FALLBACK_LEASE_TTL bears more.`,
+      },
     );
     limit.abort(late);
     throw late;

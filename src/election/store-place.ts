@@ -15,6 +15,7 @@ export interface StoredLease extends SeenLease {
 }
 
 export class StorePlace implements LeasePlace<StoredLease> {
+  readonly server = "the store";
   readonly #options: StorePlaceOptions;
   readonly #object: LeaseObject;
 

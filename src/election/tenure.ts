@@ -54,8 +54,8 @@ export class Tenure<Seen extends SeenLease> {
       const sinceMs = clock.monotonicMs();
       try {
         const limitMs = Math.min(leftMs, times.requestLimitMs);
-        const what = `renew ${place.name}`;
-        const outcome = await withLimit(limitMs, what, clock, (s) => this.#renew(s), signal);
+        const call = { what: `renew ${place.name}`, server: place.server, limitMs };
+        const outcome = await withLimit(call, clock, (s) => this.#renew(s), signal);
         if (typeof outcome === "string") return outcome;
         this.#lease = outcome;
         this.#sinceMs = sinceMs;

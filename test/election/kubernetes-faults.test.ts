@@ -77,6 +77,18 @@ describe("an API server that refuses", () => {
     assert.deepEqual(only.told, [{ kind: "holder", token: 1 }]);
   });
 
+  it("with nothing is looked for at the API server", async () => {
+    const { world, stage } = await open();
+    await using _ = stage;
+    const prepare = (contender: KubernetesContender) => contender.cutOff("silent");
+    const { log } = await runner(world, stage, { prepare });
+    await stage.until(() => log.find("warn").length > 0, TTL_MS);
+    const error = log.find("warn")[0]?.fields["err"];
+    assert.ok(error instanceof ElectionError, inspect(error));
+    assert.match(error.message, /^could not read Lease kong\/.*: no answer within /);
+    assert.match(error.hint ?? "", /^Look at the API server and the network; /);
+  });
+
   it("because the namespace does not exist says so", async () => {
     const { world, stage } = await open();
     await using _ = stage;

@@ -1,4 +1,4 @@
-/** The time limit on calls to the lease's store holds whatever the call does. */
+/** The time limit on calls to the lease's server holds whatever the call does. */
 
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
@@ -7,6 +7,8 @@ import { ElectionError } from "../../src/election/port.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 
 const LIMIT_MS = 5_000;
+const ASK = { what: "ask", server: "the store", limitMs: LIMIT_MS };
+const READ = { what: "read the lease", server: "the API server", limitMs: LIMIT_MS };
 const never = new AbortController().signal;
 
 /** A call that takes no notice of its signal. */
@@ -15,7 +17,7 @@ const deaf = () => new Promise<never>(() => {});
 describe("a call under a time limit", () => {
   it("gives what it gives, and leaves no timer behind", async () => {
     const clock = new ManualClock();
-    assert.equal(await withLimit(LIMIT_MS, "ask", clock, async () => 7, never), 7);
+    assert.equal(await withLimit(ASK, clock, async () => 7, never), 7);
     assert.equal(clock.sleepers, 0);
   });
 
@@ -24,7 +26,7 @@ describe("a call under a time limit", () => {
     const call = async () => {
       throw error;
     };
-    const failing = withLimit(LIMIT_MS, "ask", new ManualClock(), call, never);
+    const failing = withLimit(ASK, new ManualClock(), call, never);
     await assert.rejects(failing, (reason) => reason === error);
   });
 
@@ -35,9 +37,7 @@ describe("a call under a time limit", () => {
       given = signal;
       return deaf();
     };
-    const failure = withLimit(LIMIT_MS, "read the lease", clock, call, never).catch(
-      (error: unknown) => error,
-    );
+    const failure = withLimit(READ, clock, call, never).catch((error: unknown) => error);
     await clock.advance(LIMIT_MS - 1);
     assert.equal(given?.aborted, false);
     await clock.advance(1);
@@ -45,13 +45,14 @@ describe("a call under a time limit", () => {
     assert.ok(error instanceof ElectionError);
     assert.equal(error.code, "ELECTION_UNAVAILABLE");
     assert.equal(error.message, "could not read the lease: no answer within 5 s");
+    assert.match(error.hint ?? "", /^Look at the API server and the network; /);
     assert.equal(given?.reason, error);
   });
 
   it("rejects with the reason of an abort, even if it takes no notice", async () => {
     const clock = new ManualClock();
     const controller = new AbortController();
-    const failing = withLimit(LIMIT_MS, "ask", clock, deaf, controller.signal);
+    const failing = withLimit(ASK, clock, deaf, controller.signal);
     const reason = new Error("SIGTERM");
     controller.abort(reason);
     await assert.rejects(failing, (error) => error === reason);
@@ -62,7 +63,7 @@ describe("a call under a time limit", () => {
     const reason = new Error("SIGTERM");
     const call = async () => assert.fail("called");
     const clock = new ManualClock();
-    const failing = withLimit(LIMIT_MS, "ask", clock, call, AbortSignal.abort(reason));
+    const failing = withLimit(ASK, clock, call, AbortSignal.abort(reason));
     await assert.rejects(failing, (error) => error === reason);
   });
 });

@@ -44,6 +44,17 @@ describe("a store without working conditions", () => {
   });
 });
 
+describe("a store that does not answer", () => {
+  it("is what to look at", async () => {
+    const { contender, log } = await world.run();
+    contender.cutOff("silent");
+    await world.pass(TTL_MS);
+    const error = log.find("warn")[0]?.fields["err"];
+    assert.ok(error instanceof ElectionError, String(error));
+    assert.match(error.hint ?? "", /^Look at the store and the network; /);
+  });
+});
+
 describe("a store that refuses", () => {
   it("everything is an error once, and again every five minutes", async () => {
     store.intercept = async () => {
