@@ -52,6 +52,6 @@ export interface WriterStatus {
    * config was held back or refused as an older one. Undefined where another exporter writes.
    */
   readonly lagMs: number | undefined;
-  /** What holds a config back; undefined where none is. */
+  /** What holds a config back; undefined where none is, and while this exporter does not hold the lease. */
   readonly heldBy: GateName | undefined;
 }

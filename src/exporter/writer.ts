@@ -62,7 +62,7 @@ export class ReplicaWriter {
       kongVersion,
       leadership: this.#leadership,
       lagMs: this.#lagMs(),
-      heldBy: this.#replica.heldBy,
+      heldBy: this.#leadership?.kind === "holder" ? this.#replica.heldBy : undefined,
     };
   }
 
@@ -138,9 +138,10 @@ export class ReplicaWriter {
   }
 
   #takeUp(leadership: Leadership, stop: AbortSignal, deadline: AbortSignal): Duty {
-    if (leadership.kind === "holder" && isAnothers(this.#leadership)) {
-      // It was the other one's to save; from now on it is ours.
-      this.#lackingSinceMs = this.#newest && this.#options.clock.monotonicMs();
+    if (isAnothers(this.#leadership) && !isAnothers(leadership)) {
+      // It was the other one's to save; from now on it is ours, or nobody's.
+      const lacking = leadership.kind === "holder" ? this.#newest : this.#lackingSinceMs;
+      this.#lackingSinceMs = lacking === undefined ? undefined : this.#options.clock.monotonicMs();
     }
     if (leadership.kind === "follower" && leadership.holder !== undefined) {
       const { archive, log } = this.#options;

@@ -53,7 +53,7 @@ export function createReplicaMetrics(
   );
   new Gauge({
     name: "kong_fallback_config_held",
-    help: "1 while a config is held back, by what holds it: guard, checks or rehearsal.",
+    help: "1 while this exporter holds the lease and a config back, by what holds it: guard, checks or rehearsal.",
     labelNames: [...labelNames, "by"],
     registers,
     collect() {

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
+import { StorePlace } from "../../src/election/store-place.ts";
 import { computeConfigHash } from "../../src/kong/config-hash.ts";
 import type { ConfigUpdate } from "../../src/kong/reconfigure.ts";
+import { leaseKey } from "../../src/snapshots/layout.ts";
 import { V391 } from "../fakes/config.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
-import { bytesOf, savedIn, setUp, until } from "./stage.ts";
+import { bytesOf, savedIn, setUp, TTL_MS, until } from "./stage.ts";
 
 /** A config with so many services. */
 function withServices(count: number, timestamp = 1_795_220_000): ConfigUpdate {
@@ -74,6 +76,35 @@ describe("an exporter with a guard", () => {
     await send(bigger);
     await until(clock, () => savedIn(store) === bytesOf(bigger));
     assert.equal(isHolding(), false);
+    await end();
+  });
+
+  it("holds nothing back while another exporter has the lease, and holds it again afterwards", async () => {
+    const store = new MemoryStore();
+    const { clock, send, isHolding, log, exporter, end } = guarded(store);
+    const big = withServices(40);
+    await send(big);
+    await until(clock, () => savedIn(store) === bytesOf(big));
+    await send(withServices(5, 1_795_220_100));
+    await until(clock, isHolding);
+    const other = new StorePlace({
+      store,
+      key: leaseKey(V391),
+      exporter: { id: "exporter-2", hostname: "host-2" },
+      ttlMs: TTL_MS,
+      conditional: async () => true,
+      clock,
+    });
+    const { signal } = new AbortController();
+    const found = await other.read(signal);
+    assert.ok(found);
+    await other.take(found.token + 1, found, signal);
+    await until(clock, () => exporter.replicas[0]?.leadership?.kind === "follower", 100);
+    assert.equal(isHolding(), false);
+    await until(clock, isHolding, 100);
+    assert.equal(exporter.replicas[0]?.leadership?.kind, "holder");
+    assert.equal(savedIn(store), bytesOf(big));
+    assert.equal(log.find(ALARM).length, 1);
     await end();
   });
 

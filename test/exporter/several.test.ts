@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
+import { leaseKey } from "../../src/snapshots/layout.ts";
 import { StoreError } from "../../src/store/port.ts";
-import { updateOf } from "../fakes/config.ts";
+import { updateOf, V391 } from "../fakes/config.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { PausableClock, Pause } from "../fakes/pause.ts";
@@ -53,6 +54,19 @@ describe("two exporters over one store", () => {
     assert.ok(!second.seen.includes("wrote"));
     assert.equal(second.status()?.lagMs, undefined, "it is the other one's to save");
     await until(clock, () => second.source.acknowledged.length === 2, 1_000);
+    await end();
+  });
+
+  it("do not lag behind with what the other one saved once nobody holds the lease", async () => {
+    const { clock, store, second, end } = await twoExporters();
+    await clock.advance(60_000);
+    store.objects.delete(leaseKey(V391));
+    const isWithout = () => {
+      const leadership = second.status()?.leadership;
+      return leadership?.kind === "follower" && leadership.holder === undefined;
+    };
+    await until(clock, isWithout, 100);
+    assert.ok((second.status()?.lagMs ?? Number.NaN) <= 1_000, `${second.status()?.lagMs}`);
     await end();
   });
 
