@@ -1,15 +1,16 @@
-/** Which of several snapshots of one Kong version is the newest: the rule for readers, who find them in different places. */
+/** Which of several snapshots is the newest, or the best for one Kong version: the rule for readers, who find them in different places. */
 
 import type { KongVersion } from "../kong/version.ts";
 import type { SnapshotMetadata } from "./snapshot.ts";
 import { MAX_CREDIBLE_LEAD_MS } from "./succession.ts";
 import { sha256 } from "./verify.ts";
+import { isNearer } from "./version-match.ts";
 
 /** `exportedAt` where nobody knows the age: older than all others. */
 const UNKNOWN_AGE_MS = 0;
 
 /**
- * Whether `a` is newer than `b`. By the control plane's timestamps, where both have one that is not
+ * Whether `a` is newer than `b`, both saved for one Kong version. By the control plane's timestamps, where both have one that is not
  * more than 5 minutes ahead of the clock that took the config; else by when they were taken.
  *
  * A fencing token orders the writers of one store, and a live config has none (0): it decides only
@@ -23,6 +24,12 @@ export function isNewer(a: SnapshotMetadata, b: SnapshotMetadata): boolean {
   const madeB = credibleTimestamp(b);
   if (madeA !== undefined && madeB !== undefined) return madeA > madeB;
   return a.exportedAt.getTime() > b.exportedAt.getTime();
+}
+
+/** Whether `a` is to be used for the wanted version rather than `b`: the nearer, see isNearer; then the newer. */
+export function isBetter(wanted: KongVersion, a: SnapshotMetadata, b: SnapshotMetadata): boolean {
+  if (isNearer(wanted, b.kongVersion, a.kongVersion)) return false;
+  return isNearer(wanted, a.kongVersion, b.kongVersion) || isNewer(a, b);
 }
 
 /** Whether they hold one config. Kong's hash tells first: the bytes of one config differ from frame to frame. */

@@ -6,9 +6,8 @@ import type { Log } from "../core/log.ts";
 import type { KongVersion } from "../kong/version.ts";
 import type { Version } from "../store/port.ts";
 import { SnapshotError } from "./errors.ts";
-import { describeBare, isNewer } from "./newest.ts";
+import { describeBare, isBetter } from "./newest.ts";
 import type { Found, FoundSnapshot } from "./snapshot.ts";
-import { olderVersions } from "./version-match.ts";
 
 /** One store: a NearestReader. */
 export interface Replica {
@@ -85,10 +84,10 @@ export class ReplicaReader {
       if (answers.some(({ kind }) => kind === "good")) return undefined;
       throw mostUseful(answers);
     }
-    const newest = others.reduce(
-      (best, found) => (this.#isBetter(found, best) ? found : best),
-      first,
-    );
+    const newest = others.reduce((best, found) => {
+      const [a, b] = [described(found.snapshot), described(best.snapshot)];
+      return isBetter(this.#options.kongVersion, a, b) ? found : best;
+    }, first);
     this.#last = {
       given: newest.version,
       seen: answers.map((answer, index) =>
@@ -134,16 +133,6 @@ export class ReplicaReader {
     }
     signal.throwIfAborted();
     return answers;
-  }
-
-  #isBetter(a: Found, b: Found): boolean {
-    const { kongVersion: wanted } = this.#options;
-    const [versionA, versionB] = [a.snapshot.kongVersion, b.snapshot.kongVersion];
-    if (versionA !== versionB) {
-      const [nearest] = olderVersions(wanted, [versionA, versionB], "minor");
-      return versionA === wanted || (versionB !== wanted && nearest === versionA);
-    }
-    return isNewer(described(a.snapshot), described(b.snapshot));
   }
 
   #report(index: number, answer: Answer): void {

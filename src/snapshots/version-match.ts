@@ -37,6 +37,17 @@ export function olderVersions(
     .map(({ version }) => version);
 }
 
+/**
+ * Whether a snapshot saved for `a` is to be preferred to one saved for `b`, however old they are: the
+ * wanted version comes before all others, a nearer one before a farther one. False both ways where
+ * they are equally near.
+ */
+export function isNearer(wanted: KongVersion, a: KongVersion, b: KongVersion): boolean {
+  if (a === b || b === wanted) return false;
+  // Of two that are equally near, the first given comes first.
+  return a === wanted || olderVersions(wanted, [b, a], "minor")[0] === a;
+}
+
 interface Parts {
   /** Four. */
   readonly numbers: readonly number[];

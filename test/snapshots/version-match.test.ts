@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { describe, it } from "vitest";
 import type { KongVersion } from "../../src/kong/version.ts";
-import { olderVersions, type VersionMatch } from "../../src/snapshots/version-match.ts";
+import { isNearer, olderVersions, type VersionMatch } from "../../src/snapshots/version-match.ts";
 import { kongVersion } from "../fakes/config.ts";
 
 function older(wanted: string, available: readonly string[], match: VersionMatch) {
@@ -91,6 +91,20 @@ describe("for any versions", () => {
         const minor = olderVersions(wanted, saved, "minor");
         assert.deepEqual(minor.slice(0, patch.length), patch);
         assert.deepEqual(olderVersions(wanted, saved, "exact"), []);
+      }),
+    );
+  });
+
+  it("of two, at most one is nearer: the wanted one, else the one that comes first", () => {
+    fc.assert(
+      fc.property(version, version, version, (wanted, a, b) => {
+        const isOrdered = isNearer(wanted, a, b);
+        assert.ok(!isOrdered || !isNearer(wanted, b, a));
+        if (a === wanted && b !== wanted) assert.ok(isOrdered);
+        const [first, second] = olderVersions(wanted, [a, b], "minor");
+        if (wanted === a || wanted === b || first === undefined) return;
+        if (second === undefined) assert.equal(isOrdered, first === a && a !== b);
+        else assert.equal(isOrdered, order(a) > order(b));
       }),
     );
   });

@@ -7,13 +7,12 @@ import { DiskCache } from "../../sidecar/shelf/disk-cache.ts";
 import { Refresher } from "../../sidecar/shelf/refresher.ts";
 import { Remember } from "../../sidecar/shelf/remember.ts";
 import { Shelf } from "../../sidecar/shelf/shelf.ts";
-import type { StoreReader } from "../../sidecar/shelf/store-watch.ts";
 import { checkDemands } from "../../snapshots/demands.ts";
 import { versionOfCurrentKey } from "../../snapshots/layout.ts";
 import type { Store } from "../../store/port.ts";
 import type { CommandContext } from "../context.ts";
 import { openConfiguredSeal } from "../seal.ts";
-import { type ConfiguredReader, readerOf } from "../snapshot-reader.ts";
+import { readerOf } from "../snapshot-reader.ts";
 import { openConfiguredStores } from "../store.ts";
 import type { StateDir } from "./state-dir.ts";
 
@@ -44,7 +43,7 @@ export async function openSnapshots(
   log: Log,
 ): Promise<ServableSnapshots> {
   const { settings, clock, random } = context;
-  const { maxConfigBytes, refreshMs } = settings;
+  const { maxConfigBytes, refreshMs, versionMatch: match } = settings;
   const seal = await openConfiguredSeal(settings);
   const storage = await openConfiguredStores(settings.storages, context);
   const { stores } = storage;
@@ -53,7 +52,7 @@ export async function openSnapshots(
   const { trusted } = seal;
   const disk =
     diskStore &&
-    new DiskCache({ ...common, store: diskStore, seal: await seal.forOwnUse(), trusted });
+    new DiskCache({ ...common, match, store: diskStore, seal: await seal.forOwnUse(), trusted });
   const refresher = new Refresher({
     ...common,
     disk: disk && {
@@ -67,7 +66,7 @@ export async function openSnapshots(
     store:
       stores.length === 0
         ? undefined
-        : (version) => underVersion(version, readerOf(stores, version, context, { seal, log })),
+        : (version) => readerOf(stores, version, context, { seal, log }),
     refreshMs,
     firstRoundMs: FIRST_ROUND_MS,
   });
@@ -114,20 +113,4 @@ async function versionsIn(store: Store): Promise<readonly KongVersion[]> {
     if (!(error instanceof ServiceError)) throw error;
   }
   return versions;
-}
-
-/** What another version's snapshot stands in for is served as the wanted one's; tokens are those of the other. */
-function underVersion(version: KongVersion, reader: ConfiguredReader): StoreReader {
-  return {
-    name: reader.name,
-    async refresh(seen, signal) {
-      const found = await reader.refresh(seen, signal);
-      const metadata = found?.snapshot.metadata;
-      if (found === undefined || metadata === undefined || metadata.kongVersion === version) {
-        return found;
-      }
-      const own = { ...metadata, kongVersion: version, fencingToken: 0 };
-      return { ...found, snapshot: { ...found.snapshot, metadata: own } };
-    },
-  };
 }

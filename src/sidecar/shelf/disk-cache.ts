@@ -8,9 +8,10 @@ import type { KongVersion } from "../../kong/version.ts";
 import type { NewSnapshot } from "../../snapshots/archive.ts";
 import { SnapshotError } from "../../snapshots/errors.ts";
 import { currentKey } from "../../snapshots/layout.ts";
-import { encodeMetadata } from "../../snapshots/metadata.ts";
+import { decodeMetadata, encodeMetadata } from "../../snapshots/metadata.ts";
 import type { Seal } from "../../snapshots/seal/seal.ts";
 import { maxCurrentBytes, opened, sightCurrent } from "../../snapshots/sighting.ts";
+import { olderVersions, type VersionMatch } from "../../snapshots/version-match.ts";
 import { type Store, type StoredObject, StoreError } from "../../store/port.ts";
 import { Bell } from "./bell.ts";
 import { type Servable, unpackSnapshot } from "./payload.ts";
@@ -27,6 +28,8 @@ export interface DiskCacheOptions {
   readonly seal: Seal;
   /** Ids of the keys one of which must have signed what comes from a store; none: no signature is asked for. */
   readonly trusted: readonly string[];
+  /** Which other version's snapshot may stand in for one. */
+  readonly match: VersionMatch;
   /** Longest config accepted from the disk, bytes. */
   readonly maxConfigBytes: number;
   readonly clock: Clock;
@@ -52,11 +55,11 @@ export class DiskCache {
 
   /**
    * What was kept for this version, verified; undefined if there is nothing. SnapshotError if it
-   * cannot be trusted, StoreError if it cannot be read. Unlike in a store, a config without metadata
+   * cannot be trusted, or was saved for a version that may not stand in, StoreError if it cannot be read. Unlike in a store, a config without metadata
    * counts as corrupt: nobody copies one here by hand, and without its digest damage may go unseen.
    */
   async read(version: KongVersion, signal: AbortSignal): Promise<NewSnapshot | undefined> {
-    const { store, seal, trusted, maxConfigBytes } = this.#options;
+    const { store, seal, trusted, match, maxConfigBytes } = this.#options;
     const key = currentKey(version);
     const name = `${store.url}/${key}`;
     let object: StoredObject;
@@ -67,7 +70,9 @@ export class DiskCache {
       throw error;
     }
     checkVoucher(object.metadata, trusted, name);
-    const options = { seal, kongVersion: version, maxConfigBytes };
+    const savedFor = decodeMetadata(object.metadata, name)?.kongVersion ?? version;
+    const [standIn] = olderVersions(version, [savedFor], match);
+    const options = { seal, kongVersion: standIn ?? version, maxConfigBytes };
     const { config, metadata } = opened(await sightCurrent(object, name, options));
     if (!seal.isUpToDate(object.metadata)) this.#toReseal.add(version);
     if (metadata !== undefined) return { config, metadata };

@@ -12,6 +12,12 @@ import type { SnapshotMetadata } from "../../snapshots/snapshot.ts";
 /** Where a config was found: passing by from the control plane, on the local disk, in the store. */
 export type Origin = "memory" | "disk" | "store";
 
+/** A verified snapshot as it was found. */
+export interface Offer extends NewSnapshot {
+  /** Kong version that it is to be served for; absent: the one that it was saved for. */
+  readonly wanted?: KongVersion;
+}
+
 /** A verified snapshot, ready to be sent. The config itself is kept only in the compressed frame. */
 export interface Servable {
   /** One binary message, gzip of a `reconfigure`; never to be written to. */
@@ -20,6 +26,7 @@ export interface Servable {
   readonly configHash: string | undefined;
   /** Names of the enabled plugins. */
   readonly plugins: ReadonlySet<string>;
+  /** That it is served for. Its metadata tell for which one it was saved, which may be an older one. */
   readonly kongVersion: KongVersion;
   /** Length of the config, not compressed. */
   readonly bytes: number;
@@ -33,11 +40,11 @@ export interface Servable {
 
 /** `frame`: the message the config came in, to be sent again as it is; absent: one is made. */
 export async function packSnapshot(
-  { config, metadata }: NewSnapshot,
+  { config, metadata, wanted = metadata.kongVersion }: Offer,
   origin: Origin,
   frame?: Uint8Array,
 ): Promise<Servable> {
-  const { configHash, hashes, kongVersion, bytes, controlPlaneTimestamp } = metadata;
+  const { configHash, hashes, bytes, controlPlaneTimestamp } = metadata;
   return {
     frame:
       frame ??
@@ -49,7 +56,7 @@ export async function packSnapshot(
       })),
     configHash,
     plugins: configuredPlugins(config),
-    kongVersion,
+    kongVersion: wanted,
     bytes,
     controlPlaneTimestamp,
     takenAt: takenAt(metadata),

@@ -11,7 +11,7 @@ import { type StoreReader, StoreWatch } from "./store-watch.ts";
 
 /** What an earlier run of this process kept: a DiskCache. */
 export interface DiskReader {
-  /** Verified; undefined if there is nothing. Rejects with a ServiceError. */
+  /** Verified, be it another version's that stands in; undefined if there is nothing. Rejects with a ServiceError. */
   read(version: KongVersion, signal: AbortSignal): Promise<NewSnapshot | undefined>;
 }
 
@@ -137,7 +137,8 @@ export class Refresher {
     signal.throwIfAborted();
     try {
       const snapshot = await disk?.read(version, signal);
-      if (snapshot === undefined || !(await shelf.offer(snapshot, "disk"))) return;
+      if (snapshot === undefined) return;
+      if (!(await shelf.offer({ ...snapshot, wanted: version }, "disk"))) return;
       const { configHash, bytes, exportedAt } = snapshot.metadata;
       log.info(
         { kongVersion: version, configHash, bytes, exportedAt },

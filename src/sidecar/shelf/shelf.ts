@@ -1,10 +1,9 @@
-/** What can be served now: per Kong version the newest snapshot, wherever it was found. */
+/** What can be served now: per Kong version the best snapshot, wherever it was found. */
 
 import type { KongVersion } from "../../kong/version.ts";
-import type { NewSnapshot } from "../../snapshots/archive.ts";
-import { isNewer, isSameConfig, takenAt } from "../../snapshots/newest.ts";
+import { isBetter, isSameConfig, takenAt } from "../../snapshots/newest.ts";
 import type { SnapshotMetadata } from "../../snapshots/snapshot.ts";
-import { type Origin, packSnapshot, type Servable } from "./payload.ts";
+import { type Offer, type Origin, packSnapshot, type Servable } from "./payload.ts";
 
 /** Data planes name their version themselves: this many are kept in memory, not more. */
 export const MAX_VERSIONS = 32;
@@ -22,7 +21,10 @@ export class Shelf {
   readonly #entries = new Map<KongVersion, Entry>();
   readonly #listeners = new Set<NewerListener>();
 
-  /** The same object as long as the config is the same. */
+  /**
+   * The newest of those saved for this version, else of those for the nearest version that stands in
+   * for it. The same object as long as both are the same, the config and the version it was saved for.
+   */
   newest(version: KongVersion): Servable | undefined {
     return this.#entries.get(version)?.servable;
   }
@@ -39,17 +41,17 @@ export class Shelf {
   }
 
   /**
-   * Takes a verified snapshot if it is newer than what is there and another config. Resolves to
+   * Takes a verified snapshot if it is better than what is there and another one. Resolves to
    * whether it did, when the listeners have been called. `frame`: see `packSnapshot`.
    */
-  async offer(snapshot: NewSnapshot, origin: Origin, frame?: Uint8Array): Promise<boolean> {
-    const { metadata } = snapshot;
-    if (!this.#takes(metadata)) return false;
-    const servable = await packSnapshot(snapshot, origin, frame);
-    // Packing takes time: a newer one may have come meanwhile.
-    if (!this.#takes(metadata)) return false;
-    this.#entries.set(metadata.kongVersion, { servable, age: metadata });
-    for (const listener of [...this.#listeners]) listener(metadata.kongVersion, servable);
+  async offer(offer: Offer, origin: Origin, frame?: Uint8Array): Promise<boolean> {
+    const { metadata, wanted = metadata.kongVersion } = offer;
+    if (!this.#takes(wanted, metadata)) return false;
+    const servable = await packSnapshot(offer, origin, frame);
+    // Packing takes time: a better one may have come meanwhile.
+    if (!this.#takes(wanted, metadata)) return false;
+    this.#entries.set(wanted, { servable, age: metadata });
+    for (const listener of [...this.#listeners]) listener(wanted, servable);
     return true;
   }
 
@@ -61,12 +63,13 @@ export class Shelf {
     };
   }
 
-  #takes(fresh: SnapshotMetadata): boolean {
-    const entry = this.#entries.get(fresh.kongVersion);
+  #takes(wanted: KongVersion, fresh: SnapshotMetadata): boolean {
+    const entry = this.#entries.get(wanted);
     if (entry === undefined) return this.#entries.size < MAX_VERSIONS;
-    if (!isNewer(fresh, entry.age)) return false;
-    if (!isSameConfig(fresh, entry.servable.metadata)) return true;
-    this.#entries.set(fresh.kongVersion, { ...entry, age: fresh });
+    if (!isBetter(wanted, fresh, entry.age)) return false;
+    const { metadata } = entry.servable;
+    if (fresh.kongVersion !== metadata.kongVersion || !isSameConfig(fresh, metadata)) return true;
+    this.#entries.set(wanted, { ...entry, age: fresh });
     return false;
   }
 }

@@ -5,20 +5,17 @@ import { ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import { SnapshotError } from "../../snapshots/errors.ts";
-import { describeBare, isNewer, isSameConfig } from "../../snapshots/newest.ts";
-import type { Snapshot, SnapshotMetadata } from "../../snapshots/snapshot.ts";
+import { describeBare, isBetter, isNewer, isSameConfig } from "../../snapshots/newest.ts";
+import type { Found, FoundSnapshot, SnapshotMetadata } from "../../snapshots/snapshot.ts";
 import type { Version } from "../../store/port.ts";
 import type { Shelf } from "./shelf.ts";
 
-/** The snapshots of one Kong version in the store: an Archive. */
+/** What the store has for one Kong version, be it another one's: a NearestReader. */
 export interface StoreReader {
   /** The object with its store, for messages. */
   readonly name: string;
   /** Verified; undefined if the object still has version `seen`. Rejects with a ServiceError. */
-  refresh(
-    seen: Version | undefined,
-    signal: AbortSignal,
-  ): Promise<{ readonly snapshot: Snapshot; readonly version: Version } | undefined>;
+  refresh(seen: Version | undefined, signal: AbortSignal): Promise<Found | undefined>;
 }
 
 export interface StoreWatchOptions {
@@ -93,14 +90,18 @@ export class StoreWatch {
     return true;
   }
 
-  async #offer({ config, metadata }: Snapshot): Promise<void> {
+  async #offer({ config, metadata, kongVersion: savedFor }: FoundSnapshot): Promise<void> {
     const { reader, kongVersion, shelf, log } = this.#options;
-    const described = metadata ?? describeBare(config, kongVersion, this.#putAt());
+    const described = metadata ?? describeBare(config, savedFor, this.#putAt());
     const { configHash, bytes, exportedAt, exporterId } = described;
-    const isTaken = await shelf.offer({ config, metadata: described }, "store");
+    const isTaken = await shelf.offer(
+      { config, metadata: described, wanted: kongVersion },
+      "store",
+    );
     const before = this.#newest;
-    const isOlder = before !== undefined && isNewer(before, described);
-    if (!isOlder) this.#newest = described;
+    if (before === undefined || !isBetter(kongVersion, before, described)) this.#newest = described;
+    // That another version's stands in now was said by the reader.
+    const isOlder = before?.kongVersion === savedFor && isNewer(before, described);
     if (isOlder && !isTaken && !isSameConfig(before, described)) {
       log.warn(
         { key: reader.name, kongVersion, configHash, exportedAt },

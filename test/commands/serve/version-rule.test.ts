@@ -42,7 +42,7 @@ async function serveOverOlder(stage: Stage, more: Readonly<Record<string, string
 }
 
 describe("serve for a version nothing is saved for", () => {
-  it("serves that of the nearest older patch, says so, and takes its own once there is a newer one", async () => {
+  it("serves that of the nearest older patch, says so, and takes its own once there is one, though older", async () => {
     await using stage = await Stage.open();
     await using scene = await serveOverOlder(stage);
     const { serve, plane } = scene;
@@ -52,11 +52,11 @@ describe("serve for a version nothing is saved for", () => {
     await plane.connect();
     await serve.standStill(() => plane.hash === hashOf("older"));
 
-    const minuteLater = {
-      exportedAt: new Date("2026-11-21T12:01:00Z"),
-      controlPlaneTimestamp: 1_795_220_060,
+    const hourBefore = {
+      exportedAt: new Date("2026-11-21T11:00:00Z"),
+      controlPlaneTimestamp: 1_795_216_400,
     };
-    await stage.save(snapshotOf("own", minuteLater));
+    await stage.save(snapshotOf("own", hourBefore));
     await serve.clock.advance(LOOK_MS);
     await serve.standStill(() => plane.hash === hashOf("own"));
     assert.deepEqual(plane.applied, [hashOf("older"), hashOf("own")]);

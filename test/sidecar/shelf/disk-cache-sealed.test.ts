@@ -16,7 +16,9 @@ const SNAPSHOT = snapshotOf(CANARY);
 
 function cacheIn(store: MemoryStore, seal: Seal, trusted: readonly string[] = []): DiskCache {
   const common = { clock: new ManualClock(), random: () => 0.5, log: new RecordingLog() };
-  return new DiskCache({ ...common, store, seal, trusted, maxConfigBytes: 10_000 });
+  return new DiskCache({
+    ...{ match: "patch", ...common, store, seal, trusted, maxConfigBytes: 10_000 },
+  });
 }
 
 /** Writes all that is to be written. */

@@ -28,6 +28,7 @@ function setUp() {
   const deadline = new AbortController();
   const disk = new DiskCache({
     trusted: [],
+    match: "patch",
     store,
     seal: PLAIN_SEAL,
     maxConfigBytes: 10_000,
@@ -74,6 +75,18 @@ describe("the copy on the local disk", () => {
     await shelf.offer(live, "memory");
     await disk.run(stop.signal, deadline.signal);
     assert.deepEqual((await disk.read(V391, signal))?.metadata, live.metadata);
+  });
+
+  it("says for which version it was saved, and is not read where that one may not stand in", async () => {
+    const { store, shelf, disk, stop, deadline, clock, log } = setUp();
+    const older = made("older", 0, { kongVersion: kongVersion("3.9.0") });
+    await shelf.offer({ ...older, wanted: V391 }, "store");
+    stop.abort();
+    await disk.run(stop.signal, deadline.signal);
+    assert.deepEqual((await disk.read(V391, signal))?.metadata, older.metadata);
+    const common = { store, seal: PLAIN_SEAL, maxConfigBytes: 10_000, clock, log };
+    const exact = new DiskCache({ ...common, match: "exact", trusted: [], random: () => 0.5 });
+    await assert.rejects(exact.read(V391, signal), { code: "SNAPSHOT_WRONG_VERSION" });
   });
 
   it("is not written again with what was read from it", async () => {

@@ -16,10 +16,12 @@ import { Shelf } from "../../../src/sidecar/shelf/shelf.ts";
 import { Archive } from "../../../src/snapshots/archive.ts";
 import { SnapshotError } from "../../../src/snapshots/errors.ts";
 import { currentKey } from "../../../src/snapshots/layout.ts";
+import { encodeMetadata } from "../../../src/snapshots/metadata.ts";
+import { NearestReader } from "../../../src/snapshots/nearest.ts";
 import { PLAIN_SEAL } from "../../../src/snapshots/seal/open.ts";
 import { FileStore } from "../../../src/store/file.ts";
 import { StoreError } from "../../../src/store/port.ts";
-import { snapshotOf, V391 } from "../../fakes/config.ts";
+import { kongVersion, snapshotOf, V391 } from "../../fakes/config.ts";
 import { MemoryStore } from "../../fakes/memory-store.ts";
 import { RecordingLog } from "../../fakes/recording-log.ts";
 
@@ -56,6 +58,7 @@ function start(directory: string, store?: MemoryStore) {
   };
   const disk = new DiskCache({
     trusted: [],
+    match: "patch",
     ...base,
     store: new FileStore({ url: `file://${directory}`, directory, clock: systemClock }),
   });
@@ -65,7 +68,10 @@ function start(directory: string, store?: MemoryStore) {
     ...base,
     disk,
     store: (kongVersion) =>
-      new Archive({ store: store ?? gone, kongVersion, seal: PLAIN_SEAL, maxConfigBytes, log }),
+      new NearestReader({
+        ...{ kongVersion, maxConfigBytes, log, store: store ?? gone },
+        ...{ seal: PLAIN_SEAL, match: "patch" },
+      }),
     refreshMs: 60_000,
     firstRoundMs: 20_000,
   });
@@ -129,6 +135,36 @@ describe("after a restart, with control plane and store gone", () => {
       assert.equal(servable.takenAt === undefined, byHand);
       assert.deepEqual(Buffer.from((await unpackSnapshot(servable)).config), snapshot.config);
     }
+  });
+
+  it("so is what stands in, until there is one of the version itself, however old", async () => {
+    const store = new MemoryStore();
+    const { signal } = new AbortController();
+    const save = async (name: string, version: string, timestamp: number) => {
+      const saved = kongVersion(version);
+      const snapshot = snapshotOf(name, { kongVersion: saved, controlPlaneTimestamp: timestamp });
+      const { config: body, metadata } = snapshot;
+      const options = { metadata: encodeMetadata(metadata), contentType: "application/json" };
+      await store.put(currentKey(saved), body, options, signal);
+      return metadata.sha256;
+    };
+    const T0 = 1_795_220_000;
+    const directory = freshDirectory();
+    const standsIn = await save("stands in", "3.9.0", T0 + 100);
+    await start(directory, store).runOnce();
+    const without = start(directory);
+    await without.runOnce();
+    assert.equal(without.served()?.origin, "disk");
+    assert.equal(without.served()?.metadata.sha256, standsIn);
+    const own = await save("own", "3.9.1", T0);
+    const back = start(directory, store);
+    await back.runOnce();
+    assert.equal(back.served()?.metadata.sha256, own);
+    await save("stands in later", "3.9.0", T0 + 200);
+    store.objects.delete(currentKey(V391));
+    const bereft = start(directory, store);
+    await bereft.runOnce();
+    assert.equal(bereft.served()?.metadata.sha256, own);
   });
 
   it("nobody else can read what is kept: it holds the config's keys and passwords", async () => {

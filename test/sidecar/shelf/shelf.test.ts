@@ -92,6 +92,30 @@ describe("what is on the shelf", () => {
     assert.equal(await shelf.offer(made("b", T0 + 1), "store"), false);
   });
 
+  it("is one of the version itself rather than one that stands in, the nearer rather than the farther", async () => {
+    const shelf = new Shelf();
+    const offer = (name: string, saved: string, after: number) => {
+      const overrides = { kongVersion: kongVersion(saved), controlPlaneTimestamp: T0 + after };
+      return shelf.offer({ ...snapshotOf(name, overrides), wanted: V391 }, "store");
+    };
+    const taken = [
+      await offer("far", "3.8.0", 50),
+      await offer("near", "3.9.0", 40),
+      await offer("far again", "3.8.0", 60),
+      await offer("near and newer", "3.9.0", 41),
+      await offer("near and older", "3.9.0", 39),
+      await offer("near and newer", "3.9.1", 10),
+      await offer("own", "3.9.1", 11),
+      await offer("near and newest", "3.9.0", 70),
+    ];
+    assert.deepEqual(taken, [true, true, false, true, false, true, true, false]);
+    assert.deepEqual(shelf.versions(), [V391]);
+    const servable = shelf.newest(V391);
+    assert.ok(servable);
+    assert.equal(await configIn(servable), textOf("own"));
+    assert.deepEqual([servable.kongVersion, servable.metadata.kongVersion], [V391, V391]);
+  });
+
   it("is sent as it came, where the control plane's own message is given", async () => {
     const shelf = new Shelf();
     const frame = Buffer.from("the control plane's message");
