@@ -2,6 +2,7 @@
 
 import { type BackoffPolicy, backoffMs } from "../core/backoff.ts";
 import type { Clock } from "../core/clock.ts";
+import { FailureNews } from "../core/failure-news.ts";
 import type { Log } from "../core/log.ts";
 import { type ConfigSource, SourceError, type SourceEvent } from "../source/port.ts";
 
@@ -13,8 +14,6 @@ const RECONNECT_REFUSED: BackoffPolicy = { minMs: 45_000, maxMs: 90_000 };
 const MAX_RETRY_AFTER_MS = 10 * 60_000;
 /** A session at least this long was a good one: the next failure starts the back-off anew. */
 const GOOD_SESSION_MS = 10_000;
-/** The same failure again is worth a line this often. */
-const REPEAT_LOG_MS = 5 * 60_000;
 
 export interface FollowOptions {
   readonly clock: Clock;
@@ -34,22 +33,25 @@ export async function follow(
   options: FollowOptions,
   signal: AbortSignal,
 ): Promise<never> {
-  const { clock, random } = options;
-  const report = new FailureReport(options);
+  const { clock, random, log } = options;
+  const news = new FailureNews(clock);
   let failures = 0;
   for (;;) {
     const startedAt = clock.monotonicMs();
     const error = await session(source, onEvent, signal);
     signal.throwIfAborted();
     onLost();
-    if (clock.monotonicMs() - startedAt >= GOOD_SESSION_MS) failures = 0;
+    if (clock.monotonicMs() - startedAt >= GOOD_SESSION_MS) {
+      failures = 0;
+      news.end();
+    }
     const policy = error.retryable ? RECONNECT : RECONNECT_REFUSED;
     const delayMs = Math.max(
       backoffMs(policy, failures, random),
       Math.min(error.retryAfterMs ?? 0, MAX_RETRY_AFTER_MS),
     );
     failures += 1;
-    report.failed(error, failures, delayMs);
+    report(error, { attempt: failures, retryInMs: delayMs }, news, log);
     await clock.sleep(delayMs, signal);
   }
 }
@@ -69,30 +71,14 @@ async function session(
   }
 }
 
-/** Says a failure once, then only every now and then: an outage must not bury the log. */
-class FailureReport {
-  readonly #options: FollowOptions;
-  #lastMessage = "";
-  #lastAtMs = Number.NEGATIVE_INFINITY;
-
-  constructor(options: FollowOptions) {
-    this.#options = options;
-  }
-
-  failed(error: SourceError, attempt: number, retryInMs: number): void {
-    const { clock, log } = this.#options;
-    const now = clock.monotonicMs();
-    const isNews = error.message !== this.#lastMessage || attempt === 1;
-    if (!isNews && now - this.#lastAtMs < REPEAT_LOG_MS) {
-      log.debug({ err: error, attempt, retryInMs }, "control plane still not available");
-      return;
-    }
-    this.#lastMessage = error.message;
-    this.#lastAtMs = now;
-    if (error.retryable) {
-      log.warn({ err: error, attempt, retryInMs }, "control plane not available, will try again");
-    } else {
-      log.error({ err: error, attempt, retryInMs }, "control plane refuses, an operator must act");
-    }
-  }
+function report(
+  error: SourceError,
+  next: { readonly attempt: number; readonly retryInMs: number },
+  news: FailureNews,
+  log: Log,
+): void {
+  const fields = { err: error, ...next };
+  if (!news.isNews(error.message)) log.debug(fields, "control plane still not available");
+  else if (error.retryable) log.warn(fields, "control plane not available, will try again");
+  else log.error(fields, "control plane refuses, an operator must act");
 }

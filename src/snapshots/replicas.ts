@@ -2,6 +2,7 @@
 
 import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
+import { FailureNews } from "../core/failure-news.ts";
 import type { Log } from "../core/log.ts";
 import type { KongVersion } from "../kong/version.ts";
 import type { Version } from "../store/port.ts";
@@ -28,8 +29,6 @@ export interface ReplicaReaderOptions {
 export const REPLICA_GRACE_MS = 2_000;
 /** The same where nobody waits, for there was an answer before: enough to read a large config from a slow store. */
 export const REFRESH_GRACE_MS = 10_000;
-/** The same trouble with the same store again is worth a line this often. */
-const REPEAT_LOG_MS = 5 * 60_000;
 
 type Answer =
   /** `found` is undefined where the same still lies there as at the last look. */
@@ -50,11 +49,13 @@ interface Look {
  */
 export class ReplicaReader {
   readonly #options: ReplicaReaderOptions;
-  readonly #reported = new Map<string, { readonly message: string; readonly atMs: number }>();
+  /** Of each replica. */
+  readonly #failures: readonly FailureNews[];
   #last: Look | undefined;
 
   constructor(options: ReplicaReaderOptions) {
     this.#options = options;
+    this.#failures = options.replicas.map(() => new FailureNews(options.clock));
   }
 
   /** All of them, for messages. */
@@ -136,18 +137,14 @@ export class ReplicaReader {
   }
 
   #report(index: number, answer: Answer): void {
-    const { replicas, clock, log } = this.#options;
+    const { replicas, log } = this.#options;
     const name = replicas[index]?.name ?? "";
-    const before = this.#reported.get(name);
+    const failures = this.#failures[index];
     if (answer.kind === "good") {
-      if (before !== undefined) log.info({ key: name }, "store of several answers again");
-      this.#reported.delete(name);
+      if (failures?.end()) log.info({ key: name }, "store of several answers again");
       return;
     }
-    const message = answer.kind === "failed" ? answer.error.message : "";
-    const atMs = clock.monotonicMs();
-    if (before?.message === message && atMs - before.atMs < REPEAT_LOG_MS) return;
-    this.#reported.set(name, { message, atMs });
+    if (!failures?.isNews(answer.kind === "failed" ? answer.error.message : "")) return;
     if (answer.kind === "failed") {
       log.warn({ err: answer.error, key: name }, "one of several stores gives no snapshot");
     } else {

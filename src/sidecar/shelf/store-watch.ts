@@ -2,6 +2,7 @@
 
 import type { Clock } from "../../core/clock.ts";
 import { ServiceError } from "../../core/errors.ts";
+import { FailureNews } from "../../core/failure-news.ts";
 import type { Log } from "../../core/log.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import { SnapshotError } from "../../snapshots/errors.ts";
@@ -26,9 +27,6 @@ export interface StoreWatchOptions {
   readonly log: Log;
 }
 
-/** The same failure again is worth a line this often. */
-const REPEAT_LOG_MS = 5 * 60_000;
-
 export class StoreWatch {
   readonly #options: StoreWatchOptions;
   #seen: Version | undefined;
@@ -37,10 +35,11 @@ export class StoreWatch {
   #missing: SnapshotError | undefined;
   /** Of all that lay there while we watched. */
   #newest: SnapshotMetadata | undefined;
-  #failure: { readonly message: string; readonly loggedAtMs: number } | undefined;
+  readonly #failures: FailureNews;
 
   constructor(options: StoreWatchOptions) {
     this.#options = options;
+    this.#failures = new FailureNews(options.clock);
   }
 
   /** Says what else lies in the store, if nothing for this Kong version did at the last look. */
@@ -85,8 +84,7 @@ export class StoreWatch {
   #answered(): true {
     const { reader, log } = this.#options;
     this.#hasLooked = true;
-    if (this.#failure !== undefined) log.info({ key: reader.name }, "store answers again");
-    this.#failure = undefined;
+    if (this.#failures.end()) log.info({ key: reader.name }, "store answers again");
     return true;
   }
 
@@ -130,13 +128,9 @@ export class StoreWatch {
     return new Date(Math.max(clock.now().getTime(), newest + 1));
   }
 
-  /** Says a failure once, then only every now and then: an outage must not bury the log. */
   #report(error: ServiceError): void {
-    const { kongVersion, clock, log } = this.#options;
-    const nowMs = clock.monotonicMs();
-    const { message, loggedAtMs } = this.#failure ?? { message: undefined, loggedAtMs: nowMs };
-    if (message === error.message && nowMs - loggedAtMs < REPEAT_LOG_MS) return;
-    this.#failure = { message: error.message, loggedAtMs: nowMs };
+    const { kongVersion, log } = this.#options;
+    if (!this.#failures.isNews(error.message)) return;
     const fields = { err: error, kongVersion };
     if (error.retryable)
       log.warn(fields, "store not read, will try again; what is there is served");
