@@ -2,18 +2,18 @@
 
 import type { BlockBlobClient, ContainerClient } from "@azure/storage-blob";
 import { readAnswer } from "./azure/answer.ts";
-import { md5, outgoing, readObject, versionOf } from "./azure/body.ts";
+import { bareETag, md5, outgoing, readObject, versionOf } from "./azure/body.ts";
 import type { AzureConnection } from "./azure/client.ts";
 import { connectContainer } from "./azure/client.ts";
-import { hasLost } from "./azure/cut-off.ts";
 import { azureError, azureFault, isCutOff, lostRace, notAzure } from "./azure/errors.ts";
 import type { Asked, Page } from "./azure/listing.ts";
 import { byKey, readPage } from "./azure/listing.ts";
-import { toBlobMetadata } from "./azure/metadata.ts";
+import { fromBlobMetadata, toBlobMetadata } from "./azure/metadata.ts";
 import type { AzureAttempt } from "./azure/verdicts.ts";
 import { unavailable } from "./azure/verdicts.ts";
 import type { Watched } from "./azure/watch.ts";
 import { Watch } from "./azure/watch.ts";
+import { hasLost } from "./cut-off.ts";
 import { checkKey, checkMetadata, checkPrefix } from "./keys.ts";
 import type {
   GetOptions,
@@ -130,8 +130,13 @@ class AzureStore implements Store {
         const there = await this.#blob(key)
           .getProperties({ abortSignal })
           .catch(() => undefined);
-        const write = { bytes, metadata, when };
-        throw there !== undefined && hasLost(write, there) ? lostRace(attempt) : error;
+        if (there === undefined) throw error;
+        const now = {
+          version: there.etag && bareETag(there.etag),
+          bytes: there.contentLength,
+          metadata: fromBlobMetadata(there.metadata),
+        };
+        throw hasLost({ bytes, metadata, when }, now) ? lostRace(attempt) : error;
       }
     });
   }

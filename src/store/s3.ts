@@ -9,6 +9,8 @@ import {
   PutObjectCommand,
 } from "@aws-sdk/client-s3";
 import type { Clock } from "../core/clock.ts";
+import { hasLost } from "./cut-off.ts";
+import { InFlight } from "./in-flight.ts";
 import { checkKey, checkMetadata, checkPrefix } from "./keys.ts";
 import { pageLimit } from "./page-limit.ts";
 import type {
@@ -25,11 +27,9 @@ import { readAnswer } from "./s3/answer.ts";
 import { dropBody, readObject } from "./s3/body.ts";
 import type { S3Connection } from "./s3/client.ts";
 import { connectS3 } from "./s3/client.ts";
-import { hasLost, isCutOff } from "./s3/cut-off.ts";
-import { lostRace, s3Error, s3Fault } from "./s3/errors.ts";
-import { IfMatch, versionOf } from "./s3/etag.ts";
+import { isCutOff, lostRace, s3Error, s3Fault } from "./s3/errors.ts";
+import { bareETag, IfMatch, versionOf } from "./s3/etag.ts";
 import { Identity } from "./s3/identity.ts";
-import { interruptible } from "./s3/interruptible.ts";
 import type { Page } from "./s3/listing.ts";
 import { readPage } from "./s3/listing.ts";
 import type { S3PutOptions } from "./s3/put-options.ts";
@@ -69,7 +69,7 @@ class S3Store implements Store {
   readonly #clock: Clock;
   readonly #ifMatch = new IfMatch();
   readonly #identity: Identity;
-  #closed = false;
+  readonly #inFlight = new InFlight();
 
   constructor(options: S3StoreOptions, client: S3Client, place: string, putOptions: S3PutOptions) {
     this.url = options.url;
@@ -151,7 +151,10 @@ class S3Store implements Store {
         if (when === undefined || !isCutOff(error)) throw error;
         const there = await head().catch(() => undefined);
         const cutOff = { bytes, metadata: options.metadata, when };
-        throw there !== undefined && hasLost(cutOff, there) ? lostRace(attempt) : error;
+        if (there === undefined) throw error;
+        const { ETag = "", ContentLength, Metadata } = there;
+        const now = { version: bareETag(ETag), bytes: ContentLength, metadata: Metadata };
+        throw hasLost(cutOff, now) ? lostRace(attempt) : error;
       }
     });
   }
@@ -195,7 +198,7 @@ class S3Store implements Store {
 
   /** Cuts what is in flight: it rejects with STORE_CLOSED. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
+    this.#inFlight.close();
     this.#client.destroy();
   }
 
@@ -222,18 +225,17 @@ class S3Store implements Store {
       clock: this.#clock,
     };
     const closed = () => s3Fault(attempt, { code: "STORE_CLOSED", why: "the store was closed" });
-    if (this.#closed) throw closed();
-    signal.throwIfAborted();
+    const gate = new AbortController();
     try {
-      return await interruptible(signal, async (own) => {
+      return await this.#inFlight.run(gate, { signal, closed }, async () => {
         await this.#identity.find(attempt);
-        own.throwIfAborted();
-        return run(attempt, own);
+        gate.signal.throwIfAborted();
+        return run(attempt, gate.signal);
       });
     } catch (error) {
       this.#identity.heard(error);
       signal.throwIfAborted();
-      throw this.#closed ? closed() : s3Error(error, attempt);
+      throw s3Error(error, attempt);
     }
   }
 }

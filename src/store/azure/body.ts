@@ -30,7 +30,12 @@ export function outgoing(body: Uint8Array, moved: () => void): Readable {
 /** A version is the ETag without its quotes; every write makes a new one. */
 export function versionOf(etag: string | undefined, attempt: AzureAttempt): Version {
   if (etag === undefined || etag === "") throw notAzure(attempt, "an answer without an ETag");
-  return etag.replace(/^"(.*)"$/, "$1") as Version;
+  return bareETag(etag) as Version;
+}
+
+/** Without the quotes that HTTP puts around it. */
+export function bareETag(etag: string): string {
+  return etag.replace(/^"(.*)"$/, "$1");
 }
 
 /**

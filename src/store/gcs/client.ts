@@ -4,6 +4,7 @@ import { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { EnvHttpProxyAgent, request as httpRequest } from "undici";
 import type { Secret } from "../../core/secret.ts";
+import { InFlight } from "../in-flight.ts";
 import { StoreError } from "../port.ts";
 import type { Authorize } from "./credentials.ts";
 import { googleCredentials } from "./credentials.ts";
@@ -53,8 +54,7 @@ export class GcsClient implements AsyncDisposable {
   readonly #userAgent: string;
   readonly #authorize: Authorize;
   readonly #dispatcher: Dispatcher;
-  readonly #inFlight = new Set<AbortController>();
-  #closed = false;
+  readonly #inFlight = new InFlight();
 
   /** Throws STORE_DENIED for unusable `credentials`, STORE_MISCONFIGURED for an `apiEndpoint` or a proxy that is no URL. */
   constructor({ apiEndpoint, credentials, timeoutMs, userAgent }: GcsClientOptions) {
@@ -80,10 +80,7 @@ export class GcsClient implements AsyncDisposable {
     signal: AbortSignal,
     use: (answer: GcsAnswer) => Promise<T>,
   ): Promise<T> {
-    if (this.#closed) throw closed();
-    signal.throwIfAborted();
     const gate = new AbortController();
-    const stop = () => gate.abort(signal.reason);
     let awaited = "access token";
     const watchdog = setTimeout(() => {
       gate.abort(timedOut(attempt, awaited, this.#timeoutMs));
@@ -92,17 +89,12 @@ export class GcsClient implements AsyncDisposable {
       awaited = next;
       watchdog.refresh();
     };
-    signal.addEventListener("abort", stop, { once: true });
-    this.#inFlight.add(gate);
     try {
-      return await Promise.race([
-        aborted(gate.signal),
+      return await this.#inFlight.run(gate, { signal, closed }, () =>
         this.#send(attempt, request, gate.signal, expect, use),
-      ]);
+      );
     } finally {
       clearTimeout(watchdog);
-      signal.removeEventListener("abort", stop);
-      this.#inFlight.delete(gate);
       // Closes the connection of an answer that was not read to its end.
       gate.abort();
     }
@@ -110,8 +102,7 @@ export class GcsClient implements AsyncDisposable {
 
   /** What is under way rejects with STORE_CLOSED. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
-    for (const gate of this.#inFlight) gate.abort(closed());
+    this.#inFlight.close();
     await this.#dispatcher.destroy();
   }
 
@@ -178,13 +169,6 @@ function outgoing(body: Buffer, sent: () => void): Readable {
     }
   };
   return Readable.from(pieces(), { objectMode: false });
-}
-
-/** Rejects with the signal's reason when it aborts; never resolves. */
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
 }
 
 function closed(): StoreError {

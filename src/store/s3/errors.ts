@@ -47,6 +47,12 @@ export function s3Error(error: unknown, attempt: S3Attempt): StoreError {
   );
 }
 
+/** Whether the connection broke: Node's codes for a reset, and for writing after one. */
+export function isCutOff(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === "ECONNRESET" || code === "EPIPE";
+}
+
 /** Node's codes where the peer's certificate, or that it has one, is the matter. */
 export const TLS_CODE = /^(?:CERT_|ERR_TLS_|ERR_SSL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|EPROTO$)/;
 
@@ -72,7 +78,7 @@ function judgeFailure(error: unknown): Verdict {
     );
   }
   // First of the two: the SDK calls these a TimeoutError too.
-  if (code === "ECONNRESET" || code === "EPIPE") return unavailable("the connection broke");
+  if (isCutOff(error)) return unavailable("the connection broke");
   if (isTimeout(error)) return unavailable("the server does not answer in time");
   if (SOCKET_CODE.test(code)) {
     return unavailable(
