@@ -8,8 +8,8 @@ import { describe, it } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { formatHostPort } from "../src/core/host-port.ts";
 import { leaseName } from "../src/election/kubernetes.ts";
+import { SETTINGS } from "../src/runtime/settings/table.ts";
 import { readSettings, type Settings } from "../src/runtime/settings.ts";
-import { SETTINGS } from "../src/runtime/settings-table.ts";
 import { startStatusServer } from "../src/runtime/status-server.ts";
 
 const DIRECTORY = fileURLToPath(new URL("../deploy/kubernetes/", import.meta.url));

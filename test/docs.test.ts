@@ -10,7 +10,7 @@ import { HELP } from "../src/commands/help.ts";
 import { type ReportSubject, reportPlanes } from "../src/commands/serve/report.ts";
 import { parseKongVersion } from "../src/kong/version.ts";
 import { createMetrics } from "../src/runtime/metrics.ts";
-import { SETTINGS, type SettingDescription } from "../src/runtime/settings-table.ts";
+import { SETTINGS, type SettingDescription } from "../src/runtime/settings/table.ts";
 import { packSnapshot } from "../src/sidecar/shelf/payload.ts";
 import { describeBare } from "../src/snapshots/newest.ts";
 import { SourceError } from "../src/source/port.ts";

@@ -7,8 +7,8 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, it } from "vitest";
 import { parse } from "yaml";
+import { SETTINGS } from "../src/runtime/settings/table.ts";
 import { readSettings } from "../src/runtime/settings.ts";
-import { SETTINGS } from "../src/runtime/settings-table.ts";
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL("..", import.meta.url));

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "vitest";
-import { SETTINGS, type SettingDescription } from "../src/runtime/settings-table.ts";
+import { SETTINGS, type SettingDescription } from "../src/runtime/settings/table.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 

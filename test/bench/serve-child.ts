@@ -44,7 +44,7 @@ export interface Connected {
   readonly failures: number;
 }
 
-/** As `settings-table.ts` has them by default. */
+/** As `settings/table.ts` has them by default. */
 const LIMITS = { maxConnections: 4_096, handshakesPerSecond: 200 };
 const TIMING = {
   retryMs: 5_000,

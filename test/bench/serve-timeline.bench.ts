@@ -6,7 +6,7 @@ import { ServiceError } from "../../src/core/errors.ts";
 import { type Change, renderTimeline } from "../sidecar/live/state-timeline.ts";
 import { Stage, seededRandom } from "../sidecar/live/upstream-stage.ts";
 
-/** As `settings-table.ts` has them by default. */
+/** As `settings/table.ts` has them by default. */
 const TIMING = { retryMs: 5_000, reconnectMs: 10_000, recoveryMs: 10_000, releaseMs: 30_000 };
 /** A sign of the drawing; a minute has ten. */
 const STEP_MS = 6_000;

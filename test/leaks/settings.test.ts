@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { HELP } from "../../src/commands/help.ts";
 import { Secret } from "../../src/core/secret.ts";
-import { readSettings } from "../../src/runtime/settings.ts";
 import {
   SETTINGS,
   type SettingDescription,
   type SettingName,
-} from "../../src/runtime/settings-table.ts";
+} from "../../src/runtime/settings/table.ts";
+import { readSettings } from "../../src/runtime/settings.ts";
 import { plantAll } from "./secrets.ts";
 import { SURFACES } from "./surfaces.ts";
 

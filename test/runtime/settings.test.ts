@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import { describe, it } from "vitest";
-import { readSettings, type Settings } from "../../src/runtime/settings.ts";
-import { type Environment, SettingsError } from "../../src/runtime/settings-reader.ts";
+import { type Environment, SettingsError } from "../../src/runtime/settings/reader.ts";
 import {
   SETTINGS,
   type SettingDescription,
   type SettingName,
-} from "../../src/runtime/settings-table.ts";
+} from "../../src/runtime/settings/table.ts";
+import { readSettings, type Settings } from "../../src/runtime/settings.ts";
 
 function faultsOf(environment: Environment): readonly string[] {
   try {

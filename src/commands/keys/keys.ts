@@ -2,7 +2,7 @@
 
 import { resolve } from "node:path";
 import { Secret } from "../../core/secret.ts";
-import type { SettingName } from "../../runtime/settings-table.ts";
+import type { SettingName } from "../../runtime/settings/table.ts";
 import { onShutdown } from "../../runtime/shutdown.ts";
 import type { Command } from "../context.ts";
 import { print, printJson } from "../print.ts";

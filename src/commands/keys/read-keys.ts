@@ -2,8 +2,8 @@
 
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import type { Secret } from "../../core/secret.ts";
+import { SettingsError } from "../../runtime/settings/reader.ts";
 import type { Settings } from "../../runtime/settings.ts";
-import { SettingsError } from "../../runtime/settings-reader.ts";
 import {
   type SealKeys,
   type SigningKey,

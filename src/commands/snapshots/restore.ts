@@ -1,6 +1,6 @@
 /** `snapshots restore`: makes a snapshot of the history the current one, in every store, by an operator's word. */
 
-import { SettingsError } from "../../runtime/settings-reader.ts";
+import { SettingsError } from "../../runtime/settings/reader.ts";
 import { diffConfigs } from "../../snapshots/diff.ts";
 import { isSameConfig } from "../../snapshots/newest.ts";
 import type { SealMarks } from "../../snapshots/seal-marks.ts";

@@ -71,7 +71,10 @@ describe("kong-fallback snapshots show", () => {
     await rm(stage.path("3.9.1", "config.json"));
     const { status, stderr } = await stage.run(["snapshots", "show"]);
     assert.equal(status, 3);
-    assert.match(stderr, /the current snapshot for Kong 3\.9\.1 in file:.* is gone, its history is there \[/);
+    assert.match(
+      stderr,
+      /the current snapshot for Kong 3\.9\.1 in file:.* is gone, its history is there \[/,
+    );
     assert.match(stderr, /Restore one of those that kong-fallback snapshots list shows/);
   });
 

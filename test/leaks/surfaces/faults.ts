@@ -1,7 +1,7 @@
 /** What is said of settings, keys and flags that are wrong, and of bugs; and the demo. */
 
 import assert from "node:assert/strict";
-import { SETTINGS } from "../../../src/runtime/settings-table.ts";
+import { SETTINGS } from "../../../src/runtime/settings/table.ts";
 import { damaged } from "../damaged.ts";
 import type { Surface } from "../surface.ts";
 import type { World } from "../world.ts";

@@ -1,7 +1,10 @@
 /** What a setting's text may look like: each gives the value, or undefined for a text that it cannot be. */
 
-import { type HostPort, parseHostPort } from "../core/host-port.ts";
-import { type KongVersion, parseKongVersion } from "../kong/version.ts";
+import { type HostPort, parseHostPort } from "../../core/host-port.ts";
+import { type KongVersion, parseKongVersion } from "../../kong/version.ts";
+
+/** What parseHttpUrl wants. */
+export const HTTP_URL = "a URL like http://host:port, without credentials";
 
 /** A port to connect to: 0 is none. */
 export function parsePeer(text: string): HostPort | undefined {

@@ -1,8 +1,8 @@
 /** Every setting by name: its default and meaning. README's table is checked against this one. */
 
-import { KNOWN_SETTINGS } from "./settings-table-known.ts";
-import { OWN_SETTINGS } from "./settings-table-own.ts";
-import { REHEARSAL_SETTINGS } from "./settings-table-rehearsal.ts";
+import { KNOWN_SETTINGS } from "./table-known.ts";
+import { OWN_SETTINGS } from "./table-own.ts";
+import { REHEARSAL_SETTINGS } from "./table-rehearsal.ts";
 
 export interface SettingDescription {
   /** As it would be written in the environment; undefined: none. */

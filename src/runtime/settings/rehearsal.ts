@@ -1,9 +1,9 @@
 /** Reads which Kong rehearses for which version, and what happens where it cannot. */
 
-import { type KongVersion, parseKongVersion } from "../kong/version.ts";
-import { parseHttpUrl } from "./settings-parsers.ts";
-import type { SettingsReader } from "./settings-reader.ts";
-import type { SettingName } from "./settings-table.ts";
+import { type KongVersion, parseKongVersion } from "../../kong/version.ts";
+import { parseHttpUrl } from "./parsers.ts";
+import type { SettingsReader } from "./reader.ts";
+import type { SettingName } from "./table.ts";
 
 export interface RehearsalSettings {
   readonly mode: "required" | "best-effort";

@@ -1,9 +1,9 @@
 /** Reads single variables into types and collects what is wrong with them, so that all faults can be told at once. */
 
 import env from "env-var";
-import { ServiceError } from "../core/errors.ts";
-import { Secret } from "../core/secret.ts";
-import { SETTINGS, type SettingDescription, type SettingName } from "./settings-table.ts";
+import { ServiceError } from "../../core/errors.ts";
+import { Secret } from "../../core/secret.ts";
+import { SETTINGS, type SettingDescription, type SettingName } from "./table.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
