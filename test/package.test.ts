@@ -70,8 +70,7 @@ describe("docker-compose.yml", () => {
     });
     const second = readSettings({ ...exporter.environment, ...Object.fromEntries(given) });
     assert.equal(second.stateDir, undefined);
-    // The first one's loopback, and so its rehearsal Kong, is not to be reached from there.
-    assert.equal(second.rehearsal.mode, "best-effort");
+    assert.equal(second.rehearsal.mode, "required");
     assert.deepEqual([second.election, second.exportRole], ["store", true]);
     assert.deepEqual(second.storages, readSettings(exporter.environment).storages);
   });

@@ -4,11 +4,11 @@ import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import { FailureReport } from "./failure-report.ts";
-import { MAX_TOKEN, MAX_TOKEN_LEAP, noTokenLeft } from "./lease.ts";
+import { isLeap, MAX_TOKEN, noTokenLeft, unbelievable } from "./lease.ts";
 import type { LeasePlace, SeenLease } from "./lease-place.ts";
 import type { LeaseTimes } from "./lease-times.ts";
 import { type LimitedCall, withLimit } from "./limit.ts";
-import { ElectionError, type Leadership } from "./port.ts";
+import type { Leadership } from "./port.ts";
 import { Tenure } from "./tenure.ts";
 
 /** See `LeaseElectionOptions`. */
@@ -133,13 +133,9 @@ export class Campaign<Seen extends SeenLease> {
 
   /** Its token counts from now on. Rejects with ELECTION_CORRUPT if no count can have got there. */
   async #believe({ token }: Seen, signal: AbortSignal): Promise<void> {
-    if (token > this.#highest + MAX_TOKEN_LEAP) await this.#askFloor(signal);
-    if (token > this.#highest + MAX_TOKEN_LEAP) {
-      const { name } = this.#options.place;
-      const gap = `its fencing token is ${token}, the highest known elsewhere is ${this.#highest}`;
-      throw new ElectionError("ELECTION_CORRUPT", `${name} is not to be believed: ${gap}`, {
-        hint: "No count gets there: look who wrote it, and delete it. Tokens go on from the highest known elsewhere.",
-      });
+    if (isLeap(token, this.#highest)) await this.#askFloor(signal);
+    if (isLeap(token, this.#highest)) {
+      throw unbelievable(this.#options.place.name, token, this.#highest);
     }
     this.#highest = Math.max(this.#highest, token);
   }

@@ -25,7 +25,7 @@ export const MAX_TOKEN = 999_999_999_999_999;
  * How far beyond all known tokens one in a lease is believed: one takeover each second for 30 years.
  * Nobody signs a lease. A token near MAX_TOKEN, taken over into snapshots, would leave none for later.
  */
-export const MAX_TOKEN_LEAP = 1_000_000_000;
+const MAX_TOKEN_LEAP = 1_000_000_000;
 /** Below a second, a slow answer of a store looks like the death of the holder. */
 export const MIN_LEASE_TTL_MS = 1_000;
 export const MAX_LEASE_TTL_MS = 5 * 60_000;
@@ -78,6 +78,19 @@ export function corrupt(name: string, detail: string, cause?: unknown): Election
   return new ElectionError("ELECTION_CORRUPT", `${name} is no lease: ${detail}`, {
     cause,
     hint: "Delete that object. Its token is not lost: the count goes on from the highest one that a running exporter has seen or a snapshot carries.",
+  });
+}
+
+/** Whether a lease's token is so far beyond `highest`, of all that are known elsewhere, that no count can have got there. */
+export function isLeap(token: number, highest: number): boolean {
+  return token > highest + MAX_TOKEN_LEAP;
+}
+
+/** ELECTION_CORRUPT for the lease `name` whose token isLeap. */
+export function unbelievable(name: string, token: number, highest: number): ElectionError {
+  const gap = `its fencing token is ${token}, the highest known elsewhere is ${highest}`;
+  return new ElectionError("ELECTION_CORRUPT", `${name} is not to be believed: ${gap}`, {
+    hint: "No count gets there: look who wrote it, and delete it. Tokens go on from the highest known elsewhere.",
   });
 }
 

@@ -25,8 +25,8 @@ const VITAL_KINDS: ReadonlySet<string> = new Set(["services", "routes"]);
 
 /**
  * Not watched unless the policy names them. The first two are Kong's own, a fresh control plane has
- * them too; rows of the others expire by themselves: `ttl` in Kong/kong@001321b
- * kong/plugins/oauth2/daos.lua and Kong/kong@3593c81 kong/plugins/acme/daos.lua.
+ * them too; rows of the others expire by themselves: https://developer.konghq.com/plugins/oauth2/
+ * (authorization codes) and https://developer.konghq.com/plugins/acme/ (storage `kong`).
  */
 const UNWATCHED_KINDS: ReadonlySet<string> = new Set([
   "workspaces",

@@ -11,6 +11,7 @@ import { mostAlike } from "./alike.ts";
 import { isPassedOver, SnapshotError } from "./errors.ts";
 import { packConfig } from "./history-body.ts";
 import { type HistoryId, historyHash, historyId, parseHistoryId } from "./history-id.ts";
+import { atEndOfTime, MAX_ENTRIES, overfull } from "./history-limits.ts";
 import { HISTORY_SUFFIX, historyPrefix } from "./layout.ts";
 import { encodeMetadata, HELD } from "./metadata.ts";
 import {
@@ -53,8 +54,6 @@ export interface HistoryOptions extends SightingOptions {
 const MAX_HELD_CHARACTERS = 200;
 /** How often adding starts over because somebody else took the name. */
 const MAX_CONFLICTS = 5;
-/** Twice what KONG_FALLBACK_HISTORY_MAX_COUNT allows: more were not written by exporters, and would take all memory. */
-const MAX_ENTRIES = 100_000;
 
 /** Every method rejects with StoreError where the store does; no retry inside. */
 export class History {
@@ -74,7 +73,7 @@ export class History {
       if (!name.endsWith(HISTORY_SUFFIX)) continue;
       const parsed = parseHistoryId(name.slice(0, -HISTORY_SUFFIX.length));
       if (parsed !== undefined) entries.push({ ...parsed, bytes, version });
-      if (entries.length > MAX_ENTRIES) throw this.#overfull();
+      if (entries.length > MAX_ENTRIES) throw overfull(this.#name());
     }
     // Stores list in ascending order of the key, which begins with the time.
     return entries.reverse();
@@ -133,7 +132,7 @@ export class History {
       const earliestMs = (entries[0]?.at.getTime() ?? -1) + 1;
       const at = new Date(Math.max(exportedAt.getTime(), earliestMs));
       const { id } = historyId(at, hash, isHeld);
-      if (parseHistoryId(id) === undefined) throw this.#atEndOfTime(entries[0]?.id);
+      if (parseHistoryId(id) === undefined) throw atEndOfTime(this.#name(entries[0]?.id));
       try {
         await this.#options.store.put(this.#key(id), sealed.body, options, signal);
         return id;
@@ -203,13 +202,9 @@ export class History {
     }
   }
 
-  #overfull(): StoreError {
-    const { store } = this.#options;
-    return new StoreError(
-      "STORE_MISCONFIGURED",
-      `could not list ${store.url}/${this.#prefix}: it has more than ${MAX_ENTRIES} entries`,
-      { hint: "Find out who writes there: exporters remove what is beyond the history's limits." },
-    );
+  /** Of an entry, or of the history, with its store, for messages. */
+  #name(id?: string): string {
+    return `${this.#options.store.url}/${id === undefined ? this.#prefix : this.#key(id)}`;
   }
 
   #key(id: string): Key {
@@ -224,14 +219,6 @@ export class History {
       if (!(error instanceof StoreError) || error.code !== "STORE_NOT_FOUND") throw error;
       throw await this.#missing(id, signal, error);
     }
-  }
-
-  /** Names have four digits for the year: what came after them would sort before all others, unseen. */
-  #atEndOfTime(newest: string | undefined): SnapshotError {
-    const name = `${this.#options.store.url}/${this.#key(newest ?? "")}`;
-    return new SnapshotError("SNAPSHOT_CORRUPT", `no name is left in the history after ${name}`, {
-      hint: "No clock gets there: look who wrote that object, and delete it.",
-    });
   }
 
   async #missing(id: string, signal: AbortSignal, cause?: unknown): Promise<SnapshotError> {

@@ -1,7 +1,7 @@
 /** The right to write for as long as a restore takes: the exporters' own lease, won or taken. */
 
 import type { Log } from "../../core/log.ts";
-import { MAX_TOKEN, noTokenLeft } from "../../election/lease.ts";
+import { isLeap, MAX_TOKEN, noTokenLeft, unbelievable } from "../../election/lease.ts";
 import type { Leadership } from "../../election/port.ts";
 import { type StoredLease, StorePlace } from "../../election/store-place.ts";
 import { leaseKey } from "../../snapshots/layout.ts";
@@ -130,7 +130,9 @@ async function takeLease(
   for (let conflicts = 0; conflicts <= MAX_CONFLICTS; conflicts += 1) {
     const found = await lease.read(signal);
     const highest = await archive.highestToken(signal);
-    const token = Math.max(found?.token ?? 0, highest) + 1;
+    const before = found?.token ?? 0;
+    if (isLeap(before, highest)) throw unbelievable(lease.name, before, highest);
+    const token = Math.max(before, highest) + 1;
     // Metadata have no room for it, so nobody could read what is saved under it.
     if (token > MAX_TOKEN) throw noTokenLeft(lease.name);
     const held = await lease.take(token, found, signal);

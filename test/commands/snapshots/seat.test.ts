@@ -256,11 +256,14 @@ describe("the seat of a restore", () => {
     );
   });
 
-  it("gives out no token for which metadata have no room, though somebody forged the highest", async () => {
+  it.each([
+    ["for which metadata have no room", MAX_TOKEN],
+    ["that no count can have reached", 2_000_000_000],
+  ])("takes no token over %s, though somebody forged it", async (_, token) => {
     const { store, seat, lease } = await world();
     const taken = await seat({ takeOver: true });
     await taken[Symbol.asyncDispose]();
-    const body = encodeLease({ ...lease(), token: MAX_TOKEN });
+    const body = encodeLease({ ...lease(), token });
     const { version } = await store.put(KEY, body, { metadata: {}, contentType: "" }, NEVER);
     await assert.rejects(seat({ takeOver: true }), { code: "ELECTION_CORRUPT" });
     assert.equal(store.objects.get(KEY)?.version, version);
