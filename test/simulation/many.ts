@@ -8,7 +8,7 @@ import type { WorldOptions } from "./world.ts";
 /** `SEED=1234 npx vitest run test/simulation` lives that world alone, and prints all that happens in it. */
 export const SEED = process.env["SEED"] === undefined ? undefined : Number(process.env["SEED"]);
 
-const STANDARD_SEEDS = 500;
+const STANDARD_SEEDS = 2_000;
 
 /** `SIMULATION_SEEDS=100000` for a longer run. Of the worlds one half has versions like generations, the other like S3's. */
 export const SEEDS = Number(process.env["SIMULATION_SEEDS"] ?? STANDARD_SEEDS);
