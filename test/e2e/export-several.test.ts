@@ -12,7 +12,7 @@ const ACQUIRED = "lease acquired, this exporter writes";
 function environment(stage: Stage, port: number, name: string, more = {}): Record<string, string> {
   return stage.environment(port, {
     KONG_FALLBACK_STATE_DIR: stage.path(name),
-    KONG_FALLBACK_LEASE_TTL: "1",
+    KONG_FALLBACK_LEASE_TTL: "3",
     ...more,
   });
 }

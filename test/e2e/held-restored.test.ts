@@ -39,7 +39,7 @@ const SMALL = withServices(3, 1_795_220_100);
 async function holding(stage: Stage) {
   const controlPlane = await FakeControlPlane.listen({ tls: stage.tls, config: LARGE.frame });
   const environment = stage.environment(controlPlane.address.port, {
-    KONG_FALLBACK_LEASE_TTL: "1",
+    KONG_FALLBACK_LEASE_TTL: "3",
     KONG_FALLBACK_STATUS_LISTEN: "127.0.0.1:0",
   });
   const exporter = new Run(["export"], environment);

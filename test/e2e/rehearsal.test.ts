@@ -36,7 +36,7 @@ async function rehearsing(
   kong.refuse = (config) => (config.includes('"bad"') ? [FLATTENED] : []);
   const controlPlane = await FakeControlPlane.listen({ tls: stage.tls, config: first });
   const environment = stage.environment(controlPlane.address.port, {
-    KONG_FALLBACK_LEASE_TTL: "1",
+    KONG_FALLBACK_LEASE_TTL: "3",
     KONG_FALLBACK_STATUS_LISTEN: "127.0.0.1:0",
     KONG_FALLBACK_REHEARSAL_URL: kong.url,
     ...more,

@@ -116,7 +116,7 @@ describe("kong-fallback snapshots restore beside an exporter that runs", () => {
     const { frame, configTable } = captured("3.9.1", "rich");
     await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls, config: frame });
     const environment = stage.environment(controlPlane.address.port, {
-      KONG_FALLBACK_LEASE_TTL: "1",
+      KONG_FALLBACK_LEASE_TTL: "3",
     });
     await using exporter = new Run(["export"], environment);
     await exporter.logged("snapshot saved");

@@ -15,7 +15,7 @@ export const REHEARSAL_SURFACES: readonly Surface[] = [
       await using kong = await FakeKongAdmin.start();
       kong.token = world.planted.adminToken;
       kong.hasReadiness = true;
-      const env = { KONG_FALLBACK_REHEARSAL_URL: kong.url, KONG_FALLBACK_LEASE_TTL: "1" };
+      const env = { KONG_FALLBACK_REHEARSAL_URL: kong.url, KONG_FALLBACK_LEASE_TTL: "3" };
       const run = world.start(["export"], { env });
       await run.logged(SAVED);
       const config = world.planted.later.snapshot.config.toString();
