@@ -10,7 +10,7 @@ export function isAgeInstalled(): boolean {
   const missing = ["age", "age-keygen"].filter((command) => locate(command) === undefined);
   for (const command of missing) {
     const why = whyUnavailable(command) ?? `${command} is not installed; run .ci/servers`;
-    process.stderr.write(`SKIPPED: encryption against the age tool: ${why}\n`);
+    process.stderr.write(`SKIPPED: tests against the age tool: ${why}\n`);
   }
   return missing.length === 0;
 }

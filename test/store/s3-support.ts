@@ -90,6 +90,6 @@ export function isInstalled(server: string, commands: readonly string[]): boolea
   const why = missing.map((command) => {
     return whyUnavailable(command) ?? `${command} is not installed; run .ci/servers`;
   });
-  process.stderr.write(`SKIPPED: S3 store against ${server}: ${why.join("; ")}\n`);
+  process.stderr.write(`SKIPPED: tests against ${server}: ${why.join("; ")}\n`);
   return false;
 }
