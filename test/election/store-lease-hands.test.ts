@@ -6,12 +6,8 @@ import { decodeLease, encodeLease } from "../../src/election/lease.ts";
 import type { StoreElectionOptions } from "../../src/election/store-lease.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { never, put, text } from "../store/conformance/client.ts";
-import { Stage } from "./conformance/stage.ts";
-import type { World } from "./conformance.ts";
+import { stageOver, TAKEOVER_MS } from "./store-stage.ts";
 import { KEY, type StoreContender, StoreWorld, TTL_MS } from "./store-world.ts";
-
-/** A lease, and the followers' longest poll after it. */
-const TAKEOVER_MS = TTL_MS + 6_000;
 
 let store: MemoryStore;
 let world: StoreWorld;
@@ -25,23 +21,7 @@ beforeEach(() => {
   options = {};
 });
 
-/** The stage over `world`, whose contenders take `options`. */
-function open(): Promise<Stage> {
-  const join = async () => {
-    const contender = await world.join(options);
-    joined.push(contender);
-    return contender;
-  };
-  const { leaseMs, pollMs } = world;
-  const wrapped: World = {
-    leaseMs,
-    pollMs,
-    join,
-    advance: (ms) => world.advance(ms),
-    [Symbol.asyncDispose]: () => world[Symbol.asyncDispose](),
-  };
-  return Stage.open({ open: async () => wrapped });
-}
+const open = () => stageOver(world, () => options, joined);
 
 async function stored(): Promise<unknown> {
   return JSON.parse(await text(store, KEY));
