@@ -3,6 +3,7 @@
 import { ApiException } from "@kubernetes/client-node";
 import { describeCause, type ErrorDetails } from "../core/errors.ts";
 import { hearsay } from "../core/hearsay.ts";
+import { CERTIFICATE_CODE, nodeCodeOf, SOCKET_CODE } from "../core/node-code.ts";
 import { ElectionError, type ElectionErrorCode } from "./port.ts";
 
 export interface Attempt {
@@ -79,16 +80,9 @@ function judgeAnswer(httpStatus: number, status: Status | undefined, attempt: At
   );
 }
 
-/** Node's codes where the peer's certificate, or that it has one, is the matter. */
-const TLS_CODE =
-  /^(?:CERT_|ERR_TLS_|ERR_SSL_|ERR_OSSL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|EPROTO$)/;
-
-/** Of the socket and the resolver, and (`HPE_`) of Node's HTTP parser. */
-const SOCKET_CODE = /^(?:E[A-Z_]+|HPE_[A-Z_]+)$/;
-
 /** No answer came, or none that could be read. */
 function judgeFailure(error: unknown, { isSent }: Attempt): Verdict {
-  const code = codeOf(error);
+  const code = nodeCodeOf(error);
   if (!isSent) {
     // The text of other errors may quote what a file or a command gave.
     const why = code === "" ? "" : ` (${describeCause(error)})`;
@@ -109,7 +103,7 @@ function judgeFailure(error: unknown, { isSent }: Attempt): Verdict {
       error,
     );
   }
-  if (TLS_CODE.test(code)) {
+  if (CERTIFICATE_CODE.test(code) || code.startsWith("ERR_OSSL_")) {
     return denied(
       `a certificate is of no use (${said})`,
       "Look at the certificate authority and the client certificate: in a pod ca.crt of the service account, else those in the file that KUBECONFIG names.",
@@ -156,9 +150,4 @@ function readStatus(body: unknown): Status | undefined {
 /** Without the address, which the attempt names. node-fetch@2.7.0 lib/index.js */
 function reasonOf(error: unknown): string {
   return describeCause(error).replace(/^request to \S+ failed, reason: /, "");
-}
-
-function codeOf(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return typeof code === "string" ? code : "";
 }

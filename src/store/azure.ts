@@ -5,12 +5,11 @@ import { readAnswer } from "./azure/answer.ts";
 import { bareETag, md5, outgoing, readObject, versionOf } from "./azure/body.ts";
 import type { AzureConnection } from "./azure/client.ts";
 import { connectContainer } from "./azure/client.ts";
-import { azureError, azureFault, isCutOff, lostRace, notAzure } from "./azure/errors.ts";
+import { azureError, isCutOff, notAzure } from "./azure/errors.ts";
 import type { Asked, Page } from "./azure/listing.ts";
 import { byKey, readPage } from "./azure/listing.ts";
 import { fromBlobMetadata, toBlobMetadata } from "./azure/metadata.ts";
 import type { AzureAttempt } from "./azure/verdicts.ts";
-import { unavailable } from "./azure/verdicts.ts";
 import type { Watched } from "./azure/watch.ts";
 import { Watch } from "./azure/watch.ts";
 import { hasLost } from "./cut-off.ts";
@@ -26,6 +25,7 @@ import type {
   Version,
 } from "./port.ts";
 import { StoreError } from "./port.ts";
+import { fault, lostRace, unavailable } from "./verdict.ts";
 
 export interface AzureStoreOptions extends AzureConnection {
   /** The storage URL, without credentials. */
@@ -211,9 +211,9 @@ class AzureStore implements Store {
     const endings = {
       silent: () => {
         const why = `the server does not answer in time (nothing moved for ${this.#timeoutMs} ms)`;
-        return azureFault(attempt, unavailable(why));
+        return fault(attempt, unavailable(why));
       },
-      closed: () => azureFault(attempt, { code: "STORE_CLOSED", why: "the store was closed" }),
+      closed: () => fault(attempt, { code: "STORE_CLOSED", why: "the store was closed" }),
     };
     try {
       return await this.#watch.run(signal, endings, (watched) => run(attempt, watched));

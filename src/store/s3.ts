@@ -27,7 +27,7 @@ import { readAnswer } from "./s3/answer.ts";
 import { dropBody, readObject } from "./s3/body.ts";
 import type { S3Connection } from "./s3/client.ts";
 import { connectS3 } from "./s3/client.ts";
-import { isCutOff, lostRace, s3Error, s3Fault } from "./s3/errors.ts";
+import { isCutOff, s3Error } from "./s3/errors.ts";
 import { bareETag, IfMatch, versionOf } from "./s3/etag.ts";
 import { Identity } from "./s3/identity.ts";
 import type { Page } from "./s3/listing.ts";
@@ -35,6 +35,7 @@ import { readPage } from "./s3/listing.ts";
 import type { S3PutOptions } from "./s3/put-options.ts";
 import { checkPutOptions } from "./s3/put-options.ts";
 import type { S3Attempt } from "./s3/verdicts.ts";
+import { fault, lostRace } from "./verdict.ts";
 
 export interface S3StoreOptions extends S3Connection {
   /** The storage URL, without credentials. */
@@ -224,7 +225,7 @@ class S3Store implements Store {
       when: what.when,
       clock: this.#clock,
     };
-    const closed = () => s3Fault(attempt, { code: "STORE_CLOSED", why: "the store was closed" });
+    const closed = () => fault(attempt, { code: "STORE_CLOSED", why: "the store was closed" });
     const gate = new AbortController();
     try {
       return await this.#inFlight.run(gate, { signal, closed }, async () => {

@@ -4,10 +4,10 @@ import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import type { BlobDownloadResponseParsed } from "@azure/storage-blob";
 import type { GetOptions, Key, StoredObject, Version } from "../port.ts";
-import { azureFault, notAzure } from "./errors.ts";
+import { fault, unavailable } from "../verdict.ts";
+import { notAzure } from "./errors.ts";
 import { fromBlobMetadata } from "./metadata.ts";
 import type { AzureAttempt } from "./verdicts.ts";
-import { unavailable } from "./verdicts.ts";
 
 const PIECE_BYTES = 64 * 1024;
 
@@ -56,7 +56,7 @@ export async function readObject(
   try {
     const version = versionOf(answer.etag, attempt);
     if (bytes > maxBytes) {
-      throw azureFault(attempt, {
+      throw fault(attempt, {
         code: "STORE_TOO_LARGE",
         why: `the object is ${bytes} bytes long, more than the ${maxBytes} allowed`,
         hint: "Raise the limit only if a config of this size is expected.",
@@ -81,7 +81,7 @@ export async function readObject(
 }
 
 function damaged(attempt: AzureAttempt, why: string) {
-  return azureFault(
+  return fault(
     attempt,
     unavailable(
       why,

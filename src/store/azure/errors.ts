@@ -1,42 +1,17 @@
 /** A failed attempt at Azure as a StoreError: what was tried, on what, why it failed, what to do. */
 
-import type { ErrorDetails } from "../../core/errors.ts";
+import { CERTIFICATE_CODE, nodeCodeOf } from "../../core/node-code.ts";
 import { StoreError } from "../port.ts";
+import { denied, fault, misconfigured, unavailable, type Verdict } from "../verdict.ts";
 import { describeAnswer, readAnswer } from "./answer.ts";
 import { TokenFailure } from "./token-failure.ts";
-import type { AzureAttempt, Verdict } from "./verdicts.ts";
-import {
-  denied,
-  ENDPOINT_HINT,
-  judgeAnswer,
-  misconfigured,
-  outrun,
-  unavailable,
-} from "./verdicts.ts";
-
-/** The error of an attempt whose answer came, but cannot be used. */
-export function azureFault(
-  attempt: AzureAttempt,
-  verdict: Verdict,
-  details: ErrorDetails = {},
-): StoreError {
-  const { code, why, ...advice } = verdict;
-  const { action, target, place } = attempt;
-  return new StoreError(code, `could not ${action} ${target} at ${place}: ${why}`, {
-    ...advice,
-    ...details,
-  });
-}
+import type { AzureAttempt } from "./verdicts.ts";
+import { ENDPOINT_HINT, judgeAnswer } from "./verdicts.ts";
 
 /** The peer answers, but not as Azure does. */
 export function notAzure(attempt: AzureAttempt, what: string): StoreError {
   const why = `no Azure Blob Storage answers there (${what})`;
-  return azureFault(attempt, misconfigured(why, ENDPOINT_HINT));
-}
-
-/** A write that somebody else's came before. */
-export function lostRace(attempt: AzureAttempt): StoreError {
-  return azureFault(attempt, outrun(attempt));
+  return fault(attempt, misconfigured(why, ENDPOINT_HINT));
 }
 
 /**
@@ -48,7 +23,7 @@ export function azureError(error: unknown, attempt: AzureAttempt): StoreError {
   const answer = readAnswer(error);
   const said = answer === undefined ? describeFailure(error) : describeAnswer(answer);
   const verdict = answer === undefined ? judgeFailure(error) : judgeAnswer(answer, attempt);
-  return azureFault(
+  return fault(
     attempt,
     { ...verdict, why: `${verdict.why} (${said})` },
     { cause: new Error(said) },
@@ -57,11 +32,8 @@ export function azureError(error: unknown, attempt: AzureAttempt): StoreError {
 
 /** Whether the connection broke: Node's codes for a reset and for writing after one, the SDK's word for one within an answer. */
 export function isCutOff(error: unknown): boolean {
-  return /^(?:ECONNRESET|EPIPE)$/.test(codeOf(error)) || isBrokenOff(error);
+  return /^(?:ECONNRESET|EPIPE)$/.test(nodeCodeOf(error)) || isBrokenOff(error);
 }
-
-/** Node's codes where the peer's certificate, or that it has one, is the matter. */
-const UNTRUSTED = /^(?:CERT_|ERR_TLS_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/;
 
 const CA_HINT =
   "If a CA of your own signed it, name that CA's PEM file in NODE_EXTRA_CA_CERTS; if it has expired, renew it on the server.";
@@ -69,8 +41,8 @@ const CA_HINT =
 /** No answer came, or not a whole one. */
 function judgeFailure(error: unknown): Verdict {
   if (error instanceof TokenFailure) return judgeTokenFailure(error);
-  const code = codeOf(error);
-  if (UNTRUSTED.test(code)) {
+  const code = nodeCodeOf(error);
+  if (CERTIFICATE_CODE.test(code)) {
     return misconfigured("the server's certificate is not trusted, or for another host", CA_HINT);
   }
   if (code === "EPROTO" || code.startsWith("ERR_SSL_") || code.startsWith("HPE_")) {
@@ -93,7 +65,7 @@ function judgeFailure(error: unknown): Verdict {
 function judgeTokenFailure({ identity, seen }: TokenFailure): Verdict {
   const { aadsts, status, nodeCode = "" } = seen;
   const why = `no access token for the ${identity}`;
-  if (UNTRUSTED.test(nodeCode)) return misconfigured(why, CA_HINT);
+  if (CERTIFICATE_CODE.test(nodeCode)) return misconfigured(why, CA_HINT);
   if (aadsts !== undefined)
     return denied(why, AADSTS_HINTS[aadsts] ?? SETTINGS_HINTS[identity] ?? "");
   const isFile = nodeCode === "ENOENT" || nodeCode === "EACCES";
@@ -137,14 +109,9 @@ function isBrokenOff(error: unknown): boolean {
   );
 }
 
-function codeOf(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return typeof code === "string" ? code : "";
-}
-
 function describeFailure(error: unknown): string {
   if (error instanceof TokenFailure) return error.message;
-  const code = codeOf(error);
+  const code = nodeCodeOf(error);
   if (code !== "") return code;
   return error instanceof Error ? error.name : typeof error;
 }

@@ -3,11 +3,11 @@
 import type { ContainerListBlobFlatSegmentResponse } from "@azure/storage-blob";
 import { isKey } from "../keys.ts";
 import type { ObjectInfo } from "../port.ts";
+import { fault, unavailable } from "../verdict.ts";
 import { versionOf } from "./body.ts";
-import { azureFault, notAzure } from "./errors.ts";
+import { notAzure } from "./errors.ts";
 import { isFolder } from "./metadata.ts";
 import type { AzureAttempt } from "./verdicts.ts";
-import { unavailable } from "./verdicts.ts";
 
 export interface Page {
   /** In the order of the server. */
@@ -36,7 +36,7 @@ export function readPage(
   if (page?.containerName !== container) throw notAzure(attempt, "an answer that is no listing");
   const next = page.continuationToken === "" ? undefined : page.continuationToken;
   if (next !== undefined && next === token) {
-    throw azureFault(attempt, unavailable("the listing does not go on"));
+    throw fault(attempt, unavailable("the listing does not go on"));
   }
   const objects: ObjectInfo[] = [];
   for (const { name, properties, metadata } of page.segment.blobItems) {

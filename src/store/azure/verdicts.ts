@@ -1,25 +1,18 @@
 /** What an answer of Azure means for the attempt that got it. https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes */
 
-import type { Precondition, StoreErrorCode } from "../port.ts";
+import {
+  denied,
+  misconfigured,
+  outrun,
+  type StoreAttempt,
+  unavailable,
+  type Verdict,
+} from "../verdict.ts";
 import type { AzureAnswer } from "./answer.ts";
 
 /** What was tried. */
-export interface AzureAttempt {
-  readonly action: "read" | "write" | "list" | "delete";
-  /** `azure://account/container/prefix/key`. */
-  readonly target: string;
+export interface AzureAttempt extends StoreAttempt {
   readonly container: string;
-  /** Endpoint and kind of credentials, for messages. */
-  readonly place: string;
-  readonly when: Precondition | undefined;
-}
-
-/** Why it failed, and what to do. */
-export interface Verdict {
-  readonly code: StoreErrorCode;
-  readonly why: string;
-  readonly hint?: string;
-  readonly retryable?: boolean;
 }
 
 export const ENDPOINT_HINT =
@@ -30,28 +23,6 @@ const ROLE_HINT =
 
 const SAS_HINT =
   "A SAS token needs the permissions rwdl on the container (rl where it only reads).";
-
-const BUSY_HINT = "Nothing to change here: look at the store's health if it lasts.";
-
-export function unavailable(why: string, hint = BUSY_HINT): Verdict {
-  return { code: "STORE_UNAVAILABLE", why, hint };
-}
-
-export function misconfigured(why: string, hint: string): Verdict {
-  return { code: "STORE_MISCONFIGURED", why, hint };
-}
-
-export function denied(why: string, hint: string): Verdict {
-  return { code: "STORE_DENIED", why, hint };
-}
-
-export function outrun({ when }: AzureAttempt): Verdict {
-  const why =
-    when !== undefined && "ifAbsent" in when
-      ? "the object exists already"
-      : "the object was written by somebody else since it was read";
-  return { code: "STORE_PRECONDITION_FAILED", why };
-}
 
 /** By the name of the error first; one status has many meanings. */
 export function judgeAnswer(answer: AzureAnswer, attempt: AzureAttempt): Verdict {

@@ -3,7 +3,8 @@
 import { Readable } from "node:stream";
 import type { GetObjectCommandOutput } from "@aws-sdk/client-s3";
 import type { GetOptions, Key, StoredObject } from "../port.ts";
-import { notS3, s3Fault } from "./errors.ts";
+import { fault } from "../verdict.ts";
+import { notS3 } from "./errors.ts";
 import { versionOf } from "./etag.ts";
 import type { S3Attempt } from "./verdicts.ts";
 
@@ -31,7 +32,7 @@ export async function readBody(
   const { Body: stream, ContentLength: announced } = answer;
   if (!(stream instanceof Readable)) throw notS3(attempt, "an answer without a body");
   const tooLarge = (bytes: string) =>
-    s3Fault(attempt, {
+    fault(attempt, {
       code: "STORE_TOO_LARGE",
       why: `the object is ${bytes} bytes long, more than the ${maxBytes} allowed`,
       hint: "Raise the cap only if a config of this size is expected.",
@@ -49,7 +50,7 @@ export async function readBody(
     onProgress?.(received, announced);
   }
   if (announced !== undefined && received !== announced) {
-    throw s3Fault(attempt, {
+    throw fault(attempt, {
       code: "STORE_UNAVAILABLE",
       why: `the answer ended after ${received} of ${announced} bytes`,
       hint: "Nothing to change here unless it lasts: look at the store, and at proxies on the way.",

@@ -1,34 +1,16 @@
 /** A failed S3 attempt as a StoreError: what was tried, on what, why it failed, what to do. */
 
-import type { ErrorDetails } from "../../core/errors.ts";
 import { describeCause } from "../../core/errors.ts";
+import { CERTIFICATE_CODE, nodeCodeOf, SOCKET_CODE } from "../../core/node-code.ts";
 import { StoreError } from "../port.ts";
+import { fault, misconfigured, unavailable, type Verdict } from "../verdict.ts";
 import { describeAnswer, readAnswer } from "./answer.ts";
-import type { S3Attempt, Verdict } from "./verdicts.ts";
-import { ENDPOINT_HINT, judgeAnswer, misconfigured, outrun, unavailable } from "./verdicts.ts";
-
-/** The error of an attempt whose answer came, but cannot be used. */
-export function s3Fault(
-  attempt: S3Attempt,
-  verdict: Verdict,
-  details: ErrorDetails = {},
-): StoreError {
-  const { code, why, ...advice } = verdict;
-  const { action, target, place } = attempt;
-  return new StoreError(code, `could not ${action} ${target} at ${place}: ${why}`, {
-    ...advice,
-    ...details,
-  });
-}
+import type { S3Attempt } from "./verdicts.ts";
+import { ENDPOINT_HINT, judgeAnswer } from "./verdicts.ts";
 
 /** The peer answers, but not as S3 does. */
 export function notS3(attempt: S3Attempt, what: string): StoreError {
-  return s3Fault(attempt, misconfigured(`no S3 server answers there (${what})`, ENDPOINT_HINT));
-}
-
-/** A write that somebody else's came before, where the server has no name for that. */
-export function lostRace(attempt: S3Attempt): StoreError {
-  return s3Fault(attempt, outrun(attempt));
+  return fault(attempt, misconfigured(`no S3 server answers there (${what})`, ENDPOINT_HINT));
 }
 
 /**
@@ -40,7 +22,7 @@ export function s3Error(error: unknown, attempt: S3Attempt): StoreError {
   const answer = readAnswer(error);
   const verdict = answer === undefined ? judgeFailure(error) : judgeAnswer(answer, attempt);
   const said = answer === undefined ? describeFailure(error) : describeAnswer(answer);
-  return s3Fault(
+  return fault(
     attempt,
     { ...verdict, why: `${verdict.why} (${said})` },
     { cause: answer === undefined && isSystemError(error) ? error : new Error(said) },
@@ -49,29 +31,28 @@ export function s3Error(error: unknown, attempt: S3Attempt): StoreError {
 
 /** Whether the connection broke: Node's codes for a reset, and for writing after one. */
 export function isCutOff(error: unknown): boolean {
-  const code = codeOf(error);
+  const code = nodeCodeOf(error);
   return code === "ECONNRESET" || code === "EPIPE";
 }
 
-/** Node's codes where the peer's certificate, or that it has one, is the matter. */
-export const TLS_CODE = /^(?:CERT_|ERR_TLS_|ERR_SSL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|EPROTO$)/;
-
-/** Of the socket and the resolver, and (`HPE_`) of Node's HTTP parser. */
-export const SOCKET_CODE = /^(?:E[A-Z_]+|HPE_[A-Z_]+)$/;
+/** The peer's certificate, or that it has one, is the matter. */
+export function isTlsCode(code: string): boolean {
+  return CERTIFICATE_CODE.test(code) || /^(?:ERR_SSL_|EPROTO$)/.test(code);
+}
 
 /** What the SDK puts around its sentence about a timeout. */
 const SDK_NOISE = /^@smithy\/node-http-handler - | \(configured by client requestHandler\)\.|\.$/g;
 
 /** No answer came, or not a whole one. */
 function judgeFailure(error: unknown): Verdict {
-  const code = codeOf(error);
+  const code = nodeCodeOf(error);
   if (code === "EPROTO" || code.startsWith("ERR_SSL_") || code.startsWith("HPE_")) {
     return misconfigured("no S3 server answers there", ENDPOINT_HINT);
   }
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
     return misconfigured("the server's certificate is for another host", ENDPOINT_HINT);
   }
-  if (TLS_CODE.test(code)) {
+  if (isTlsCode(code)) {
     return misconfigured(
       "the server's certificate is not trusted",
       "If a CA of your own signed it, name that CA's PEM file in AWS_CA_BUNDLE; if it has expired, renew it on the server.",
@@ -93,16 +74,10 @@ export function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.name === "TimeoutError";
 }
 
-/** Node's code; empty where there is none. */
-export function codeOf(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return typeof code === "string" ? code : "";
-}
-
 /** From the socket, the resolver, a file or TLS: such an error holds names and numbers, and nothing secret. */
 function isSystemError(error: unknown): boolean {
-  const code = codeOf(error);
-  return isTimeout(error) || SOCKET_CODE.test(code) || TLS_CODE.test(code);
+  const code = nodeCodeOf(error);
+  return isTimeout(error) || SOCKET_CODE.test(code) || isTlsCode(code);
 }
 
 /** A credentials provider's message may quote the command that a profile runs, or what it printed. */

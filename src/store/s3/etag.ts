@@ -1,8 +1,9 @@
 /** ETags as versions, and how a server wants to be asked for one. */
 
 import type { Version } from "../port.ts";
+import { lostRace } from "../verdict.ts";
 import { readAnswer } from "./answer.ts";
-import { lostRace, notS3 } from "./errors.ts";
+import { notS3 } from "./errors.ts";
 import type { S3Attempt } from "./verdicts.ts";
 
 /**

@@ -1,11 +1,13 @@
 /** Who this program is to the S3 server: found by the SDK's chain, and looked for again once a server does not take it. */
 
 import type { S3Client } from "@aws-sdk/client-s3";
+import { nodeCodeOf, SOCKET_CODE } from "../../core/node-code.ts";
 import type { StoreError } from "../port.ts";
+import { denied, fault, misconfigured, unavailable, type Verdict } from "../verdict.ts";
 import { describeAnswer, readAnswer } from "./answer.ts";
-import { codeOf, describeFailure, isTimeout, SOCKET_CODE, s3Fault, TLS_CODE } from "./errors.ts";
-import type { S3Attempt, Verdict } from "./verdicts.ts";
-import { denied, judgeAnswer, misconfigured, unavailable } from "./verdicts.ts";
+import { describeFailure, isTimeout, isTlsCode } from "./errors.ts";
+import type { S3Attempt } from "./verdicts.ts";
+import { judgeAnswer } from "./verdicts.ts";
 
 /** How long a role may be missing before it is not expected any more: an agent on a new machine starts late. */
 const PATIENCE_MS = 3_000;
@@ -73,11 +75,11 @@ function identityError(error: unknown, attempt: S3Attempt, isEarly: boolean): St
   const answer = readAnswer(error);
   const said = answer === undefined ? describeFailure(error) : describeAnswer(answer);
   const { why, ...verdict } = judge(error, attempt, isEarly);
-  return s3Fault(attempt, { ...verdict, why: `${why} (${said})` }, { cause: new Error(said) });
+  return fault(attempt, { ...verdict, why: `${why} (${said})` }, { cause: new Error(said) });
 }
 
 function judge(error: unknown, attempt: S3Attempt, isEarly: boolean): Verdict {
-  const code = codeOf(error);
+  const code = nodeCodeOf(error);
   const answer = readAnswer(error);
   if (answer !== undefined) {
     const { code: meaning, why, hint = ROLE_HINT } = judgeAnswer(answer, attempt);
@@ -90,7 +92,7 @@ function judge(error: unknown, attempt: S3Attempt, isEarly: boolean): Verdict {
   }
   // Node's errors about files have codes like those about sockets.
   if (!hasPath(error)) {
-    if (TLS_CODE.test(code)) {
+    if (isTlsCode(code)) {
       return misconfigured(
         "the certificate of AWS's token service is not trusted",
         "A proxy that terminates TLS in between? Name its CA's PEM file in AWS_CA_BUNDLE.",

@@ -3,7 +3,8 @@
 import type { ListObjectsV2CommandOutput } from "@aws-sdk/client-s3";
 import { checkKey } from "../keys.ts";
 import type { ObjectInfo } from "../port.ts";
-import { notS3, s3Fault } from "./errors.ts";
+import { fault } from "../verdict.ts";
+import { notS3 } from "./errors.ts";
 import { versionOf } from "./etag.ts";
 import type { S3Attempt } from "./verdicts.ts";
 
@@ -32,7 +33,7 @@ export function readPage(
   if (answer.IsTruncated === undefined) throw notS3(attempt, "an answer that is no listing");
   const next = answer.IsTruncated ? answer.NextContinuationToken : undefined;
   if (answer.IsTruncated && (next === undefined || next === token)) {
-    throw s3Fault(attempt, {
+    throw fault(attempt, {
       code: "STORE_UNAVAILABLE",
       why: "the listing does not go on: the server says that there is more, but not from where",
     });

@@ -1,28 +1,21 @@
 /** What the answer of an S3-like server means for the attempt that got it. */
 
 import type { Clock } from "../../core/clock.ts";
-import type { Precondition, StoreErrorCode } from "../port.ts";
+import {
+  denied,
+  misconfigured,
+  outrun,
+  type StoreAttempt,
+  unavailable,
+  type Verdict,
+} from "../verdict.ts";
 import type { S3Answer } from "./answer.ts";
 
 /** What was tried. */
-export interface S3Attempt {
-  readonly action: "read" | "write" | "list" | "delete";
-  /** `s3://bucket/prefix/key`, without credentials. */
-  readonly target: string;
+export interface S3Attempt extends StoreAttempt {
   readonly bucket: string;
-  /** Endpoint and region, for messages. */
-  readonly place: string;
-  readonly when: Precondition | undefined;
   /** The one requests are signed with. */
   readonly clock: Clock;
-}
-
-/** Why it failed, and what to do. */
-export interface Verdict {
-  readonly code: StoreErrorCode;
-  readonly why: string;
-  readonly hint?: string;
-  readonly retryable?: boolean;
 }
 
 export const ENDPOINT_HINT =
@@ -37,28 +30,6 @@ const PERMISSIONS: Readonly<Record<S3Attempt["action"], string>> = {
   list: "s3:ListBucket on the bucket",
   delete: "s3:DeleteObject on the object",
 };
-
-const BUSY_HINT = "Nothing to change here: look at the store's health if it lasts.";
-
-export function denied(why: string, hint = CREDENTIALS_HINT): Verdict {
-  return { code: "STORE_DENIED", why, hint };
-}
-
-export function unavailable(why: string, hint = BUSY_HINT): Verdict {
-  return { code: "STORE_UNAVAILABLE", why, hint };
-}
-
-export function misconfigured(why: string, hint: string): Verdict {
-  return { code: "STORE_MISCONFIGURED", why, hint };
-}
-
-export function outrun({ when }: S3Attempt): Verdict {
-  const why =
-    when !== undefined && "ifAbsent" in when
-      ? "the object exists already"
-      : "the object was written by somebody else since it was read";
-  return { code: "STORE_PRECONDITION_FAILED", why };
-}
 
 /** How a skewed clock is told by servers that name it AccessDenied, and by AWS's token service. */
 const TOO_LATE = /difference between the request time|^Signature (?:expired|not yet current)/i;
@@ -89,7 +60,10 @@ export function judgeAnswer(answer: S3Answer, attempt: S3Attempt): Verdict {
     case "InvalidAccessKeyId":
     case "SignatureDoesNotMatch":
     case "UnrecognizedClientException":
-      return denied("the server does not accept the access key, or its secret is wrong");
+      return denied(
+        "the server does not accept the access key, or its secret is wrong",
+        CREDENTIALS_HINT,
+      );
     case "ExpiredToken":
     case "ExpiredTokenException":
     case "TokenRefreshRequired":
@@ -97,7 +71,7 @@ export function judgeAnswer(answer: S3Answer, attempt: S3Attempt): Verdict {
     case "InvalidToken":
     case "InvalidClientTokenId":
     case "InvalidIdentityToken":
-      return denied("the session token or web identity token is not valid");
+      return denied("the session token or web identity token is not valid", CREDENTIALS_HINT);
     case "RequestTimeTooSkewed":
       return { ...skewed(answer, attempt), retryable: true };
     case "AuthorizationHeaderMalformed":

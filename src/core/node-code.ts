@@ -1,0 +1,13 @@
+/** The codes of Node's errors, by which drivers tell what kind of failure an SDK passes on. https://nodejs.org/docs/latest-v20.x/api/errors.html */
+
+/** Node's code; empty where there is none. */
+export function nodeCodeOf(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return typeof code === "string" ? code : "";
+}
+
+/** The peer's certificate is the matter. */
+export const CERTIFICATE_CODE = /^(?:CERT_|ERR_TLS_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/;
+
+/** Of the socket and the resolver, and (`HPE_`) of Node's HTTP parser. */
+export const SOCKET_CODE = /^(?:E[A-Z_]+|HPE_[A-Z_]+)$/;
