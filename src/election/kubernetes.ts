@@ -8,9 +8,6 @@ import { ApiLeaseResource } from "./kubernetes-resource.ts";
 import { LeaseElection, type LeaseElectionOptions } from "./lease-election.ts";
 import { KUBERNETES_PACE } from "./lease-times.ts";
 
-/** Of KONG_FALLBACK_ELECTION_ID. */
-export const DEFAULT_ELECTION_ID = "kong-fallback-exporter";
-
 export interface KubernetesElectionOptions extends LeaseElectionOptions {
   readonly resource: LeaseResource;
 }

@@ -5,9 +5,6 @@ import { LeaseElection, type LeaseElectionOptions } from "./lease-election.ts";
 import { STORE_PACE } from "./lease-times.ts";
 import { type StoredLease, StorePlace } from "./store-place.ts";
 
-/** 15 s, as of Kubernetes' leader election. kubernetes/client-go tools/leaderelection/leaderelection.go */
-export const DEFAULT_LEASE_TTL_MS = 15_000;
-
 export interface StoreElectionOptions extends LeaseElectionOptions {
   /** Not disposed of. */
   readonly store: Store;

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, it } from "vitest";
-import type { KubernetesElection } from "../../src/election/kubernetes.ts";
 import { kubeApiserverCommands } from "../servers/kube-apiserver.ts";
 import { isInstalled } from "../store/s3-support.ts";
+import { firstToken } from "./first-token.ts";
 import { LEASES } from "./kubernetes-client.ts";
 import { KubernetesStage, leaseDraft } from "./kubernetes-stage.ts";
 import { LEASE_NAME } from "./kubernetes-world.ts";
@@ -96,23 +96,3 @@ describe.skipIf(!isInstalled("kube-apiserver", kubeApiserverCommands))(
     });
   },
 );
-
-/** The token under which `election` first holds. Calls `then` at that moment; without, the campaign is broken off. */
-async function firstToken(
-  election: KubernetesElection,
-  signal: AbortSignal,
-  then?: () => void,
-): Promise<number> {
-  let token = 0;
-  try {
-    for await (const leadership of election.campaign(signal)) {
-      if (leadership.kind === "follower") continue;
-      token = leadership.token;
-      if (then === undefined) break;
-      then();
-    }
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  }
-  return token;
-}

@@ -22,6 +22,7 @@ import { startRustfs } from "../servers/rustfs.ts";
 import { containerOf, openAzure } from "../store/azure-support.ts";
 import { createBucket, isInstalled, openS3 } from "../store/s3-support.ts";
 import { electionConformance } from "./conformance.ts";
+import { firstToken } from "./first-token.ts";
 import { electionOptions, StoreWorld } from "./store-world.ts";
 
 /** Nothing here depends on whether a machine under load renews in time. */
@@ -169,24 +170,4 @@ function contender(store: Store, id: string) {
     ttlMs: TTL_MS,
   });
   return { election, link, log };
-}
-
-/** The token under which `election` first holds. Calls `then` at that moment; without, the campaign is broken off. */
-async function firstToken(
-  election: StoreElection,
-  signal: AbortSignal,
-  then?: () => void,
-): Promise<number> {
-  let token = 0;
-  try {
-    for await (const leadership of election.campaign(signal)) {
-      if (leadership.kind === "follower") continue;
-      token = leadership.token;
-      if (then === undefined) break;
-      then();
-    }
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  }
-  return token;
 }

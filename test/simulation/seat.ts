@@ -2,7 +2,7 @@
 
 import type { Log } from "../../src/core/log.ts";
 import type { Election, Leadership } from "../../src/election/port.ts";
-import { DEFAULT_LEASE_TTL_MS, StoreElection } from "../../src/election/store-lease.ts";
+import { StoreElection } from "../../src/election/store-lease.ts";
 import type { Gate } from "../../src/exporter/admission.ts";
 import { parseGuardPolicy } from "../../src/exporter/guard.ts";
 import { ReplicaWriter } from "../../src/exporter/writer.ts";
@@ -17,6 +17,8 @@ import type { Variant } from "./variant.ts";
 
 /** Shorter than nodes of the control plane may be apart. */
 const EXPORT_DELAY_MS = 2_000;
+/** That of KONG_FALLBACK_LEASE_TTL where it is not set. */
+const LEASE_TTL_MS = 15_000;
 const SAVE_RETRY = { minMs: 500, maxMs: 5_000 };
 export const MAX_CONFIG_BYTES = 100_000;
 
@@ -71,7 +73,7 @@ function wire(options: SeatOptions, tell: (leadership: Leadership) => void): Rep
   const conditional = async () => true;
   const candidate = {
     exporter: { id, hostname: clock.name },
-    ttlMs: DEFAULT_LEASE_TTL_MS,
+    ttlMs: LEASE_TTL_MS,
     floor: (signal: AbortSignal) => archive.highestToken(signal),
     ...{ clock, random, log },
   };

@@ -128,6 +128,7 @@ export const OWN_SETTINGS = {
     meaning:
       "Whom `serve` serves: `planes`, or a DB-less Kong that it keeps configured, by the URL of its Admin API (`admin`: http://127.0.0.1:8001). Flag `--target`.",
   },
+  // Time enough for a living controller: Kong's ingress controller looks every 3 s (`--proxy-sync-seconds`).
   KONG_FALLBACK_SERVE_GRACE: {
     default: "10",
     example: "60",
@@ -146,6 +147,7 @@ export const OWN_SETTINGS = {
     meaning:
       "How several exporters agree which one writes: by a lease in each `store`, by a Lease of `kubernetes`, or `off`: only one exporter runs.",
   },
+  // 15 s, as of Kubernetes' leader election. kubernetes/client-go tools/leaderelection/leaderelection.go
   KONG_FALLBACK_LEASE_TTL: {
     default: "15",
     example: "30",

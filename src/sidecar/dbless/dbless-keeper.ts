@@ -21,8 +21,6 @@ export interface DblessKeeperOptions {
   readonly log: Log;
 }
 
-/** Time enough for a living controller: Kong's ingress controller looks every 3 s (`--proxy-sync-seconds`). */
-export const DEFAULT_GRACE_MS = 10_000;
 /** Between two looks at `/status`. */
 export const POLL_MS = 2_000;
 
