@@ -1,8 +1,9 @@
 /** Sends snapshots to a DB-less Kong: how often, how long, and what it thought of them. */
 
-import { type BackoffPolicy, backoffMs } from "../../core/backoff.ts";
 import type { Clock } from "../../core/clock.ts";
 import { ServiceError } from "../../core/errors.ts";
+import { Backoff, type BackoffPolicy, retryAfterMsOf } from "../../core/trying.ts";
+import { within } from "../../core/waiting.ts";
 import type { AdminClient, ConfigBody } from "../../kong/admin-client.ts";
 import { AdminError } from "../../kong/admin-error.ts";
 import { type ConfigLoad, prepareConfigLoad } from "../../kong/config-load.ts";
@@ -41,12 +42,14 @@ export class DblessLoader {
   #foreseen: { readonly id: string; readonly hash: string | undefined } | undefined;
   #acceptedId: string | undefined;
   #refusedId: string | undefined;
-  #failures = 0;
+  /** Counts attempts since Kong last reported what it was sent. */
+  readonly #attempts: Backoff;
   /** Monotonic time before which nothing is tried. */
   #retryAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: DblessLoaderOptions) {
     this.#options = options;
+    this.#attempts = new Backoff(options.random);
   }
 
   /** The id of the snapshot that has this hash: one that was sent, or `newest`, sent by whomever; undefined: it is not ours. */
@@ -66,7 +69,7 @@ export class DblessLoader {
     this.#sent.set(hash, id);
     this.#acceptedId = undefined;
     this.#refusedId = undefined;
-    this.#failures = 0;
+    this.#attempts.succeeded();
     this.#retryAtMs = Number.NEGATIVE_INFINITY;
   }
 
@@ -128,25 +131,16 @@ export class DblessLoader {
   /** Why Kong did not take it; undefined if it did. */
   async #post(body: ConfigBody, signal: AbortSignal): Promise<AdminError | undefined> {
     const { client, clock } = this.#options;
-    signal.throwIfAborted();
-    const limit = new AbortController();
-    const relay = (): void => limit.abort(signal.reason);
-    signal.addEventListener("abort", relay, { once: true });
-    clock.sleep(LOAD_TIMEOUT_MS, limit.signal).then(
-      () => limit.abort(notLoaded(client.url, body.bytes.length)),
-      // Only the end of the POST ends this sleep early.
-      () => {},
-    );
+    const late = (): AdminError => notLoaded(client.url, body.bytes.length);
     try {
-      await client.loadConfig(body, limit.signal);
+      await within({ ms: LOAD_TIMEOUT_MS, clock, late }, signal, (inTime) =>
+        client.loadConfig(body, inTime),
+      );
       return undefined;
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof AdminError) return error;
       throw error;
-    } finally {
-      signal.removeEventListener("abort", relay);
-      limit.abort();
     }
   }
 
@@ -169,16 +163,13 @@ export class DblessLoader {
   }
 
   #putOff(err: ServiceError, snapshot: string, message: string): void {
-    const asked = err instanceof AdminError ? (err.retryAfterMs ?? 0) : 0;
-    const retryInMs = this.#delay(Math.min(asked, MAX_RETRY_AFTER_MS));
+    const retryInMs = this.#delay(Math.min(retryAfterMsOf(err), MAX_RETRY_AFTER_MS));
     this.#options.log.say("warn", { err, snapshot, retryInMs }, message, err.message);
   }
 
   #delay(atLeastMs: number): number {
-    const { clock, random } = this.#options;
-    const delayMs = Math.max(atLeastMs, backoffMs(BACKOFF, this.#failures, random));
-    this.#failures += 1;
-    this.#retryAtMs = clock.monotonicMs() + delayMs;
+    const delayMs = this.#attempts.failed(BACKOFF, atLeastMs);
+    this.#retryAtMs = this.#options.clock.monotonicMs() + delayMs;
     return delayMs;
   }
 }
