@@ -4,7 +4,7 @@ import { AdminClient } from "../../kong/admin-client.ts";
 import { createMetrics } from "../../runtime/metrics.ts";
 import { SettingsError } from "../../runtime/settings/reader.ts";
 import { Interrupted, onShutdown } from "../../runtime/shutdown.ts";
-import { DblessKeeper } from "../../sidecar/dbless/dbless-keeper.ts";
+import { DblessKeeper } from "../../sidecar/dbless/keeper.ts";
 import { unpackSnapshot } from "../../sidecar/shelf/payload.ts";
 import { type CommandContext, requireSettings } from "../context.ts";
 import { openStatusServer } from "../status.ts";

@@ -3,8 +3,8 @@
 import type { Clock } from "../../core/clock.ts";
 import { ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
+import { NewsLog } from "../../core/news-log.ts";
 import type { ClusterTls } from "../../kong/cluster-tls.ts";
-import { NewsLog } from "../dbless/news-log.ts";
 import type { ServerCertificate } from "./listener.ts";
 
 export interface Certificates {

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { AdminClient } from "../../../src/kong/admin-client.ts";
-import { DblessKeeper, POLL_MS } from "../../../src/sidecar/dbless/dbless-keeper.ts";
-import type { LoadableSnapshot } from "../../../src/sidecar/dbless/dbless-loader.ts";
+import { DblessKeeper, POLL_MS } from "../../../src/sidecar/dbless/keeper.ts";
+import type { LoadableSnapshot } from "../../../src/sidecar/dbless/loader.ts";
 import { configBytes } from "../../fakes/config.ts";
 import { FakeKongAdmin } from "../../fakes/kong-admin.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";

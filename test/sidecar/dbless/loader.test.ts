@@ -7,7 +7,7 @@ import { SnapshotError } from "../../../src/snapshots/errors.ts";
 import { configBytes } from "../../fakes/config.ts";
 import { EMPTY_HASH } from "../../fakes/kong-admin.ts";
 import { ANSWERS, schemaRefusal } from "../../fakes/kong-admin-answers.ts";
-import { FOREIGN, GRACE_MS, GRACE_POLLS, hashOf, loadable, Stage } from "./dbless-stage.ts";
+import { FOREIGN, GRACE_MS, GRACE_POLLS, hashOf, loadable, Stage } from "./stage.ts";
 
 let stage: Stage;
 beforeEach(async () => {

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, it } from "vitest";
 import { AdminError } from "../../../src/kong/admin-error.ts";
 import { EMPTY_HASH } from "../../fakes/kong-admin.ts";
 import { ANSWERS } from "../../fakes/kong-admin-answers.ts";
-import { GRACE_POLLS, hashOf, loadable, Stage } from "./dbless-stage.ts";
+import { GRACE_POLLS, hashOf, loadable, Stage } from "./stage.ts";
 
 let stage: Stage;
 beforeEach(async () => {

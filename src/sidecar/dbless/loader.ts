@@ -2,12 +2,12 @@
 
 import type { Clock } from "../../core/clock.ts";
 import { ServiceError } from "../../core/errors.ts";
+import type { NewsLog } from "../../core/news-log.ts";
 import { Backoff, type BackoffPolicy, retryAfterMsOf } from "../../core/trying.ts";
 import { within } from "../../core/waiting.ts";
 import type { AdminClient, ConfigBody } from "../../kong/admin-client.ts";
 import { AdminError } from "../../kong/admin-error.ts";
 import { type ConfigLoad, prepareConfigLoad } from "../../kong/config-load.ts";
-import type { NewsLog } from "./news-log.ts";
 
 /** The newest snapshot for this Kong's version. */
 export interface LoadableSnapshot {
@@ -86,7 +86,7 @@ export class DblessLoader {
   /**
    * `sent`: Kong has or had it; `/status` will tell. `refused`: it will not be sent again. `later`:
    * not now, a former attempt was too recent or this one failed. `isStillWanted` is asked right
-   * before the POST, for to read the snapshot takes time. `held`: the hash Kong has.
+   * before the POST, for reading the snapshot takes time. `held`: the hash Kong has.
    */
   async load(
     newest: LoadableSnapshot,

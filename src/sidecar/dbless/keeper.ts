@@ -2,11 +2,11 @@
 
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
+import { NewsLog } from "../../core/news-log.ts";
 import type { AdminClient } from "../../kong/admin-client.ts";
-import { DblessLoader, type LoadableSnapshot } from "./dbless-loader.ts";
-import { type Filled, look, type Sight, sawSame } from "./dbless-sight.ts";
-import { type DblessFinding, type DblessState, isSameFinding } from "./dbless-state.ts";
-import { NewsLog } from "./news-log.ts";
+import { AdminError } from "../../kong/admin-error.ts";
+import { isEmptyHash } from "../../kong/config-load.ts";
+import { DblessLoader, type LoadableSnapshot } from "./loader.ts";
 
 export interface DblessKeeperOptions {
   /** Not disposed of. */
@@ -21,8 +21,43 @@ export interface DblessKeeperOptions {
   readonly log: Log;
 }
 
+/**
+ * What was found at a look:
+ *
+ * - `unreachable`: nothing answers: Kong is starting, stopping or gone.
+ * - `waiting`: it has no config, or does not say which, and whoever looks after it has time to fill it.
+ * - `empty`: it has no config; there is no snapshot, or Kong has not taken it yet.
+ * - `ours`: it has a config of ours, if not yet the newest.
+ * - `foreign`: it has a config that somebody else loaded.
+ * - `refused`: it does not take the newest snapshot; `hash` is that of an older one of ours, if it has one.
+ *
+ * `hash` is Kong's `configuration_hash`.
+ */
+export type DblessFinding =
+  | { readonly kind: "unreachable" | "waiting" | "empty" }
+  | { readonly kind: "ours" | "foreign"; readonly hash: string }
+  | { readonly kind: "refused"; readonly hash: string | undefined };
+
+/** `since`: when this was found first, and nothing else since then. */
+export type DblessState = DblessFinding & { readonly since: Date };
+
 /** Between two looks at `/status`. */
 export const POLL_MS = 2_000;
+
+/**
+ * What a look saw. `silent`: no hash is told. Kong before 2.8, which never tells, or one whose worker is not done
+ * starting. Kong/kong@3.9.1 kong/api/routes/health.lua; since 2.8 an empty Kong tells zeros (Kong/kong#8425).
+ */
+type Sight =
+  | { readonly kind: "failed"; readonly error: AdminError }
+  | { readonly kind: "silent" }
+  | { readonly kind: "empty" }
+  | Filled;
+
+interface Filled {
+  readonly kind: "filled";
+  readonly hash: string;
+}
 
 /**
  * Goes by Kong's `configuration_hash`. Empty for `graceMs`: the newest snapshot is loaded. The hash
@@ -67,7 +102,7 @@ export class DblessKeeper {
    */
   async run(signal: AbortSignal): Promise<never> {
     for (;;) {
-      const wasSent = await this.#judge(await this.#look(signal), signal);
+      const wasSent = await this.#react(await this.#look(signal), signal);
       if (!wasSent) await this.#options.clock.sleep(POLL_MS, signal);
     }
   }
@@ -79,8 +114,8 @@ export class DblessKeeper {
     return sight;
   }
 
-  /** Whether a config was sent, so that it is worth to look again at once. */
-  async #judge(sight: Sight, signal: AbortSignal): Promise<boolean> {
+  /** Whether a config was sent, so that it is worth looking again at once. */
+  async #react(sight: Sight, signal: AbortSignal): Promise<boolean> {
     const { clock, graceMs } = this.#options;
     if (sight.kind !== "empty") this.#emptySinceMs = undefined;
     switch (sight.kind) {
@@ -156,4 +191,40 @@ export class DblessKeeper {
     if (isSameFinding(this.#state, finding)) return;
     this.#state = { ...finding, since: this.#options.clock.now() };
   }
+}
+
+/** Rejects with AdminError where this Kong has a database, and with `signal.reason`. */
+async function look(client: AdminClient, signal: AbortSignal): Promise<Sight> {
+  let database: string | undefined;
+  try {
+    const hash = await client.configurationHash(signal);
+    if (hash !== undefined) return isEmptyHash(hash) ? { kind: "empty" } : { kind: "filled", hash };
+    ({ database } = await client.node(signal));
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof AdminError)) throw error;
+    return { kind: "failed", error };
+  }
+  if (database === undefined || database === "off") return { kind: "silent" };
+  throw new AdminError(
+    "ADMIN_REFUSED",
+    `Kong at ${client.url} is not DB-less, its database is ${database}`,
+    {
+      hint: "Only a Kong with database=off (KONG_DATABASE=off) takes a config over its Admin API. Check the URL.",
+    },
+  );
+}
+
+/** Whether two looks saw the same config, or both none. */
+function sawSame(a: Sight, b: Sight): boolean {
+  return a.kind === "filled" ? b.kind === "filled" && a.hash === b.hash : a.kind === b.kind;
+}
+
+/** Whether both say the same: kind and hash. */
+function isSameFinding(a: DblessFinding, b: DblessFinding): boolean {
+  return a.kind === b.kind && hashOf(a) === hashOf(b);
+}
+
+function hashOf(finding: DblessFinding): string | undefined {
+  return "hash" in finding ? finding.hash : undefined;
 }

@@ -1,6 +1,6 @@
 /** A log for a job that looks again and again: a line is written only when it says something new. */
 
-import type { Log } from "../../core/log.ts";
+import type { Log } from "./log.ts";
 
 export class NewsLog {
   readonly #log: Log;

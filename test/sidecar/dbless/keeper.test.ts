@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "vitest";
 import { configBytes } from "../../fakes/config.ts";
 import { EMPTY_HASH } from "../../fakes/kong-admin.ts";
-import { FOREIGN, GRACE_POLLS, hashOf, loadable, Stage } from "./dbless-stage.ts";
+import { FOREIGN, GRACE_POLLS, hashOf, loadable, Stage } from "./stage.ts";
 
 let stage: Stage;
 beforeEach(async () => {
