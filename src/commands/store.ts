@@ -15,7 +15,7 @@ import type { CommandContext } from "./context.ts";
 /** Rejects with SettingsError or StoreError for what cannot work; sends nothing yet. */
 export async function openConfiguredStore(
   location: StorageLocation,
-  { settings, clock }: CommandContext,
+  { settings, clock }: Pick<CommandContext, "settings" | "clock">,
 ): Promise<Store> {
   return openStore(location, {
     region: settings.awsRegion,

@@ -87,8 +87,9 @@ function toText(place: Place, dryRun: boolean, result: Readable<Pruned>, now: Da
     };
   });
   const count = removals.length - failures.size;
-  const verdict = dryRun ? `${count} would be removed` : `${count} removed`;
-  return `${title}${formatTable(COLUMNS, rows)}${verdict}\n`;
+  const failed = failures.size === 0 ? "" : `, ${failures.size} not removed`;
+  const summary = dryRun ? `${count} would be removed` : `${count} removed${failed}`;
+  return `${title}${formatTable(COLUMNS, rows)}${summary}\n`;
 }
 
 function toJson(place: Place, dryRun: boolean, result: Readable<Pruned>): object {

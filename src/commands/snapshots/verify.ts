@@ -158,7 +158,7 @@ function report(places: readonly Place[], findings: readonly Finding[]): string 
   const counts = [
     `${findings.length} checked`,
     `${bad} bad`,
-    ...(warned === 0 ? [] : [`${warned} warned of`]),
+    ...(warned === 0 ? [] : [`${warned} with warnings`]),
     `${unread} not read`,
   ];
   return `${texts.join("\n")}\n${counts.join(", ")}\n`;

@@ -1,7 +1,19 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
+import { openConfiguredStore } from "../../../src/commands/store.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
+import { readSettings } from "../../../src/runtime/settings.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
-import { NEVER, SnapshotsStage, services, snapshotAt } from "./stage.ts";
+import { FakeS3 } from "../../fakes/s3-server.ts";
+import {
+  DEAD_STORE,
+  DEAD_STORE_URL,
+  NEVER,
+  SnapshotsStage,
+  s3At,
+  services,
+  snapshotAt,
+} from "./stage.ts";
 
 /** 90 days and 10 minutes after the first snapshot. */
 const LATER = new ManualClock(new Date("2027-02-19T12:10:00Z"));
@@ -44,5 +56,49 @@ describe("kong-fallback snapshots prune", () => {
       place.removals.map(({ id, reason }: Record<string, unknown>) => [id, reason]),
       [[first, "age"]],
     );
+  });
+
+  it("goes on where one cannot be removed, says which and why, and ends with 4", async () => {
+    await using s3 = await FakeS3.start();
+    const environment = {
+      KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: "s3://bucket/prefix",
+      KONG_FALLBACK_HISTORY_MAX_COUNT: "1",
+      ...s3At(s3.endpoint),
+    };
+    const settings = readSettings(environment);
+    const [location] = settings.storages;
+    assert.ok(location);
+    await using store = await openConfiguredStore(location, { settings, clock: systemClock });
+    await using stage = await SnapshotsStage.open({ environment, store });
+    const first = await stage.save(snapshotAt(0, services("a")));
+    await stage.save(snapshotAt(5, services("b")));
+    const third = await stage.save(snapshotAt(15, services("c")));
+    s3.fault = ({ method, url }) =>
+      method === "DELETE" && url.includes(first)
+        ? { kind: "error", status: 403, code: "AccessDenied" }
+        : undefined;
+    const { status, stdout } = await stage.run(["snapshots", "prune"]);
+    assert.equal(status, 4);
+    assert.match(stdout, new RegExp(`^${first}.*\\n {4}not removed: `, "m"));
+    assert.match(stdout, /^1 removed, 1 not removed$/m);
+    assert.deepEqual(await ids(stage), [third, first]);
+    const json = await stage.run(["snapshots", "prune", "--json"]);
+    assert.equal(json.status, 4);
+    const [{ removals }] = JSON.parse(json.stdout);
+    assert.deepEqual(
+      removals.map(({ id, error }: { id: string; error?: { code: string } }) => [id, error?.code]),
+      [[first, "STORE_DENIED"]],
+    );
+  });
+
+  it("ends with 4 where a store does not answer, and prunes the others all the same", async () => {
+    await using stage = await SnapshotsStage.open({ clock: LATER, environment: DEAD_STORE });
+    await stage.save(snapshotAt(0, services("a")));
+    const kept = await stage.save(snapshotAt(15, services("b")));
+    const storage = `${DEAD_STORE_URL},file://${stage.directory}`;
+    const { status, stdout } = await stage.run(["snapshots", "prune", "--storage", storage]);
+    assert.equal(status, 4);
+    assert.match(stdout, /^1 removed$/m);
+    assert.deepEqual(await ids(stage), [kept]);
   });
 });

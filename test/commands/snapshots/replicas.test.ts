@@ -1,21 +1,21 @@
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
 import { describe, it } from "vitest";
 import type { NewSnapshot } from "../../../src/snapshots/archive.ts";
 import { leaseKey } from "../../../src/snapshots/layout.ts";
 import { V391 } from "../../fakes/config.ts";
-import { NEVER, SnapshotsStage, services, snapshotAt } from "./stage.ts";
-
-const DEAD = {
-  AWS_REGION: "us-east-1",
-  AWS_ACCESS_KEY_ID: "id",
-  AWS_SECRET_ACCESS_KEY: "canary",
-  AWS_CONFIG_STORAGE_ENDPOINT: "http://127.0.0.1:9",
-};
-const DEAD_URL = "s3://bucket/prefix";
+import {
+  DEAD_STORE,
+  DEAD_STORE_URL,
+  NEVER,
+  SnapshotsStage,
+  services,
+  snapshotAt,
+} from "./stage.ts";
 
 /** The same `snapshots` in two directories; `flags` name both, and `storage` what is to be put before them. */
 async function pairOf(...snapshots: readonly NewSnapshot[]) {
-  const environment = { ...DEAD, KONG_FALLBACK_ELECTION: "off" };
+  const environment = { ...DEAD_STORE, KONG_FALLBACK_ELECTION: "off" };
   const [a, b] = [
     await SnapshotsStage.open({ environment }),
     await SnapshotsStage.open({ environment }),
@@ -49,7 +49,7 @@ describe("snapshots over several stores", () => {
     const [id = ""] = pair.ids;
     const { status, stdout } = await pair.run(
       ["snapshots", "restore", id, "--yes"],
-      `${DEAD_URL},`,
+      `${DEAD_STORE_URL},`,
     );
     assert.equal(status, 4);
     assert.match(stdout, /^Kong 3\.9\.1 in s3:\/\/bucket\/prefix: not restored: /m);
@@ -60,7 +60,7 @@ describe("snapshots over several stores", () => {
     assert.equal(again.status, 0);
     assert.equal(again.stdout.match(/is this config already/g)?.length, 2);
     const lease = pair.a.store.get(leaseKey(V391), { maxBytes: 1_000 }, NEVER);
-    await assert.rejects(lease, "without an election there is no lease");
+    await assert.rejects(lease, { code: "STORE_NOT_FOUND" }, "without an election there is none");
   });
 
   it("takes the newest for current, wherever it lies and whatever its token there", async () => {
@@ -73,14 +73,18 @@ describe("snapshots over several stores", () => {
 
   it("lists and verifies what answers, and says what does not", async () => {
     await using pair = await pairOf(snapshotAt(0, services("a")));
-    const listed = await pair.run(["snapshots", "list"], `${DEAD_URL},`);
+    const listed = await pair.run(["snapshots", "list"], `${DEAD_STORE_URL},`);
     assert.equal(listed.status, 0);
     assert.equal(listed.stdout.match(/ current$/gm)?.length, 2);
     assert.match(listed.stdout, /^Kong 3\.9\.1 in s3:\/\/bucket\/prefix\n {2}could not/m);
-    const verified = await pair.run(["snapshots", "verify"], `${DEAD_URL},`);
+    const verified = await pair.run(["snapshots", "verify"], `${DEAD_STORE_URL},`);
     assert.equal(verified.status, 4);
     assert.match(verified.stdout, /^5 checked, 0 bad, 1 not read$/m);
-    const shown = await pair.run(["snapshots", "show"], `${DEAD_URL},`);
+    await writeFile(pair.b.path("3.9.1", "config.json"), "damaged");
+    const damaged = await pair.run(["snapshots", "verify"], `${DEAD_STORE_URL},`);
+    assert.equal(damaged.status, 3, "what is bad counts more than what could not be read");
+    assert.match(damaged.stdout, /^5 checked, 1 bad, 1 not read$/m);
+    const shown = await pair.run(["snapshots", "show"], `${DEAD_STORE_URL},`);
     assert.equal(shown.status, 0);
     assert.match(shown.stderr, /a store was passed over/);
     for (const { stdout, stderr } of [listed, verified, shown]) {

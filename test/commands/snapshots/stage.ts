@@ -5,6 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
+import { vi } from "vitest";
 import { parseCommandLine } from "../../../src/commands/command-line.ts";
 import { exitStatusOf, printError } from "../../../src/commands/failure.ts";
 import type { Clock } from "../../../src/core/clock.ts";
@@ -20,10 +21,22 @@ import type { Seal } from "../../../src/snapshots/seal/seal.ts";
 import type { SnapshotMetadata } from "../../../src/snapshots/snapshot.ts";
 import { sha256 } from "../../../src/snapshots/verify.ts";
 import { FileStore } from "../../../src/store/file.ts";
+import type { Store } from "../../../src/store/port.ts";
 import { kongVersion, snapshotOf, V391 } from "../../fakes/config.ts";
 import { RecordingLog } from "../../fakes/recording-log.ts";
 
 export const NEVER = new AbortController().signal;
+
+/** A store at which nobody answers, and the settings that point there. */
+export const DEAD_STORE_URL = "s3://bucket/prefix";
+export const DEAD_STORE = s3At("http://127.0.0.1:9");
+
+/** What the SDK of S3 reads from the environment by itself is put there, too, until the tests of this file end. */
+export function s3At(endpoint: string): Readonly<Record<string, string>> {
+  const credentials = { AWS_ACCESS_KEY_ID: "fake-key-id", AWS_SECRET_ACCESS_KEY: "canary" };
+  for (const [name, value] of Object.entries(credentials)) vi.stubEnv(name, value);
+  return { ...credentials, AWS_REGION: "us-east-1", AWS_CONFIG_STORAGE_ENDPOINT: endpoint };
+}
 
 export interface Ran {
   readonly status: number;
@@ -33,7 +46,8 @@ export interface Ran {
 
 export class SnapshotsStage implements AsyncDisposable {
   readonly directory: string;
-  readonly store: FileStore;
+  /** What `save`, `hold` and `putBack` write to. */
+  readonly store: Store;
   readonly #environment: Readonly<Record<string, string>>;
   readonly #clock: Clock;
   readonly #seal: Seal;
@@ -43,12 +57,13 @@ export class SnapshotsStage implements AsyncDisposable {
     environment: Readonly<Record<string, string>>,
     clock: Clock,
     seal: Seal,
+    store: Store | undefined,
   ) {
     this.directory = directory;
     this.#clock = clock;
     this.#seal = seal;
     const url = `file://${directory}`;
-    this.store = new FileStore({ url, directory, clock: systemClock });
+    this.store = store ?? new FileStore({ url, directory, clock: systemClock });
     this.#environment = {
       KONG_VERSION: "3.9.1",
       KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: url,
@@ -63,11 +78,13 @@ export class SnapshotsStage implements AsyncDisposable {
       readonly clock?: Clock;
       /** Of the exporter that `save` and `hold` stand for. */
       readonly seal?: Seal;
+      /** In place of the directory, which the environment then has to name. */
+      readonly store?: Store;
     } = {},
   ): Promise<SnapshotsStage> {
     const directory = await mkdtemp(join(tmpdir(), "kong-fallback-snapshots-"));
-    const { environment = {}, clock = systemClock, seal = PLAIN_SEAL } = options;
-    return new SnapshotsStage(directory, environment, clock, seal);
+    const { environment = {}, clock = systemClock, seal = PLAIN_SEAL, store } = options;
+    return new SnapshotsStage(directory, environment, clock, seal, store);
   }
 
   path(...names: readonly string[]): string {

@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { rm, writeFile } from "node:fs/promises";
 import { describe, it } from "vitest";
 import { V391 } from "../../fakes/config.ts";
-import { kongVersion, NEVER, SnapshotsStage, services, snapshotAt } from "./stage.ts";
+import {
+  DEAD_STORE,
+  DEAD_STORE_URL,
+  kongVersion,
+  NEVER,
+  SnapshotsStage,
+  services,
+  snapshotAt,
+} from "./stage.ts";
 
 interface Finding {
   readonly kongVersion: string;
@@ -69,14 +77,8 @@ describe("kong-fallback snapshots verify", () => {
     const bare = await verify(stage);
     assert.deepEqual(bare, { status: 0, results: [["current", "unchecked", undefined]] });
 
-    const flags = ["--storage", "s3://bucket/prefix"];
-    const environment = {
-      AWS_REGION: "us-east-1",
-      AWS_ACCESS_KEY_ID: "id",
-      AWS_SECRET_ACCESS_KEY: "canary",
-      AWS_CONFIG_STORAGE_ENDPOINT: "http://127.0.0.1:9",
-    };
-    const dead = await stage.run(["snapshots", "verify", ...flags], { environment });
+    const flags = ["--storage", DEAD_STORE_URL];
+    const dead = await stage.run(["snapshots", "verify", ...flags], { environment: DEAD_STORE });
     assert.equal(dead.status, 4, dead.stderr);
     assert.match(dead.stdout, /1 checked, 0 bad, 1 not read/);
     assert.equal(dead.stdout.includes("canary"), false);
@@ -103,7 +105,7 @@ describe("kong-fallback snapshots verify", () => {
     assert.equal(status, 0);
     assert.match(stdout, /^ {4}route \(id r0\): its service gone does not exist$/m);
     assert.match(stdout, /^ {4}and 13 more, all of them with --json$/m);
-    assert.match(stdout, /^3 checked, 0 bad, 1 warned of, 0 not read$/m);
+    assert.match(stdout, /^3 checked, 0 bad, 1 with warnings, 0 not read$/m);
     assert.equal(stdout.includes("canary"), false);
 
     const environment = { KONG_PLUGINS: "bundled,mine" };

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { LeaseObject } from "../../../src/election/lease-object.ts";
@@ -9,7 +9,15 @@ import { leaseKey } from "../../../src/snapshots/layout.ts";
 import { clusterCertificate, sharedTls } from "../../fakes/certificates.ts";
 import { V391 } from "../../fakes/config.ts";
 import { FakeControlPlane } from "../../fakes/control-plane.ts";
-import { NEVER, SnapshotsStage, services, snapshotAt } from "../snapshots/stage.ts";
+import {
+  DEAD_STORE,
+  DEAD_STORE_URL,
+  kongVersion,
+  NEVER,
+  SnapshotsStage,
+  services,
+  snapshotAt,
+} from "../snapshots/stage.ts";
 
 let pair: ClusterCertificate;
 const resources: AsyncDisposable[] = [];
@@ -145,25 +153,43 @@ describe("kong-fallback status", () => {
     assert.ok(stdout.replaceAll(/\s+/g, " ").includes(`readers get ${id} instead`), stdout);
   });
 
-  it("counts one healthy store as enough, and 4 where none answers", async () => {
-    const environment = {
-      KONG_CLUSTER_CONTROL_PLANE: "",
-      AWS_REGION: "us-east-1",
-      AWS_ACCESS_KEY_ID: "id",
-      AWS_SECRET_ACCESS_KEY: "canary",
-      AWS_CONFIG_STORAGE_ENDPOINT: "http://127.0.0.1:9",
-    };
+  it("counts one healthy store as enough, and ends with 4 where none is and one does not answer", async () => {
+    const environment = { KONG_CLUSTER_CONTROL_PLANE: "", ...DEAD_STORE };
     await using stage = await SnapshotsStage.open({ environment });
+    const own = `file://${stage.directory}`;
+    const nothing = await stage.run(["status", "--storage", `${own},${DEAD_STORE_URL}`]);
+    assert.equal(nothing.status, 4, "the one that does not answer may have one");
     await stage.save(snapshotAt(0, services("a")));
-    const dead = "s3://bucket/prefix";
-    const both = await stage.run(["status", "--storage", `${dead},file://${stage.directory}`]);
+    const both = await stage.run(["status", "--storage", `${DEAD_STORE_URL},${own}`]);
     assert.equal(both.status, 0);
     assert.match(both.stdout, /in s3:\/\/bucket\/prefix\nsaved +nothing usable/);
     assert.match(both.stdout, /^saved +2026-11-21/m);
-    const none = await stage.run(["status", "--storage", dead]);
+    const none = await stage.run(["status", "--storage", DEAD_STORE_URL]);
     assert.equal(none.status, 4);
     for (const text of [both.stdout, both.stderr, none.stdout, none.stderr]) {
       assert.equal(text.includes("canary"), false);
     }
+  });
+
+  it("ends with 3 where the store answers, with an object that is too large", async () => {
+    const environment = {
+      KONG_CLUSTER_CONTROL_PLANE: "",
+      KONG_FALLBACK_MAX_CONFIG_BYTES: "1048576",
+    };
+    await using stage = await SnapshotsStage.open({ environment });
+    await stage.save(snapshotAt(0, services("a".repeat(2_000_000))));
+    await rm(stage.path("3.9.1", "history"), { recursive: true });
+    const { status, stdout } = await stage.run(["status", "--json"]);
+    assert.equal(JSON.parse(stdout)[0].stores[0].error.code, "STORE_TOO_LARGE");
+    assert.equal(status, 3);
+  });
+
+  it("ends with the worst of several versions", async () => {
+    const environment = { KONG_CLUSTER_CONTROL_PLANE: "", KONG_VERSION: "3.8.1,3.9.1" };
+    await using stage = await SnapshotsStage.open({ environment });
+    await stage.save(snapshotAt(0, services("a")));
+    assert.equal((await stage.run(["status"])).status, 3);
+    await stage.save(snapshotAt(0, services("a"), { kongVersion: kongVersion("3.8.1") }));
+    assert.equal((await stage.run(["status"])).status, 0);
   });
 });
