@@ -12,7 +12,7 @@ import { parseKongVersion } from "../src/kong/version.ts";
 import { createMetrics } from "../src/runtime/metrics.ts";
 import { SETTINGS, type SettingDescription } from "../src/runtime/settings/table.ts";
 import { packSnapshot } from "../src/sidecar/shelf/payload.ts";
-import { describeBare } from "../src/snapshots/newest.ts";
+import { describeBare } from "../src/snapshots/snapshot.ts";
 import { SourceError } from "../src/source/port.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));

@@ -1,8 +1,7 @@
 /** Settings to the seal of what is saved: shared by the commands that read or write snapshots. */
 
 import { SettingsError } from "../runtime/settings/reader.ts";
-import { openSeal } from "../snapshots/seal/open.ts";
-import type { Seal } from "../snapshots/seal/seal.ts";
+import { openSeal, type Seal } from "../snapshots/seal/seal.ts";
 import { readSealKeys, type SealSettings } from "./keys/read-keys.ts";
 
 /** Reads the keys' files, once. Rejects with SettingsError, all faults in one. */

@@ -2,7 +2,7 @@
 
 import type { Log } from "../core/log.ts";
 import type { KongVersion } from "../kong/version.ts";
-import { NearestReader } from "../snapshots/nearest.ts";
+import { NearestReader } from "../snapshots/reader.ts";
 import { ReplicaReader } from "../snapshots/replicas.ts";
 import type { Seal } from "../snapshots/seal/seal.ts";
 import type { Found, FoundSnapshot, OnProgress } from "../snapshots/snapshot.ts";

@@ -5,8 +5,7 @@ import { matchConfigHash } from "../kong/config-hash.ts";
 import { countEntities, type EntityCounts } from "../kong/entity-counts.ts";
 import type { ConfigUpdate } from "../kong/reconfigure.ts";
 import type { KongVersion } from "../kong/version.ts";
-import type { NewSnapshot } from "../snapshots/archive.ts";
-import { sha256 } from "../snapshots/verify.ts";
+import { type NewSnapshot, sha256 } from "../snapshots/snapshot.ts";
 
 export interface ArrivalOptions {
   readonly kongVersion: KongVersion;

@@ -87,7 +87,7 @@ export class Replica {
       case "stale":
         this.#forget();
         log.error(
-          { configHash, fencingToken, refusal: outcome.refusal, stored: outcome.stored },
+          { configHash, fencingToken, refusal: outcome.why, stored: outcome.stored },
           "config not saved: another exporter saved a newer one",
         );
         return "stale";

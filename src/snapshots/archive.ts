@@ -3,10 +3,10 @@
 import { ServiceError } from "../core/errors.ts";
 import { type ObjectInfo, StoreError, type Version } from "../store/port.ts";
 import { CurrentObject, type Known } from "./current.ts";
-import { highestToken } from "./highest-token.ts";
+import { isPassedOver } from "./errors.ts";
 import { History, type RemoveReport } from "./history.ts";
-import { historyHash } from "./history-id.ts";
-import { isSettled, judge, type Stale } from "./judge.ts";
+import { historyHash } from "./layout.ts";
+import { decideSave, isSettled, type Stale } from "./order.ts";
 import { type FoundSighting, SnapshotReader, type SnapshotReaderOptions } from "./reader.ts";
 import { beyondRetention, type Removal, type RetentionPolicy } from "./retention.ts";
 import type {
@@ -16,9 +16,14 @@ import type {
   OnProgress,
   SnapshotMetadata,
 } from "./snapshot.ts";
-import type { WriteOptions } from "./write-options.ts";
 
-export type { NewSnapshot } from "./snapshot.ts";
+/** How the archive is to write. */
+export interface WriteOptions {
+  /** Whether the store honours preconditions. */
+  readonly conditional: boolean;
+  /** By the writer's clock; absent: when the snapshot was taken. */
+  readonly now?: Date;
+}
 
 export type SaveOutcome =
   | { readonly kind: "saved"; readonly info: ObjectInfo }
@@ -86,9 +91,23 @@ export class Archive {
     return known.kind === "present" ? known.metadata : undefined;
   }
 
-  /** See highestToken. */
-  highestToken(signal: AbortSignal): Promise<number> {
-    return highestToken(this.#current, this.history, signal);
+  /**
+   * The highest fencing token that the store has seen with a snapshot, 0 if none: where its tokens go
+   * on from. It is that of the current snapshot, or of the newest of the history where that is gone or
+   * its metadata are. It need not be opened, but none is believed that is not signed as it must be.
+   * Rejects with SNAPSHOT_UNKNOWN_FORMAT, StoreError.
+   */
+  async highestToken(signal: AbortSignal): Promise<number> {
+    const known = await this.#current.look(signal);
+    if (known.kind === "present" && known.fencingToken > 0) return known.fencingToken;
+    for (const { id } of await this.history.list(signal)) {
+      try {
+        return (await this.history.sight(id, signal)).metadata.fencingToken;
+      } catch (error) {
+        if (!isPassedOver(error)) throw error;
+      }
+    }
+    return 0;
   }
 
   /**
@@ -127,13 +146,13 @@ export class Archive {
     for (let conflicts = 0; ; conflicts += 1) {
       const known = this.#known ?? (await this.#look(signal));
       const now = options.now ?? snapshot.metadata.exportedAt;
-      const verdict = judge(snapshot.metadata, known, this.#inDoubt, now);
-      if (verdict.kind === "stale") return verdict;
+      const decision = decideSave(snapshot.metadata, known, this.#inDoubt, now);
+      if (decision.kind === "stale") return decision;
       // What is about to be replaced may be missing there, if its writer died in between.
       await this.#tryHistory(() => this.ensureInHistory(options, signal), signal);
-      if (verdict.kind === "unchanged") return verdict;
+      if (decision.kind === "unchanged") return decision;
       try {
-        const made = { ...snapshot, metadata: verdict.metadata };
+        const made = { ...snapshot, metadata: decision.metadata };
         const info = await this.#replace(known, made, options, signal);
         await this.#tryHistory(() => this.#keep(made, options, signal), signal);
         return { kind: "saved", info };

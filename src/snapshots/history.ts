@@ -7,12 +7,16 @@ import {
   StoreError,
   type Version,
 } from "../store/port.ts";
-import { mostAlike } from "./alike.ts";
 import { isPassedOver, SnapshotError } from "./errors.ts";
 import { packConfig } from "./history-body.ts";
-import { type HistoryId, historyHash, historyId, parseHistoryId } from "./history-id.ts";
-import { atEndOfTime, MAX_ENTRIES, overfull } from "./history-limits.ts";
-import { HISTORY_SUFFIX, historyPrefix } from "./layout.ts";
+import {
+  HISTORY_SUFFIX,
+  type HistoryId,
+  historyHash,
+  historyId,
+  historyPrefix,
+  parseHistoryId,
+} from "./layout.ts";
 import { encodeMetadata, HELD } from "./metadata.ts";
 import {
   maxKeptBytes,
@@ -51,6 +55,8 @@ export interface HistoryOptions extends SightingOptions {
   readonly store: Store;
 }
 
+/** Twice what KONG_FALLBACK_HISTORY_MAX_COUNT allows: more were not written by exporters, and would take all memory. */
+const MAX_ENTRIES = 100_000;
 const MAX_HELD_CHARACTERS = 200;
 /** How often adding starts over because somebody else took the name. */
 const MAX_CONFLICTS = 5;
@@ -242,4 +248,39 @@ export class History {
 function plain(reason: string): string {
   const printable = reason.replace(/[^\x20-\x7e]/g, "?").slice(0, MAX_HELD_CHARACTERS);
   return printable.trim() || "held";
+}
+
+/** STORE_MISCONFIGURED. `name` is the history's folder with its store. */
+function overfull(name: string): StoreError {
+  return new StoreError(
+    "STORE_MISCONFIGURED",
+    `could not list ${name}: it has more than ${MAX_ENTRIES} entries`,
+    { hint: "Find out who writes there: exporters remove what is beyond the history's limits." },
+  );
+}
+
+/**
+ * SNAPSHOT_CORRUPT: names have four digits for the year, and what came after them would sort before all
+ * others, unseen. `name` is the newest entry with its store.
+ */
+function atEndOfTime(name: string): SnapshotError {
+  return new SnapshotError("SNAPSHOT_CORRUPT", `no name is left in the history after ${name}`, {
+    hint: "No clock gets there: look who wrote that object, and delete it.",
+  });
+}
+
+/** How many ids a hint names. */
+const MAX_HINTED = 3;
+
+/** Those of `ids`, the newest first, that contain `text`, say a hash; else those that begin like it. */
+function mostAlike(text: string, ids: readonly string[]): readonly string[] {
+  const containing = text === "" ? [] : ids.filter((id) => id.includes(text));
+  const alike = ids.toSorted((a, b) => commonStart(text, b) - commonStart(text, a));
+  return (containing.length > 0 ? containing : alike).slice(0, MAX_HINTED);
+}
+
+function commonStart(a: string, b: string): number {
+  let length = 0;
+  while (length < a.length && a[length] === b[length]) length += 1;
+  return length;
 }

@@ -1,12 +1,12 @@
-/** Reads the newest good snapshot of one Kong version: the current one, or, where that cannot be used, one of the history. */
+/** Reads the newest good snapshot of one Kong version, the current one or, where that cannot be used, one of the history; or of the nearest older version. */
 
 import type { Log } from "../core/log.ts";
+import { type KongVersion, parseKongVersion } from "../kong/version.ts";
 import { type Key, type Store, StoreError, type Version } from "../store/port.ts";
-import { checkDemands, type Demands } from "./demands.ts";
 import { isPassedOver, SnapshotError, type SnapshotErrorCode } from "./errors.ts";
 import { History, type HistoryEntry } from "./history.ts";
-import { currentKey } from "./layout.ts";
-import { missingSnapshot } from "./missing.ts";
+import { currentKey, versionOfSnapshotKey } from "./layout.ts";
+import { olderVersions, type VersionMatch } from "./order.ts";
 import {
   maxCurrentBytes,
   metadataOf,
@@ -15,7 +15,19 @@ import {
   type SightingOptions,
   sightCurrent,
 } from "./sighting.ts";
-import type { Found, FoundSnapshot, OnProgress, SnapshotOrigin } from "./snapshot.ts";
+import type {
+  Found,
+  FoundSnapshot,
+  OnProgress,
+  SnapshotMetadata,
+  SnapshotOrigin,
+} from "./snapshot.ts";
+
+/** What a reader may ask of a snapshot beyond that it is whole. */
+export interface Demands {
+  /** A Kong must have loaded it before it was saved; absent: not. */
+  readonly requireRehearsed?: boolean;
+}
 
 export interface SnapshotReaderOptions extends SightingOptions, Demands {
   readonly store: Store;
@@ -161,6 +173,81 @@ export class SnapshotReader {
   }
 }
 
+export interface NearestReaderOptions extends SnapshotReaderOptions {
+  readonly match: VersionMatch;
+}
+
+/**
+ * As SnapshotReader. Another version stands in only where nothing at all is saved for the wanted one,
+ * which is logged as a warning: what is there, but damaged, is an error, for the older version's
+ * exporter may have stopped long ago. The snapshot says for which version it was saved.
+ */
+export class NearestReader {
+  readonly #options: NearestReaderOptions;
+  readonly #exact: SnapshotReader;
+
+  constructor(options: NearestReaderOptions) {
+    this.#options = options;
+    this.#exact = new SnapshotReader(options);
+  }
+
+  /** The wanted version's current object with its store, for messages. */
+  get name(): string {
+    return this.#exact.name;
+  }
+
+  async latest(signal: AbortSignal, onProgress?: OnProgress): Promise<FoundSnapshot> {
+    return this.#nearest((reader) => reader.latest(signal, onProgress), signal);
+  }
+
+  /** A `seen` that belongs to another version's object counts as changed. */
+  async refresh(seen: Version | undefined, signal: AbortSignal): Promise<Found | undefined> {
+    return this.#nearest((reader) => reader.refresh(seen, signal), signal);
+  }
+
+  /** What `read` gives from the first reader for which it does not reject with SNAPSHOT_MISSING. */
+  async #nearest<T>(read: (reader: SnapshotReader) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const { kongVersion, log } = this.#options;
+    let missing: unknown;
+    try {
+      return await read(this.#exact);
+    } catch (error) {
+      if (!isSnapshotMissing(error)) throw error;
+      missing = error;
+    }
+    for (const version of await this.#candidates(signal)) {
+      try {
+        const found = await read(new SnapshotReader({ ...this.#options, kongVersion: version }));
+        // What was seen before was said before.
+        if (found !== undefined) {
+          log.warn(
+            { kongVersion, usedVersion: version },
+            "no snapshot for this Kong version, that of the nearest older one is used",
+          );
+        }
+        return found;
+      } catch (error) {
+        if (!isSnapshotMissing(error)) throw error;
+      }
+    }
+    throw missing;
+  }
+
+  /** None where the store does not tell which there are. */
+  async #candidates(signal: AbortSignal): Promise<readonly KongVersion[]> {
+    const { store, kongVersion, match } = this.#options;
+    if (match === "exact") return [];
+    try {
+      const folders = await savedVersions(store, Number.POSITIVE_INFINITY, signal);
+      const versions = folders.map(parseKongVersion).filter((version) => version !== undefined);
+      return olderVersions(kongVersion, versions, match);
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.retryable) throw error;
+      return [];
+    }
+  }
+}
+
 /** Entries of the history that are complained of one by one, when many are looked at in a row. */
 const MAX_COMPLAINTS = 3;
 
@@ -189,4 +276,79 @@ function mayBeReplaced(error: unknown): error is SnapshotError | StoreError {
 
 function isMissing(error: unknown): boolean {
   return error instanceof StoreError && error.code === "STORE_NOT_FOUND";
+}
+
+/** Throws SNAPSHOT_NOT_REHEARSED. `metadata` are the snapshot's, `name` is the object with its store, for the message. */
+export function checkDemands(
+  metadata: SnapshotMetadata | undefined,
+  { requireRehearsed = false }: Demands,
+  name: string,
+): void {
+  if (!requireRehearsed || metadata?.rehearsed === true) return;
+  throw new SnapshotError(
+    "SNAPSHOT_NOT_REHEARSED",
+    `${name} was not rehearsed: no Kong is known to have loaded it before it was saved`,
+    {
+      hint: "Give its exporter a Kong to rehearse with (KONG_FALLBACK_REHEARSAL_URL), or set KONG_FALLBACK_REQUIRE_REHEARSED=off here.",
+    },
+  );
+}
+
+/** How many versions a message names. */
+const MAX_NAMED = 10;
+
+/** SNAPSHOT_MISSING. It names the versions that are there: a wrong prefix or version is the usual reason, unless this version's history is. */
+export async function missingSnapshot(
+  store: Store,
+  kongVersion: KongVersion,
+  cause: unknown,
+  signal: AbortSignal,
+): Promise<SnapshotError> {
+  let found: readonly string[] = [];
+  try {
+    found = await savedVersions(store, MAX_NAMED, signal);
+  } catch {
+    // Listing is a courtesy: a policy may well forbid it.
+    signal.throwIfAborted();
+  }
+  if (found.includes(kongVersion)) {
+    return new SnapshotError(
+      "SNAPSHOT_MISSING",
+      `the current snapshot for Kong ${kongVersion} in ${store.url} is gone, its history is there`,
+      {
+        cause,
+        hint: "Restore one of those that kong-fallback snapshots list shows. An exporter that starts saves a new one.",
+      },
+    );
+  }
+  return new SnapshotError(
+    "SNAPSHOT_MISSING",
+    `no snapshot for Kong ${kongVersion} in ${store.url}${found.length === 0 ? "" : `; there are some for ${found.join(", ")}`}`,
+    {
+      cause,
+      hint:
+        found.length === 0
+          ? "Check the storage URL's prefix, and that an exporter runs with this KONG_VERSION."
+          : "Set KONG_VERSION to the data plane's exact version, or run an exporter for this one.",
+    },
+  );
+}
+
+/** The first `limit` folders that hold a current config or a history, in the order of the store. Rejects with StoreError. */
+export async function savedVersions(
+  store: Store,
+  limit: number,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const found = new Set<string>();
+  for await (const { key } of store.list("", signal)) {
+    const version = versionOfSnapshotKey(key);
+    if (version !== undefined) found.add(version);
+    if (found.size >= limit) break;
+  }
+  return [...found];
+}
+
+function isSnapshotMissing(error: unknown): boolean {
+  return error instanceof SnapshotError && error.code === "SNAPSHOT_MISSING";
 }

@@ -7,8 +7,8 @@ import type { Log } from "../core/log.ts";
 import type { KongVersion } from "../kong/version.ts";
 import type { Version } from "../store/port.ts";
 import { SnapshotError } from "./errors.ts";
-import { describeBare, isBetter } from "./newest.ts";
-import type { Found, FoundSnapshot } from "./snapshot.ts";
+import { isBetter } from "./order.ts";
+import { describeBare, type Found, type FoundSnapshot } from "./snapshot.ts";
 
 /** One store: a NearestReader. */
 export interface Replica {

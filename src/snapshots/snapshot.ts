@@ -1,5 +1,6 @@
 /** A saved config: the exact bytes of Kong's `config_table`, and what is known about them. */
 
+import { createHash } from "node:crypto";
 import type { EntityCounts } from "../kong/entity-counts.ts";
 import type { KongVersion } from "../kong/version.ts";
 import type { Version } from "../store/port.ts";
@@ -48,7 +49,7 @@ export type SnapshotOrigin =
 
 export interface FoundSnapshot extends Snapshot {
   readonly origin: SnapshotOrigin;
-  /** Kong version under which it lay; not always the one that was asked for, see nearest.ts. */
+  /** Kong version under which it lay; not always the one that was asked for, see NearestReader. */
   readonly kongVersion: KongVersion;
 }
 
@@ -60,3 +61,41 @@ export interface Found {
 
 /** Called as bytes arrive: received so far, and the total where the store tells it. */
 export type OnProgress = (receivedBytes: number, totalBytes: number | undefined) => void;
+
+/** Lower-case hex. */
+export function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** `exportedAt` where nobody knows the age: older than all others. */
+const UNKNOWN_AGE_MS = 0;
+
+/**
+ * Metadata for a config that came without any, as after a copy by hand. With `putAt`, the moment it
+ * was put there, it is as new as that; without, every other snapshot is newer.
+ */
+export function describeBare(
+  config: Uint8Array,
+  kongVersion: KongVersion,
+  putAt: Date | undefined,
+): SnapshotMetadata {
+  return {
+    kongVersion,
+    configHash: undefined,
+    hashes: {},
+    hashMatch: "unchecked",
+    sha256: sha256(config),
+    bytes: config.length,
+    controlPlaneTimestamp: undefined,
+    exportedAt: putAt ?? new Date(UNKNOWN_AGE_MS),
+    exporterId: "by-hand",
+    fencingToken: 0,
+    rehearsed: undefined,
+    entities: undefined,
+  };
+}
+
+/** When the config was taken from its control plane, or put there by hand; undefined where nobody knows. */
+export function takenAt({ exportedAt }: SnapshotMetadata): Date | undefined {
+  return exportedAt.getTime() === UNKNOWN_AGE_MS ? undefined : exportedAt;
+}

@@ -4,7 +4,7 @@ import { computeConfigHash } from "../../src/kong/config-hash.ts";
 import type { ConfigUpdate } from "../../src/kong/reconfigure.ts";
 import { Archive } from "../../src/snapshots/archive.ts";
 import type { Seal } from "../../src/snapshots/seal/seal.ts";
-import { sha256 } from "../../src/snapshots/verify.ts";
+import { sha256 } from "../../src/snapshots/snapshot.ts";
 import { snapshotOf, V391 } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";

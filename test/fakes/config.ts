@@ -5,8 +5,7 @@ import { createHash } from "node:crypto";
 import { computeConfigHash } from "../../src/kong/config-hash.ts";
 import type { ConfigUpdate } from "../../src/kong/reconfigure.ts";
 import { type KongVersion, parseKongVersion } from "../../src/kong/version.ts";
-import type { NewSnapshot } from "../../src/snapshots/archive.ts";
-import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
+import type { NewSnapshot, SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
 
 export function kongVersion(text: string): KongVersion {
   const version = parseKongVersion(text);

@@ -3,9 +3,8 @@
 import { generateKeyPairSync } from "node:crypto";
 import { generateIdentity, identityToRecipient } from "age-encryption";
 import { Secret } from "../../src/core/secret.ts";
-import { type SealKeys, signingKeyOf, verifyKeyOf } from "../../src/snapshots/seal/keys.ts";
-import { openSeal } from "../../src/snapshots/seal/open.ts";
-import type { Seal } from "../../src/snapshots/seal/seal.ts";
+import { openSeal, type Seal, type SealKeys } from "../../src/snapshots/seal/seal.ts";
+import { signingKeyOf, verifyKeyOf } from "../../src/snapshots/seal/signature.ts";
 
 export function signingPair() {
   const { privateKey, publicKey } = generateKeyPairSync("ed25519");

@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 import { describe, it } from "vitest";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { encodeMetadata } from "../../src/snapshots/metadata.ts";
-import { sha256 } from "../../src/snapshots/verify.ts";
+import { sha256 } from "../../src/snapshots/snapshot.ts";
 import { FileStore } from "../../src/store/file.ts";
 import { Stage } from "../e2e/stage.ts";
 import { snapshotOf } from "../fakes/config.ts";

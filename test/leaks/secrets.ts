@@ -2,8 +2,7 @@
 
 import { createPrivateKey, generateKeyPairSync } from "node:crypto";
 import type { ClusterCertificate } from "../../src/kong/cluster-certificate.ts";
-import { openSeal } from "../../src/snapshots/seal/open.ts";
-import type { Seal } from "../../src/snapshots/seal/seal.ts";
+import { openSeal, type Seal } from "../../src/snapshots/seal/seal.ts";
 import { clusterCertificate } from "../fakes/certificates.ts";
 import { agePair, signingPair } from "../fakes/seals.ts";
 import { Canaries, newSecret } from "./canaries.ts";

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { Archive } from "../../src/snapshots/archive.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import { FileStore } from "../../src/store/file.ts";
 import { Run } from "../e2e/cli.ts";
 import { Stage } from "../e2e/stage.ts";

@@ -4,7 +4,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { decodeReconfigure } from "../../src/kong/reconfigure.ts";
 import type { KongVersion } from "../../src/kong/version.ts";
-import type { NewSnapshot } from "../../src/snapshots/archive.ts";
+import type { NewSnapshot } from "../../src/snapshots/snapshot.ts";
 import { snapshotOf, V391 } from "../fakes/config.ts";
 import { capture, NO_HASH } from "../source/harness.ts";
 

@@ -11,7 +11,7 @@ import type { PlaneSession } from "../../src/sidecar/plane/plane-session.ts";
 import type { Servable } from "../../src/sidecar/shelf/payload.ts";
 import { Remember } from "../../src/sidecar/shelf/remember.ts";
 import { Shelf } from "../../src/sidecar/shelf/shelf.ts";
-import type { NewSnapshot } from "../../src/snapshots/archive.ts";
+import type { NewSnapshot } from "../../src/snapshots/snapshot.ts";
 import { ClusterDialer } from "../../src/source/dialer.ts";
 import type { DialRequest } from "../../src/source/port.ts";
 import { snapshotOf } from "../fakes/config.ts";

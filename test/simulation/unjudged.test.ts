@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { describe, it, vi } from "vitest";
-import type { Verdict } from "../../src/snapshots/judge.ts";
+import type { SaveDecision } from "../../src/snapshots/order.ts";
 import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
 import { liveThrough, SeedFailed, seedsFrom } from "./many.ts";
 import { Violation } from "./violation.ts";
@@ -14,9 +14,9 @@ vi.mock("../../src/snapshots/history-body.ts", async (original) => ({
   packConfig: async (config: Uint8Array) => gzipSync(config),
   unpackConfig: async (body: Uint8Array) => gunzipSync(body),
 }));
-vi.mock("../../src/snapshots/judge.ts", async (original) => ({
+vi.mock("../../src/snapshots/order.ts", async (original) => ({
   ...(await original<object>()),
-  judge: (metadata: SnapshotMetadata): Verdict => ({ kind: "write", metadata }),
+  decideSave: (metadata: SnapshotMetadata): SaveDecision => ({ kind: "write", metadata }),
 }));
 
 describe("exporters that never refuse to write", () => {

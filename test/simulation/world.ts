@@ -2,7 +2,7 @@
 
 import type { Log } from "../../src/core/log.ts";
 import { Rehearsal } from "../../src/exporter/rehearsal.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import type { Key, Store } from "../../src/store/port.ts";
 import { seededRandom } from "../fakes/seeded-random.ts";
 import { type Change, ControlPlane } from "./control-plane.ts";

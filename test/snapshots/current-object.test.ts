@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { Archive } from "../../src/snapshots/archive.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
 import { blanksOf } from "../../src/snapshots/write-id.ts";
 import type { Key, Version } from "../../src/store/port.ts";
@@ -122,7 +122,7 @@ describe("an exporter that takes over", () => {
     const own = of("b", { ...second, controlPlaneTimestamp: 1_795_220_050 });
     assert.deepEqual(await archiveOn(store).save(own, CONDITIONAL, signal), {
       kind: "stale",
-      refusal: { rule: "timestamp", stored: 1_795_220_100, fresh: 1_795_220_050 },
+      why: { rule: "timestamp", stored: 1_795_220_100, fresh: 1_795_220_050 },
       stored: stored.metadata,
     });
   });
@@ -134,7 +134,7 @@ describe("an exporter that takes over", () => {
     const lower = await archiveOn(store).save(of("b", { fencingToken: 1 }), CONDITIONAL, signal);
     assert.deepEqual(lower, {
       kind: "stale",
-      refusal: { rule: "token", stored: 2, fresh: 1 },
+      why: { rule: "token", stored: 2, fresh: 1 },
       stored: undefined,
     });
     const higher = await archiveOn(store).save(of("b", { fencingToken: 3 }), CONDITIONAL, signal);

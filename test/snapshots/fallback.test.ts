@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { Archive } from "../../src/snapshots/archive.ts";
 import { SnapshotError } from "../../src/snapshots/errors.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import type { Key, Metadata, Version } from "../../src/store/port.ts";
 import { StoreError } from "../../src/store/port.ts";
 import { kongVersion, snapshotOf, V391 } from "../fakes/config.ts";

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { describe, it } from "vitest";
 import { Archive } from "../../src/snapshots/archive.ts";
 import { decodeMetadata } from "../../src/snapshots/metadata.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import { type Store, type StoredObject, StoreError, type Version } from "../../src/store/port.ts";
 import { snapshotOf, V391 } from "../fakes/config.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";

@@ -6,8 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { systemClock } from "../../src/runtime/clock.ts";
-import { Archive, type NewSnapshot } from "../../src/snapshots/archive.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
+import { Archive } from "../../src/snapshots/archive.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
+import type { NewSnapshot } from "../../src/snapshots/snapshot.ts";
 import { FileStore } from "../../src/store/file.ts";
 import { openGcsStore } from "../../src/store/gcs.ts";
 import { type Store, StoreError } from "../../src/store/port.ts";
@@ -108,7 +109,7 @@ function fences(kind: string, open: () => Promise<Store>): void {
       go();
       const refused = await late;
       assert.ok(refused.kind === "stale");
-      assert.deepEqual(refused.refusal, { rule: "token", stored: 2, fresh: 1 });
+      assert.deepEqual(refused.why, { rule: "token", stored: 2, fresh: 1 });
       assert.equal((await current()).name, "x");
     });
 

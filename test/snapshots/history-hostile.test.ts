@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 import { describe, it } from "vitest";
 import { History } from "../../src/snapshots/history.ts";
 import { maxPackedBytes, packConfig } from "../../src/snapshots/history-body.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import { maxKeptBytes } from "../../src/snapshots/sighting.ts";
 import type { Metadata } from "../../src/store/port.ts";
 import { kongVersion, snapshotOf, V391 } from "../fakes/config.ts";

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { Archive } from "../../src/snapshots/archive.ts";
-import { NearestReader } from "../../src/snapshots/nearest.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
-import type { VersionMatch } from "../../src/snapshots/version-match.ts";
+import type { VersionMatch } from "../../src/snapshots/order.ts";
+import { NearestReader } from "../../src/snapshots/reader.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import { StoreError } from "../../src/store/port.ts";
 import { kongVersion, snapshotOf } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { describeBare, isNewer, isSameConfig, takenAt } from "../../src/snapshots/newest.ts";
-import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
+import { isNewer, isSameConfig } from "../../src/snapshots/order.ts";
+import { describeBare, type SnapshotMetadata, takenAt } from "../../src/snapshots/snapshot.ts";
 import { configBytes, snapshotOf, V391 } from "../fakes/config.ts";
 
 const NOW = Date.parse("2026-11-21T12:00:00Z");

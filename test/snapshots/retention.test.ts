@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { describe, it } from "vitest";
 import type { HistoryEntry } from "../../src/snapshots/history.ts";
-import { historyId } from "../../src/snapshots/history-id.ts";
+import { historyId } from "../../src/snapshots/layout.ts";
 import { beyondRetention, type RetentionPolicy } from "../../src/snapshots/retention.ts";
 import type { Version } from "../../src/store/port.ts";
 

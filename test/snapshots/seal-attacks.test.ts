@@ -3,8 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { Archive } from "../../src/snapshots/archive.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/open.ts";
-import type { Seal } from "../../src/snapshots/seal/seal.ts";
+import { PLAIN_SEAL, type Seal } from "../../src/snapshots/seal/seal.ts";
 import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
 import type { Key, Version } from "../../src/store/port.ts";
 import { kongVersion, snapshotOf, V391 } from "../fakes/config.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { describe, it } from "vitest";
 import type { KongVersion } from "../../src/kong/version.ts";
-import { isNearer, olderVersions, type VersionMatch } from "../../src/snapshots/version-match.ts";
+import { isNearer, olderVersions, type VersionMatch } from "../../src/snapshots/order.ts";
 import { kongVersion } from "../fakes/config.ts";
 
 function older(wanted: string, available: readonly string[], match: VersionMatch) {

@@ -3,7 +3,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { generateIdentity, identityToRecipient } from "age-encryption";
 import { Secret } from "../../core/secret.ts";
-import { verifyKeyOf } from "../../snapshots/seal/keys.ts";
+import { verifyKeyOf } from "../../snapshots/seal/signature.ts";
 
 export interface KeyPair {
   /** What of it may be shown: the id of a signing key, or an age recipient. */

@@ -4,13 +4,13 @@ import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import type { Secret } from "../../core/secret.ts";
 import { SettingsError } from "../../runtime/settings/reader.ts";
 import type { Settings } from "../../runtime/settings.ts";
+import type { SealKeys } from "../../snapshots/seal/seal.ts";
 import {
-  type SealKeys,
   type SigningKey,
   signingKeyOf,
   type VerifyKey,
   verifyKeyOf,
-} from "../../snapshots/seal/keys.ts";
+} from "../../snapshots/seal/signature.ts";
 import { type KeyText, readPem, splitList } from "./key-text.ts";
 import { readIdentities, readRecipients } from "./read-age-keys.ts";
 

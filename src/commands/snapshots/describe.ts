@@ -2,11 +2,9 @@
 
 import type { ServiceError } from "../../core/errors.ts";
 import { countEntities, type EntityCounts } from "../../kong/entity-counts.ts";
-import { takenAt } from "../../snapshots/newest.ts";
-import { type SealMarks, sealText } from "../../snapshots/seal-marks.ts";
+import { type SealMarks, sealText } from "../../snapshots/seal/seal.ts";
 import { metadataOf, type Sighting } from "../../snapshots/sighting.ts";
-import type { Snapshot, SnapshotMetadata } from "../../snapshots/snapshot.ts";
-import { sha256 } from "../../snapshots/verify.ts";
+import { type Snapshot, type SnapshotMetadata, sha256, takenAt } from "../../snapshots/snapshot.ts";
 import { formatDuration, formatTime } from "../quantities.ts";
 
 /** The kinds people ask about first. */

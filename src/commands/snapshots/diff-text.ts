@@ -1,7 +1,7 @@
 /** A difference of two configs as text for people. */
 
-import type { FieldChange, KindDiff } from "../../snapshots/diff.ts";
-import type { EntityRef } from "../../snapshots/entity-label.ts";
+import type { FieldChange, KindDiff } from "../../kong/diff/diff.ts";
+import type { EntityRef } from "../../kong/diff/entity-label.ts";
 import { printable } from "../table.ts";
 
 /** Longer values are cut off. */

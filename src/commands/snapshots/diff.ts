@@ -1,6 +1,6 @@
 /** `snapshots diff`: what differs between two configs, secrets masked; exit status as of diff(1). */
 
-import { diffConfigs } from "../../snapshots/diff.ts";
+import { diffConfigs } from "../../kong/diff/diff.ts";
 import { print, printJson } from "../print.ts";
 import { printable } from "../table.ts";
 import { formatTaken } from "./describe.ts";

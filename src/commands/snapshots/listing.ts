@@ -2,8 +2,8 @@
 
 import { ServiceError } from "../../core/errors.ts";
 import type { HistoryEntry, KeptSighting } from "../../snapshots/history.ts";
-import { historyHash } from "../../snapshots/history-id.ts";
-import { isNewer, isSameConfig } from "../../snapshots/newest.ts";
+import { historyHash } from "../../snapshots/layout.ts";
+import { isNewer, isSameConfig } from "../../snapshots/order.ts";
 import { metadataOf, type Sighting } from "../../snapshots/sighting.ts";
 import type { SnapshotMetadata } from "../../snapshots/snapshot.ts";
 import { type Place, sightCurrentOf } from "./place.ts";

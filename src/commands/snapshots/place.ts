@@ -5,7 +5,7 @@ import { SettingsError } from "../../runtime/settings/reader.ts";
 import { Archive } from "../../snapshots/archive.ts";
 import { CurrentObject } from "../../snapshots/current.ts";
 import { SnapshotError } from "../../snapshots/errors.ts";
-import { missingSnapshot, savedVersions } from "../../snapshots/missing.ts";
+import { missingSnapshot, savedVersions } from "../../snapshots/reader.ts";
 import type { Seal } from "../../snapshots/seal/seal.ts";
 import { opened, type Sighting } from "../../snapshots/sighting.ts";
 import type { Snapshot } from "../../snapshots/snapshot.ts";

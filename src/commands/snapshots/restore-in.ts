@@ -2,9 +2,9 @@
 
 import { withFields } from "../../core/log.ts";
 import { SnapshotError } from "../../snapshots/errors.ts";
-import { describeBare, isSameConfig } from "../../snapshots/newest.ts";
+import { isSameConfig } from "../../snapshots/order.ts";
 import { metadataOf } from "../../snapshots/sighting.ts";
-import type { NewSnapshot, SnapshotMetadata } from "../../snapshots/snapshot.ts";
+import { describeBare, type NewSnapshot, type SnapshotMetadata } from "../../snapshots/snapshot.ts";
 import { askPreconditions } from "../store.ts";
 import { idOfCurrent, tryRead } from "./listing.ts";
 import { type ActionContext, type Place, placeName, sightCurrentOf } from "./place.ts";
@@ -54,7 +54,7 @@ export async function restoreIn(
     signal,
   );
   if (outcome.kind === "stale") {
-    const { rule, stored, fresh } = outcome.refusal;
+    const { rule, stored, fresh } = outcome.why;
     throw new RestoreError(
       "RESTORE_OVERTAKEN",
       `could not restore ${placeName(place)}: meanwhile a newer config was saved there (${rule} ${stored}, ours ${fresh})`,

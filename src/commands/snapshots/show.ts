@@ -1,8 +1,8 @@
 /** `snapshots show`: all that is known about one snapshot, or its bytes. */
 
 import { countEntities } from "../../kong/entity-counts.ts";
-import { sealText } from "../../snapshots/seal-marks.ts";
-import { sha256 } from "../../snapshots/verify.ts";
+import { sealText } from "../../snapshots/seal/seal.ts";
+import { sha256 } from "../../snapshots/snapshot.ts";
 import { print, printJson } from "../print.ts";
 import { formatBytes, formatTime } from "../quantities.ts";
 import { formatList } from "../table.ts";

@@ -2,9 +2,8 @@
 
 import type { ServiceError } from "../../core/errors.ts";
 import type { ConfigUpdate } from "../../kong/reconfigure.ts";
-import { isSameConfig } from "../../snapshots/newest.ts";
-import type { SnapshotMetadata } from "../../snapshots/snapshot.ts";
-import { sha256 } from "../../snapshots/verify.ts";
+import { isSameConfig } from "../../snapshots/order.ts";
+import { type SnapshotMetadata, sha256 } from "../../snapshots/snapshot.ts";
 
 export type Comparison =
   | { readonly kind: "same" }

@@ -5,7 +5,7 @@ import type { Lease } from "../../election/lease.ts";
 import type { ConfigUpdate } from "../../kong/reconfigure.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import type { Settings } from "../../runtime/settings.ts";
-import { sealText } from "../../snapshots/seal-marks.ts";
+import { sealText } from "../../snapshots/seal/seal.ts";
 import { metadataOf } from "../../snapshots/sighting.ts";
 import type { SnapshotOrigin } from "../../snapshots/snapshot.ts";
 import { formatBytes, formatDuration } from "../quantities.ts";

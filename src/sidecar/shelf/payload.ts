@@ -5,9 +5,7 @@ import { configuredPlugins } from "../../kong/configured-plugins.ts";
 import { decodeReconfigure } from "../../kong/reconfigure.ts";
 import { encodeReconfigure } from "../../kong/reconfigure-encode.ts";
 import type { KongVersion } from "../../kong/version.ts";
-import type { NewSnapshot } from "../../snapshots/archive.ts";
-import { takenAt } from "../../snapshots/newest.ts";
-import type { SnapshotMetadata } from "../../snapshots/snapshot.ts";
+import { type NewSnapshot, type SnapshotMetadata, takenAt } from "../../snapshots/snapshot.ts";
 
 /** Where a config was found: passing by from the control plane, on the local disk, in the store. */
 export type Origin = "memory" | "disk" | "store";

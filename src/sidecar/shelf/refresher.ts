@@ -5,7 +5,7 @@ import type { Clock } from "../../core/clock.ts";
 import { ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { KongVersion } from "../../kong/version.ts";
-import type { NewSnapshot } from "../../snapshots/archive.ts";
+import type { NewSnapshot } from "../../snapshots/snapshot.ts";
 import { MAX_VERSIONS, type Shelf } from "./shelf.ts";
 import { type StoreReader, StoreWatch } from "./store-watch.ts";
 

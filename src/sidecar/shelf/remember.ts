@@ -5,7 +5,7 @@ import { ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import { decodeReconfigure } from "../../kong/reconfigure.ts";
 import type { KongVersion } from "../../kong/version.ts";
-import { sha256 } from "../../snapshots/verify.ts";
+import { sha256 } from "../../snapshots/snapshot.ts";
 import { Bell } from "./bell.ts";
 import { MAX_VERSIONS, type Shelf } from "./shelf.ts";
 

@@ -1,8 +1,8 @@
 /** What can be served now: per Kong version the best snapshot, wherever it was found. */
 
 import type { KongVersion } from "../../kong/version.ts";
-import { isBetter, isSameConfig, takenAt } from "../../snapshots/newest.ts";
-import type { SnapshotMetadata } from "../../snapshots/snapshot.ts";
+import { isBetter, isSameConfig } from "../../snapshots/order.ts";
+import { type SnapshotMetadata, takenAt } from "../../snapshots/snapshot.ts";
 import { type Offer, type Origin, packSnapshot, type Servable } from "./payload.ts";
 
 /** Data planes name their version themselves: this many are kept in memory, not more. */

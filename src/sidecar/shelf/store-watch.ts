@@ -6,8 +6,13 @@ import { FailureNews } from "../../core/failure-news.ts";
 import type { Log } from "../../core/log.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import { SnapshotError } from "../../snapshots/errors.ts";
-import { describeBare, isBetter, isNewer, isSameConfig } from "../../snapshots/newest.ts";
-import type { Found, FoundSnapshot, SnapshotMetadata } from "../../snapshots/snapshot.ts";
+import { isBetter, isNewer, isSameConfig } from "../../snapshots/order.ts";
+import {
+  describeBare,
+  type Found,
+  type FoundSnapshot,
+  type SnapshotMetadata,
+} from "../../snapshots/snapshot.ts";
 import type { Version } from "../../store/port.ts";
 import type { Shelf } from "./shelf.ts";
 

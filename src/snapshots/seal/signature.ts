@@ -1,9 +1,39 @@
 /** The signature of a snapshot: Ed25519 over its metadata, which name the digest of its config. */
 
-import { sign as signBytes, verify as verifyBytes } from "node:crypto";
+import {
+  createHash,
+  createPublicKey,
+  type KeyObject,
+  sign as signBytes,
+  verify as verifyBytes,
+} from "node:crypto";
 import type { Metadata } from "../../store/port.ts";
 import { SnapshotError } from "../errors.ts";
-import type { SigningKey, VerifyKey } from "./keys.ts";
+
+export interface VerifyKey {
+  /** The first 16 hex digits of the SHA-256 of the SPKI DER. */
+  readonly id: string;
+  /** Ed25519, public. */
+  readonly key: KeyObject;
+}
+
+export interface SigningKey {
+  /** That of its public half. */
+  readonly id: string;
+  /** Ed25519, private. */
+  readonly key: KeyObject;
+}
+
+/** `key` is an Ed25519 public one. */
+export function verifyKeyOf(key: KeyObject): VerifyKey {
+  const spki = key.export({ type: "spki", format: "der" });
+  return { id: createHash("sha256").update(spki).digest("hex").slice(0, 16), key };
+}
+
+/** `key` is an Ed25519 private one. */
+export function signingKeyOf(key: KeyObject): SigningKey {
+  return { id: verifyKeyOf(createPublicKey(key)).id, key };
+}
 
 /**
  * The names that are signed, in the order in which they are. What is not among them (`write-id`,

@@ -8,7 +8,7 @@ import {
 } from "../../../src/commands/serve/report.ts";
 import type { UpstreamState } from "../../../src/sidecar/live/upstream.ts";
 import { Shelf } from "../../../src/sidecar/shelf/shelf.ts";
-import { describeBare } from "../../../src/snapshots/newest.ts";
+import { describeBare } from "../../../src/snapshots/snapshot.ts";
 import { SourceError } from "../../../src/source/port.ts";
 import { configBytes, kongVersion, snapshotOf, V391 } from "../../fakes/config.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";

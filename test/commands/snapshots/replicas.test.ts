@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { describe, it } from "vitest";
-import type { NewSnapshot } from "../../../src/snapshots/archive.ts";
 import { leaseKey } from "../../../src/snapshots/layout.ts";
+import type { NewSnapshot } from "../../../src/snapshots/snapshot.ts";
 import { V391 } from "../../fakes/config.ts";
 import {
   DEAD_STORE,

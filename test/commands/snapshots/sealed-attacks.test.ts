@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, it } from "vitest";
-import { parseHistoryId } from "../../../src/snapshots/history-id.ts";
+import { parseHistoryId } from "../../../src/snapshots/layout.ts";
 import { roles } from "../../fakes/seals.ts";
 import { NEVER, SnapshotsStage, services, snapshotAt } from "./stage.ts";
 

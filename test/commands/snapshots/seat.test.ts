@@ -14,7 +14,7 @@ import { readSettings } from "../../../src/runtime/settings.ts";
 import { Archive } from "../../../src/snapshots/archive.ts";
 import { CurrentObject } from "../../../src/snapshots/current.ts";
 import { leaseKey } from "../../../src/snapshots/layout.ts";
-import { PLAIN_SEAL } from "../../../src/snapshots/seal/open.ts";
+import { PLAIN_SEAL } from "../../../src/snapshots/seal/seal.ts";
 import { StoreError } from "../../../src/store/port.ts";
 import { V391 } from "../../fakes/config.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";

@@ -13,13 +13,15 @@ import type { KongVersion } from "../../../src/kong/version.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
 import { createLogger } from "../../../src/runtime/logger.ts";
 import { readSettings } from "../../../src/runtime/settings.ts";
-import { Archive, type NewSnapshot } from "../../../src/snapshots/archive.ts";
+import { Archive } from "../../../src/snapshots/archive.ts";
 import { currentKey } from "../../../src/snapshots/layout.ts";
 import { encodeMetadata } from "../../../src/snapshots/metadata.ts";
-import { PLAIN_SEAL } from "../../../src/snapshots/seal/open.ts";
-import type { Seal } from "../../../src/snapshots/seal/seal.ts";
-import type { SnapshotMetadata } from "../../../src/snapshots/snapshot.ts";
-import { sha256 } from "../../../src/snapshots/verify.ts";
+import { PLAIN_SEAL, type Seal } from "../../../src/snapshots/seal/seal.ts";
+import {
+  type NewSnapshot,
+  type SnapshotMetadata,
+  sha256,
+} from "../../../src/snapshots/snapshot.ts";
 import { FileStore } from "../../../src/store/file.ts";
 import type { Store } from "../../../src/store/port.ts";
 import { kongVersion, snapshotOf, V391 } from "../../fakes/config.ts";

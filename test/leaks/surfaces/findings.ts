@@ -1,7 +1,7 @@
 /** What is said of a config that is checked, and of what is taken out of one: kinds, names and ids, no other value. */
 
 import assert from "node:assert/strict";
-import { sha256 } from "../../../src/snapshots/verify.ts";
+import { sha256 } from "../../../src/snapshots/snapshot.ts";
 import { newSecret } from "../canaries.ts";
 import type { Surface } from "../surface.ts";
 import type { World } from "../world.ts";

@@ -7,7 +7,7 @@ import { decodeReconfigure } from "../../../src/kong/reconfigure.ts";
 import { encodeReconfigure } from "../../../src/kong/reconfigure-encode.ts";
 import { Remember } from "../../../src/sidecar/shelf/remember.ts";
 import { MAX_VERSIONS, Shelf } from "../../../src/sidecar/shelf/shelf.ts";
-import { sha256 } from "../../../src/snapshots/verify.ts";
+import { sha256 } from "../../../src/snapshots/snapshot.ts";
 import { configBytes, kongVersion, updateOf, V391 } from "../../fakes/config.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
 import { RecordingLog } from "../../fakes/recording-log.ts";

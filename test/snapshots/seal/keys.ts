@@ -3,13 +3,13 @@
 import { generateKeyPairSync } from "node:crypto";
 import { generateIdentity, identityToRecipient } from "age-encryption";
 import { Secret } from "../../../src/core/secret.ts";
+import type { SealKeys } from "../../../src/snapshots/seal/seal.ts";
 import {
-  type SealKeys,
   type SigningKey,
   signingKeyOf,
   type VerifyKey,
   verifyKeyOf,
-} from "../../../src/snapshots/seal/keys.ts";
+} from "../../../src/snapshots/seal/signature.ts";
 
 export const NO_KEYS: SealKeys = {
   signingKey: undefined,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { SnapshotError } from "../../../src/snapshots/errors.ts";
-import { openSeal, PLAIN_SEAL } from "../../../src/snapshots/seal/open.ts";
+import { openSeal, PLAIN_SEAL } from "../../../src/snapshots/seal/seal.ts";
 import type { Metadata } from "../../../src/store/port.ts";
 import { agePair, NO_KEYS, signingPair } from "./keys.ts";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import type { Json } from "../../src/kong/config-parts.ts";
-import { HIDDEN, mask } from "../../src/snapshots/mask.ts";
-import { captured } from "../e2e/stage.ts";
+import type { Json } from "../../../src/kong/config-parts.ts";
+import { HIDDEN, mask } from "../../../src/kong/diff/mask.ts";
+import { captured } from "../../e2e/stage.ts";
 
 const ID = "34b56dd3-8b6b-42f0-831d-9cdcf7f3c6b4";
 
