@@ -17,6 +17,7 @@ import { checkKey, checkMetadata, checkPrefix } from "./keys.ts";
 import type {
   GetOptions,
   Key,
+  ObjectHead,
   ObjectInfo,
   Precondition,
   PutOptions,
@@ -76,6 +77,21 @@ class AzureStore implements Store {
       const answer = await this.#blob(key).download(0, undefined, { ...ONCE, abortSignal: signal });
       moved();
       return readObject(key, answer, options, attempt, moved);
+    });
+  }
+
+  async head(key: Key, signal: AbortSignal): Promise<ObjectHead> {
+    checkKey(key);
+    return this.#attempt({ action: "read", key }, signal, async (attempt, { signal }) => {
+      const answer = await this.#blob(key).getProperties({ abortSignal: signal });
+      const { etag, contentLength: bytes, metadata } = answer;
+      if (bytes === undefined) throw notAzure(attempt, "an answer without a length");
+      return {
+        key,
+        version: versionOf(etag, attempt),
+        bytes,
+        metadata: fromBlobMetadata(metadata),
+      };
     });
   }
 

@@ -15,6 +15,7 @@ import { checkKey, checkMetadata, checkPrefix } from "./keys.ts";
 import type {
   GetOptions,
   Key,
+  ObjectHead,
   ObjectInfo,
   Precondition,
   PutOptions,
@@ -68,6 +69,18 @@ export class FileStore implements Store {
       const found = await look(place, visitor, signal);
       if (found === undefined) throw await this.#missing(attempt);
       return { ...found, body };
+    } catch (error) {
+      throw fileError(attempt, error);
+    }
+  }
+
+  async head(key: Key, signal: AbortSignal): Promise<ObjectHead> {
+    checkKey(key);
+    const attempt = this.#attempt("get", key, signal);
+    try {
+      const found = await look(locate(this.#directory, key), undefined, signal);
+      if (found === undefined) throw await this.#missing(attempt);
+      return found;
     } catch (error) {
       throw fileError(attempt, error);
     }

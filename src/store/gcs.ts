@@ -18,6 +18,7 @@ import { pageLimit } from "./page-limit.ts";
 import type {
   GetOptions,
   Key,
+  ObjectHead,
   ObjectInfo,
   Precondition,
   PutOptions,
@@ -73,6 +74,13 @@ class GcsStore implements Store {
     checkKey(key);
     const attempt = this.#attempt("read", key);
     return this.#read(attempt, key, await this.#describe(attempt, key, signal), options, signal);
+  }
+
+  async head(key: Key, signal: AbortSignal): Promise<ObjectHead> {
+    checkKey(key);
+    const object = await this.#describe(this.#attempt("read", key), key, signal);
+    const { generation: version, bytes, metadata } = object;
+    return { key, version, bytes, metadata };
   }
 
   /**

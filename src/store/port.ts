@@ -29,9 +29,13 @@ export interface ObjectInfo {
   readonly bytes: number;
 }
 
-export interface StoredObject extends ObjectInfo {
-  readonly body: Uint8Array;
+/** All that is known of an object but its body. */
+export interface ObjectHead extends ObjectInfo {
   readonly metadata: Metadata;
+}
+
+export interface StoredObject extends ObjectHead {
+  readonly body: Uint8Array;
 }
 
 export interface GetOptions {
@@ -62,6 +66,8 @@ export interface Store extends AsyncDisposable {
   readonly url: string;
   /** The whole object, its length checked against what the store announced. STORE_NOT_FOUND if there is none. */
   get(key: Key, options: GetOptions, signal: AbortSignal): Promise<StoredObject>;
+  /** What `get` would give but for the body, which is not moved. Fails as `get` does, but for STORE_TOO_LARGE. */
+  head(key: Key, signal: AbortSignal): Promise<ObjectHead>;
   /**
    * As `get`, but undefined where the object still has the version `than`: then no body is sent, where
    * the store can tell beforehand, and neither `maxBytes` nor `onProgress` has a part in it. Any other

@@ -16,6 +16,7 @@ import { pageLimit } from "./page-limit.ts";
 import type {
   GetOptions,
   Key,
+  ObjectHead,
   ObjectInfo,
   Precondition,
   PutOptions,
@@ -24,7 +25,7 @@ import type {
   Version,
 } from "./port.ts";
 import { readAnswer } from "./s3/answer.ts";
-import { dropBody, readObject } from "./s3/body.ts";
+import { dropBody, readHead, readObject } from "./s3/body.ts";
 import type { S3Connection } from "./s3/client.ts";
 import { connectS3 } from "./s3/client.ts";
 import { isCutOff, s3Error } from "./s3/errors.ts";
@@ -90,6 +91,23 @@ class S3Store implements Store {
       const command = new GetObjectCommand(this.#address(key));
       const answer = await this.#client.send(command, { abortSignal: own });
       return readObject(key, answer, options, attempt);
+    });
+  }
+
+  async head(key: Key, signal: AbortSignal): Promise<ObjectHead> {
+    checkKey(key);
+    return this.#attempt({ action: "read", key }, signal, async (attempt, own) => {
+      try {
+        return readHead(key, await this.#head(key, own), attempt);
+      } catch (error) {
+        const answer = readAnswer(error);
+        if (answer === undefined || answer.status >= 500) throw error;
+        // The answer to a HEAD has no document that says what is wrong; that to a GET has.
+        const command = new GetObjectCommand(this.#address(key));
+        const whole = await this.#client.send(command, { abortSignal: own });
+        dropBody(whole);
+        return readHead(key, whole, attempt);
+      }
     });
   }
 

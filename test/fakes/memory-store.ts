@@ -5,6 +5,7 @@ import { checkKey, checkMetadata, checkPrefix } from "../../src/store/keys.ts";
 import type {
   GetOptions,
   Key,
+  ObjectHead,
   ObjectInfo,
   PutOptions,
   Store,
@@ -14,7 +15,7 @@ import type {
 import { StoreError } from "../../src/store/port.ts";
 
 /** A conditional get is a `get`. */
-export type Operation = "get" | "put" | "list" | "delete";
+export type Operation = "get" | "head" | "put" | "list" | "delete";
 
 /** What lies in the store. Two stores made over one `Objects` are two clients of it. */
 export type Objects = Map<Key, Stored>;
@@ -52,7 +53,12 @@ export class MemoryStore implements Store {
   }
 
   async get(key: Key, options: GetOptions, signal: AbortSignal): Promise<StoredObject> {
-    return this.#give(await this.#find(key, signal), options, signal);
+    return this.#give(await this.#find("get", key, signal), options, signal);
+  }
+
+  async head(key: Key, signal: AbortSignal): Promise<ObjectHead> {
+    const { version, bytes, metadata } = await this.#find("head", key, signal);
+    return { key, version, bytes, metadata };
   }
 
   async getIfChanged(
@@ -61,7 +67,7 @@ export class MemoryStore implements Store {
     options: GetOptions,
     signal: AbortSignal,
   ): Promise<StoredObject | undefined> {
-    const object = await this.#find(key, signal);
+    const object = await this.#find("get", key, signal);
     return object.version === than ? undefined : this.#give(object, options, signal);
   }
 
@@ -110,11 +116,12 @@ export class MemoryStore implements Store {
     this.#closed = true;
   }
 
-  async #find(key: Key, signal: AbortSignal): Promise<Stored> {
+  async #find(operation: "get" | "head", key: Key, signal: AbortSignal): Promise<Stored> {
     checkKey(key);
-    await this.#enter("get", key, signal);
+    await this.#enter(operation, key, signal);
     const object = this.objects.get(key);
-    if (object === undefined) throw fault("STORE_NOT_FOUND", "get", key, "there is no such object");
+    if (object === undefined)
+      throw fault("STORE_NOT_FOUND", operation, key, "there is no such object");
     return object;
   }
 

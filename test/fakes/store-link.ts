@@ -3,6 +3,7 @@
 import type {
   GetOptions,
   Key,
+  ObjectHead,
   ObjectInfo,
   PutOptions,
   Store,
@@ -73,6 +74,10 @@ export class StoreLink implements Store {
 
   get(key: Key, options: GetOptions, signal: AbortSignal): Promise<StoredObject> {
     return this.#call((s) => this.#store.get(key, options, s), signal);
+  }
+
+  head(key: Key, signal: AbortSignal): Promise<ObjectHead> {
+    return this.#call((s) => this.#store.head(key, s), signal);
   }
 
   getIfChanged(

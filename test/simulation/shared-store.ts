@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import type {
   Key,
+  ObjectHead,
   ObjectInfo,
   PutOptions,
   Store,
@@ -34,6 +35,11 @@ export class SharedStore implements Store {
     const object = this.objects.get(key);
     if (object === undefined) throw new StoreError("STORE_NOT_FOUND", `there is no ${key}`);
     return object;
+  }
+
+  async head(key: Key): Promise<ObjectHead> {
+    const { version, bytes, metadata } = await this.get(key);
+    return { key, version, bytes, metadata };
   }
 
   async getIfChanged(key: Key, than: Version): Promise<StoredObject | undefined> {

@@ -3,6 +3,7 @@
 import type {
   GetOptions,
   Key,
+  ObjectHead,
   ObjectInfo,
   PutOptions,
   Store,
@@ -39,6 +40,10 @@ export class StorePath implements Store {
 
   get(key: Key, options: GetOptions, signal: AbortSignal): Promise<StoredObject> {
     return this.#call(`get ${key}`, (store) => store.get(key, options, never()), signal);
+  }
+
+  head(key: Key, signal: AbortSignal): Promise<ObjectHead> {
+    return this.#call(`head ${key}`, (store) => store.head(key, never()), signal);
   }
 
   getIfChanged(

@@ -33,6 +33,7 @@ class OneObject {
     const unused = () => assert.fail("not used");
     return {
       url: "memory://one",
+      head: unused,
       getIfChanged: unused,
       list: unused,
       delete: unused,

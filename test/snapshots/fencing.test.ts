@@ -53,6 +53,7 @@ class SlowStore {
     return {
       url: store.url,
       get: (...args) => store.get(...args),
+      head: (...args) => store.head(...args),
       getIfChanged: (...args) => store.getIfChanged(...args),
       list: (...args) => store.list(...args),
       delete: (...args) => store.delete(...args),

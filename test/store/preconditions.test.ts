@@ -5,6 +5,7 @@ import { describe, it } from "vitest";
 import type {
   GetOptions,
   Key,
+  ObjectHead,
   ObjectInfo,
   PutOptions,
   Store,
@@ -37,6 +38,10 @@ class OddStore implements Store {
 
   get(key: Key, options: GetOptions, signal: AbortSignal): Promise<StoredObject> {
     return this.memory.get(key, options, signal);
+  }
+
+  head(...args: Parameters<Store["head"]>): Promise<ObjectHead> {
+    return this.memory.head(...args);
   }
 
   getIfChanged(...args: Parameters<Store["getIfChanged"]>): Promise<StoredObject | undefined> {

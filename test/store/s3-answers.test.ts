@@ -17,7 +17,14 @@ beforeEach(() => {
 });
 afterAll(() => server[Symbol.asyncDispose]());
 
-const CALLS = { get: "read", put: "write", replace: "write", list: "list", delete: "delete" };
+const CALLS = {
+  get: "read",
+  head: "read",
+  put: "write",
+  replace: "write",
+  list: "list",
+  delete: "delete",
+};
 
 /** Makes one call, which meets `fault`. */
 async function meet(fault: Fault, call: keyof typeof CALLS): Promise<unknown> {
@@ -27,6 +34,8 @@ async function meet(fault: Fault, call: keyof typeof CALLS): Promise<unknown> {
   switch (call) {
     case "get":
       return await get(store, "a");
+    case "head":
+      return await store.head("a", never);
     case "put":
       return await put(store, "a", "2");
     case "replace":
@@ -86,6 +95,12 @@ const ROWS: Readonly<Partial<Record<StoreErrorCode, readonly Row[]>>> = {
       s3(404, "NoSuchKey"),
       /there is no such object \(HTTP 404 NoSuchKey/,
     ],
+    [
+      "a missing object, at a head",
+      "head",
+      s3(404, "NoSuchKey"),
+      /no such object \(HTTP 404 NoSuchK/,
+    ],
   ],
   STORE_PRECONDITION_FAILED: [
     ["a write meanwhile", "replace", s3(412, "PreconditionFailed"), /written by somebody else/],
@@ -95,12 +110,21 @@ const ROWS: Readonly<Partial<Record<StoreErrorCode, readonly Row[]>>> = {
   ],
   STORE_DENIED: [
     ["a read", "get", s3(403, "AccessDenied"), /access is denied/, /s3:GetObject .* not exist yet/],
+    [
+      "a head",
+      "head",
+      s3(403, "AccessDenied"),
+      /access is denied/,
+      /s3:GetObject .* not exist yet/,
+    ],
     ["a write", "put", s3(403, "AccessDenied"), /access is denied/, /s3:PutObject .*KMS key/],
     ["a listing", "list", s3(403, "AccessDenied"), /access is denied/, /s3:ListBucket/],
     ["a delete", "delete", s3(403, "AccessDenied"), /access is denied/, /s3:DeleteObject/],
     ["a strange key", "get", s3(403, "InvalidAccessKeyId"), WRONG_KEY, KEY_HINT],
     ["a wrong secret", "put", s3(403, "SignatureDoesNotMatch"), WRONG_KEY, KEY_HINT],
     ["a token out of date", "get", s3(400, "ExpiredToken"), /token has expired/, /^Renew it/],
+    ["a token to renew", "get", s3(400, "TokenRefreshRequired"), /token has expired/, /^Renew it/],
+    ["a token out of date, at a head", "head", s3(400, "ExpiredToken"), /token has expired/],
     ["a token that is none", "get", s3(400, "InvalidToken"), /token is not valid/, KEY_HINT],
     ["a repeated key id", "get", s3(403, "No", "AKIAIOSFODNN7EXAMPLE?"), /No: \[redacted\]\?/],
     ["a proxy's 403", "get", html(403), /HTTP 403 text\/html, no S3 error/, KEY_HINT],
@@ -108,6 +132,7 @@ const ROWS: Readonly<Partial<Record<StoreErrorCode, readonly Row[]>>> = {
   ],
   STORE_MISCONFIGURED: [
     ["a missing bucket", "get", s3(404, "NoSuchBucket"), NO_BUCKET, /Create the bucket/],
+    ["a missing bucket, at a head", "head", s3(404, "NoSuchBucket"), NO_BUCKET],
     ["a missing bucket, at a put", "put", s3(404, "NoSuchBucket"), NO_BUCKET],
     ["a missing bucket, at a replacement", "replace", s3(404, "NoSuchBucket"), NO_BUCKET],
     ["a missing bucket, at a listing", "list", s3(404, "NoSuchBucket"), NO_BUCKET],
@@ -164,6 +189,7 @@ const ROWS: Readonly<Partial<Record<StoreErrorCode, readonly Row[]>>> = {
     ["a web page, 404", "get", html(404), /no S3 server .*HTTP 404 text\/html/, ENDPOINT_HINT],
     ["a web page, 405", "put", html(405), /no S3 server answers there/, ENDPOINT_HINT],
     ["a web page for an object", "get", html(200), /\(an answer without an ETag\)/, ENDPOINT_HINT],
+    ["a web page for a head", "head", html(200), /\(an answer without an ETag\)/, ENDPOINT_HINT],
     ["a web page for a put", "put", html(200), /\(an answer without an ETag\)/, ENDPOINT_HINT],
     ["a web page for a listing", "list", html(200), /no S3 server answers there/, ENDPOINT_HINT],
     ["XML for a listing", "list", raw(200, "text/xml", "<a/>"), /an answer that is no listing/],
@@ -179,6 +205,7 @@ const ROWS: Readonly<Partial<Record<StoreErrorCode, readonly Row[]>>> = {
     ["throttling", "put", s3(503, "SlowDown", "Later.", { "retry-after": "7" }), TROUBLE],
     ["throttling, MinIO's", "put", s3(503, "SlowDownWrite"), TROUBLE],
     ["a slow upload", "put", s3(400, "RequestTimeout"), TROUBLE],
+    ["a failing server, at a head", "head", s3(503, "SlowDown"), TROUBLE],
     ["a failing server", "list", s3(500, "InternalError"), TROUBLE],
     ["a start of MinIO", "get", s3(503, "XMinioServerNotInitialized"), TROUBLE],
     ["a balancer alone", "get", html(502), TROUBLE],

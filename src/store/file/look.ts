@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 import { open, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Metadata, ObjectInfo } from "../port.ts";
+import type { ObjectHead } from "../port.ts";
 import { StoreError } from "../port.ts";
 import { isErrno } from "./errors.ts";
 import type { Place } from "./layout.ts";
@@ -14,10 +14,6 @@ import { companionBytes, companionOf, decodeCompanion, isCompanion, versionOf } 
 const ATTEMPTS = 100;
 
 const CHUNK_BYTES = 1024 * 1024;
-
-export interface Look extends ObjectInfo {
-  readonly metadata: Metadata;
-}
 
 /** What a look does with the body; several beginnings, where it had to start over. */
 export interface Visitor {
@@ -39,7 +35,7 @@ export async function look(
   place: Place,
   visitor: Visitor | undefined,
   signal: AbortSignal,
-): Promise<Look | undefined> {
+): Promise<ObjectHead | undefined> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
     signal.throwIfAborted();
     // Kept open to the end: no other file can get its inode number meanwhile.

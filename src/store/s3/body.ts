@@ -1,8 +1,8 @@
 /** Makes an object of a GetObject answer, and believes no length it has not counted. */
 
 import { Readable } from "node:stream";
-import type { GetObjectCommandOutput } from "@aws-sdk/client-s3";
-import type { GetOptions, Key, StoredObject } from "../port.ts";
+import type { GetObjectCommandOutput, HeadObjectCommandOutput } from "@aws-sdk/client-s3";
+import type { GetOptions, Key, ObjectHead, StoredObject } from "../port.ts";
 import { fault } from "../verdict.ts";
 import { notS3 } from "./errors.ts";
 import { versionOf } from "./etag.ts";
@@ -18,6 +18,16 @@ export async function readObject(
   const version = versionOf(answer.ETag, attempt);
   const body = await readBody(answer, options, attempt);
   return { key, version, bytes: body.byteLength, body, metadata: answer.Metadata ?? {} };
+}
+
+/** STORE_MISCONFIGURED where the answer lacks what every S3 server tells. */
+export function readHead(
+  key: Key,
+  { ETag, ContentLength: bytes, Metadata: metadata = {} }: HeadObjectCommandOutput,
+  attempt: S3Attempt,
+): ObjectHead {
+  if (bytes === undefined) throw notS3(attempt, "an answer without a length");
+  return { key, version: versionOf(ETag, attempt), bytes, metadata };
 }
 
 /**

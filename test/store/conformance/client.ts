@@ -6,6 +6,7 @@ import { it } from "vitest";
 import type {
   Key,
   Metadata,
+  ObjectHead,
   ObjectInfo,
   Precondition,
   Store,
@@ -47,6 +48,11 @@ export function put(
 
 export function get(store: Store, key: Key): Promise<StoredObject> {
   return store.get(key, { maxBytes: MAX_BYTES }, never);
+}
+
+/** An object without its body, in a form that can be compared. */
+export function headOf({ key, version, bytes, metadata }: ObjectHead): ObjectHead {
+  return { key, version, bytes, metadata: { ...metadata } };
 }
 
 export function getIfChanged(

@@ -22,6 +22,7 @@ export function describeLifecycle(under: StoreUnderTest): void {
       const reason = new Error("stopped before");
       const signal = AbortSignal.abort(reason);
       await rejectsWith(reason, store.get("a", { maxBytes: MAX_BYTES }, signal));
+      await rejectsWith(reason, store.head("a", signal));
       await rejectsWith(reason, put(store, "a", "new", {}, undefined, signal));
       await rejectsWith(reason, store.delete("a", signal));
       await rejectsWith(reason, listWith(store, signal));
@@ -88,6 +89,7 @@ export function describeLifecycle(under: StoreUnderTest): void {
       await put(store, "a", "{}");
       await store[Symbol.asyncDispose]();
       await failsWith("STORE_CLOSED", get(store, "a"));
+      await failsWith("STORE_CLOSED", store.head("a", never));
       await failsWith("STORE_CLOSED", put(store, "a", "{}"));
       await failsWith("STORE_CLOSED", store.delete("a", never));
       await failsWith("STORE_CLOSED", list(store, ""));

@@ -9,6 +9,8 @@ import {
   bytes,
   failsWith,
   get,
+  getIfChanged,
+  headOf,
   keys,
   never,
   promised,
@@ -183,6 +185,55 @@ export function describeObjects(under: StoreUnderTest): void {
       await store.delete("a", never);
       await put(store, "a", "{}");
       assert.deepEqual({ ...(await get(store, "a")).metadata }, {});
+    });
+  });
+
+  describe("head", () => {
+    it("tells length, version and metadata as a get and a put do, however long the body", async () => {
+      await using store = await under.open();
+      const metadata = { n: "1", hashes: '{"config":"a/b+c=="}' };
+      const info = await put(store, "dir/a", randomBytes(5 * MIB), metadata);
+      const expected = { ...info, metadata };
+      assert.deepEqual(headOf(await store.head("dir/a", never)), expected);
+      await using other = await secondClient(under, store);
+      assert.deepEqual(headOf(await other.head("dir/a", never)), expected);
+      assert.deepEqual(headOf(await get(store, "dir/a")), expected);
+    });
+
+    it("tells of an object without body or metadata", async () => {
+      await using store = await under.open();
+      const info = await put(store, "a", "");
+      assert.deepEqual(headOf(await store.head("a", never)), { ...info, metadata: {} });
+    });
+
+    it("tells of what was put last", async () => {
+      await using store = await under.open();
+      await put(store, "a", "first", { n: "1" });
+      const info = await put(store, "a", "the second", { n: "2" });
+      assert.deepEqual(headOf(await store.head("a", never)), { ...info, metadata: { n: "2" } });
+    });
+
+    it("gives a version that a conditional put and a conditional get take", async () => {
+      await using store = await under.open();
+      await put(store, "a", "old");
+      const { version } = await store.head("a", never);
+      assert.equal(await getIfChanged(store, "a", version), undefined);
+      if (under.without?.ifVersion !== undefined) return;
+      await put(store, "a", "new", {}, { ifVersion: version });
+      await failsWith(
+        "STORE_PRECONDITION_FAILED",
+        put(store, "a", "no", {}, { ifVersion: version }),
+      );
+    });
+
+    it("says NOT_FOUND for what never was, or was deleted, and refuses a bad key", async () => {
+      await using store = await under.open();
+      const error = await failsWith("STORE_NOT_FOUND", store.head("b/c", never));
+      assert.ok(error.message.includes("b/c"), error.message);
+      await put(store, "a", "{}", { n: "1" });
+      await store.delete("a", never);
+      await failsWith("STORE_NOT_FOUND", store.head("a", never));
+      await failsWith("STORE_BAD_KEY", store.head("a/../a", never));
     });
   });
 }
