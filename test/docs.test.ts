@@ -10,7 +10,7 @@ import { HELP } from "../src/commands/help.ts";
 import { type ReportSubject, reportPlanes } from "../src/commands/serve/report.ts";
 import { parseKongVersion } from "../src/kong/version.ts";
 import { createMetrics } from "../src/runtime/metrics.ts";
-import { SETTINGS, type SettingDescription } from "../src/runtime/settings/table.ts";
+import { SETTINGS, type Setting } from "../src/runtime/settings/table.ts";
 import { packSnapshot } from "../src/sidecar/shelf/payload.ts";
 import { describeBare } from "../src/snapshots/snapshot.ts";
 import { SourceError } from "../src/source/port.ts";
@@ -63,7 +63,7 @@ function shape(value: unknown): unknown {
 
 describe("the documents", () => {
   it.each(PAGES)("%s names only settings there are, with the defaults they have", (page) => {
-    const settings: Readonly<Record<string, SettingDescription>> = SETTINGS;
+    const settings: Readonly<Record<string, Setting>> = SETTINGS;
     const text = read(page);
     // Two that are not ours to read: the start wrapper's and the test suite's.
     const others = /^KONG_FALLBACK_(FILE|ENTRYPOINT|TEST_\w+)$/;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "vitest";
-import { SETTINGS, type SettingDescription } from "../src/runtime/settings/table.ts";
+import { SETTINGS, type Setting } from "../src/runtime/settings/table.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 
@@ -58,7 +58,7 @@ function declaredCodes(): Set<string> {
 
 describe("README.md", () => {
   it("has one row for each setting, with the default and meaning the code has", () => {
-    const rows = Object.entries<SettingDescription>(SETTINGS).map(
+    const rows = Object.entries<Setting>(SETTINGS).map(
       ([name, { default: value, meaning }]) =>
         `| \`${name}\` | ${value === undefined ? "-" : `\`${value}\``} | ${meaning} |`,
     );

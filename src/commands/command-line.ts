@@ -3,9 +3,8 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { describeCause } from "../core/errors.ts";
-import type { Environment } from "../runtime/settings/reader.ts";
 import type { SettingName } from "../runtime/settings/table.ts";
-import type { Settings } from "../runtime/settings.ts";
+import type { Environment, Settings } from "../runtime/settings.ts";
 import type { Terminal } from "./confirm.ts";
 import type { Command } from "./context.ts";
 import { HELP } from "./help.ts";

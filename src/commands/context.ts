@@ -3,9 +3,8 @@
 import type { Writable } from "node:stream";
 import type { Logger } from "pino";
 import type { Clock } from "../core/clock.ts";
-import { SettingsError } from "../runtime/settings/reader.ts";
 import type { SettingName } from "../runtime/settings/table.ts";
-import type { Settings } from "../runtime/settings.ts";
+import { type Settings, SettingsError } from "../runtime/settings.ts";
 
 export interface CommandContext {
   readonly settings: Settings;

@@ -6,7 +6,7 @@ import { probeControlPlane } from "../importer/probe.ts";
 import { openTarget } from "../importer/targets/open.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { loadNodeId, nodeIdFor } from "../runtime/node-id.ts";
-import { SettingsError } from "../runtime/settings/reader.ts";
+import { SettingsError } from "../runtime/settings.ts";
 import { onShutdown } from "../runtime/shutdown.ts";
 import { type Command, type CommandContext, requireSettings } from "./context.ts";
 import { openHybridSource, requireCluster } from "./hybrid-source.ts";

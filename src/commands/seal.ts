@@ -1,6 +1,6 @@
 /** Settings to the seal of what is saved: shared by the commands that read or write snapshots. */
 
-import { SettingsError } from "../runtime/settings/reader.ts";
+import { SettingsError } from "../runtime/settings.ts";
 import { openSeal, type Seal } from "../snapshots/seal/seal.ts";
 import { readSealKeys, type SealSettings } from "./keys/read-keys.ts";
 

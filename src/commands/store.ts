@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { describeCause } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { KongVersion } from "../kong/version.ts";
-import { SettingsError } from "../runtime/settings/reader.ts";
+import { SettingsError } from "../runtime/settings.ts";
 import { preconditionsProbeKey } from "../snapshots/layout.ts";
 import { openStore } from "../store/open.ts";
 import type { Store } from "../store/port.ts";

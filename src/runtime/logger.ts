@@ -3,9 +3,10 @@
 import type { Writable } from "node:stream";
 import { type DestinationStream, type Logger, pino } from "pino";
 import { describeCause, ServiceError } from "../core/errors.ts";
+import { type KongLogLevel, SETTINGS, type Setting } from "./settings/table.ts";
 
-/** Kong's names for levels (KONG_LOG_LEVEL) and pino's. */
-export const LOG_LEVELS = {
+/** What pino calls them. */
+const PINO_LEVELS = {
   debug: "debug",
   info: "info",
   notice: "info",
@@ -14,14 +15,17 @@ export const LOG_LEVELS = {
   crit: "fatal",
   alert: "fatal",
   emerg: "fatal",
-} as const;
-export type KongLogLevel = keyof typeof LOG_LEVELS;
+} as const satisfies Record<KongLogLevel, string>;
+
+const SECRET_SETTINGS = Object.entries<Setting>(SETTINGS)
+  .filter(([, { secret }]) => secret === true)
+  .map(([name]) => name);
 
 /** Nothing is logged that needs these; they catch a future mistake. `key` is left out: it is an object's name in the store. */
-const REDACTED = ["authorization", "credentials", "password", "secret", "token"].flatMap((name) => [
-  name,
-  `*.${name}`,
-]);
+const REDACTED = [
+  ...["authorization", "credentials", "password", "secret", "token"],
+  ...SECRET_SETTINGS,
+].flatMap((name) => [name, `*.${name}`]);
 
 /** What a terminal obeys, and pino leaves as it is: JSON needs no escape for it. */
 const OBEYED = /[\u007f-\u009f]|\p{Cf}|[\u2028\u2029]/gu;
@@ -41,7 +45,7 @@ export function createLogger({ level, stream }: LoggerOptions): Logger {
     : { write: (line) => void stream.write(line.replace(OBEYED, escaped)) };
   return pino(
     {
-      level: LOG_LEVELS[level],
+      level: PINO_LEVELS[level],
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },

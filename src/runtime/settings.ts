@@ -1,124 +1,142 @@
 /** The settings: the only reader of the environment. One frozen object, or every fault at once. */
 
-import { type HostPort, parseHostPort } from "../core/host-port.ts";
-import type { Secret } from "../core/secret.ts";
-import { type GuardPolicy, parseGuardPolicy } from "../exporter/guard.ts";
-import { parseTarget } from "../importer/targets/open.ts";
+import env from "env-var";
+import { ServiceError } from "../core/errors.ts";
 import type { KongVersion } from "../kong/version.ts";
-import { type KongLogLevel, LOG_LEVELS } from "./logger.ts";
-import { type ClusterSettings, readCluster } from "./settings/cluster.ts";
-import { type ElectionSettings, readElection } from "./settings/election.ts";
-import { HTTP_URL, parseHttpUrl, parseMode, parseVersions } from "./settings/parsers.ts";
-import { type Environment, SettingsError, SettingsReader } from "./settings/reader.ts";
-import { type RehearsalSettings, readRehearsal } from "./settings/rehearsal.ts";
-import { readServe, type ServeSettings } from "./settings/serve.ts";
-import { readStores, type StoreSettings } from "./settings/stores.ts";
-import type { SettingName } from "./settings/table.ts";
+import { UnfitError, type UrlPerVersion } from "./settings/parsers.ts";
+import { SETTINGS, type Setting, type SettingName } from "./settings/table.ts";
 
-/** Meaning and defaults: SETTINGS in settings/table.ts. Undefined: not set. */
-export interface Settings extends ClusterSettings, StoreSettings, ServeSettings, ElectionSettings {
-  readonly kongVersions: readonly KongVersion[];
-  readonly exportRole: boolean;
-  readonly importRole: boolean;
-  readonly exportDelayMs: number;
-  /** As written; known to be the address of a target. */
-  readonly importTo: string | undefined;
-  readonly force: boolean;
-  readonly adapt: boolean;
-  readonly probe: "handshake" | "config";
-  readonly probeTimeoutMs: number;
-  readonly prefixDir: string | undefined;
-  readonly fileMode: number;
-  readonly readTimeoutMs: number;
-  readonly applyTimeoutMs: number;
-  readonly adminUrl: string | undefined;
-  readonly adminToken: Secret | undefined;
-  readonly versionMatch: "exact" | "patch" | "minor";
-  readonly guard: GuardPolicy;
-  readonly rehearsal: RehearsalSettings;
-  readonly checks: "warn" | "refuse" | "off";
-  readonly requireRehearsed: boolean;
-  readonly historyMaxCount: number;
-  readonly historyMaxAgeMs: number;
-  readonly historyMaxBytes: number;
-  /** As written; commands/seal.ts reads and checks it, as the three below. Public ones are secrets, too: a private one may stand there by mistake. */
-  readonly signingKey: Secret | undefined;
-  readonly verifyKeys: Secret | undefined;
-  readonly ageRecipients: Secret | undefined;
-  readonly ageIdentities: Secret | undefined;
-  readonly stateDir: string | undefined;
-  readonly statusListen: HostPort | undefined;
-  readonly maxConfigBytes: number;
-  readonly hashCheckMaxBytes: number;
-  readonly shutdownTimeoutMs: number;
-  readonly logLevel: KongLogLevel;
-}
+export type Environment = Readonly<Record<string, string | undefined>>;
 
-const GIBIBYTE = 2 ** 30;
-const LOG_LEVEL_NAMES = Object.keys(LOG_LEVELS) as KongLogLevel[];
+/** Meaning and defaults: SETTINGS. Undefined: not set. */
+export type Settings = Readonly<ReturnType<typeof combine>>;
 
 /** Throws SettingsError with all faults. */
 export function readSettings(source: Environment): Settings {
-  const read = new SettingsReader(source);
-  const kongVersions =
-    read.parsed("KONG_VERSION", "full versions like 3.9.1, comma-separated", parseVersions) ?? [];
-  const settings: Settings = {
-    ...readCluster(read),
-    kongVersions,
-    ...readStores(read),
-    exportRole: read.onOff("KONG_CLUSTER_FALLBACK_CONFIG_EXPORT"),
-    importRole: read.onOff("KONG_CLUSTER_FALLBACK_CONFIG_IMPORT"),
-    exportDelayMs: read.seconds("KONG_CLUSTER_FALLBACK_CONFIG_EXPORT_DELAY", 0, 86_400),
-    importTo: read.parsed("KONG_FALLBACK_IMPORT_TO", "a target", (text) => {
-      parseTarget(text);
-      return text;
-    }),
-    force: read.onOff("KONG_FALLBACK_FORCE"),
-    adapt: read.onOff("KONG_FALLBACK_ADAPT"),
-    probe: read.oneOf("KONG_FALLBACK_PROBE", ["handshake", "config"]) ?? "handshake",
-    probeTimeoutMs: read.seconds("KONG_FALLBACK_PROBE_TIMEOUT", 0.1, 3_600),
-    prefixDir: read.text("KONG_FALLBACK_PREFIX_DIR"),
-    fileMode:
-      read.parsed("KONG_FALLBACK_FILE_MODE", "octal permissions like 0640", parseMode) ?? 0o640,
-    readTimeoutMs: read.seconds("KONG_FALLBACK_READ_TIMEOUT", 0.1, 3_600),
-    applyTimeoutMs: read.seconds("KONG_FALLBACK_APPLY_TIMEOUT", 0.1, 3_600),
-    adminUrl: read.parsed("KONG_FALLBACK_ADMIN_URL", HTTP_URL, parseHttpUrl),
-    adminToken: read.secret("KONG_FALLBACK_ADMIN_TOKEN"),
-    ...readServe(read),
-    versionMatch: read.oneOf("KONG_FALLBACK_VERSION_MATCH", ["exact", "patch", "minor"]) ?? "patch",
-    ...readElection(read),
-    guard: read.parsed(
-      "KONG_FALLBACK_GUARD",
-      "off, or limits in percent like services=20,*=50",
-      parseGuardPolicy,
-    ) ?? { kind: "off" },
-    rehearsal: readRehearsal(read, kongVersions),
-    checks: read.oneOf("KONG_FALLBACK_CHECKS", ["warn", "refuse", "off"]) ?? "warn",
-    requireRehearsed: read.onOff("KONG_FALLBACK_REQUIRE_REHEARSED"),
-    historyMaxCount: read.integer("KONG_FALLBACK_HISTORY_MAX_COUNT", 1, 50_000),
-    historyMaxAgeMs: read.integer("KONG_FALLBACK_HISTORY_MAX_AGE", 1, 36_500) * DAY_MS,
-    historyMaxBytes: read.integer("KONG_FALLBACK_HISTORY_MAX_BYTES", 1, Number.MAX_SAFE_INTEGER),
-    signingKey: read.secret("KONG_FALLBACK_SIGNING_KEY"),
-    verifyKeys: read.secret("KONG_FALLBACK_VERIFY_KEYS"),
-    ageRecipients: read.secret("KONG_FALLBACK_AGE_RECIPIENTS"),
-    ageIdentities: read.secret("KONG_FALLBACK_AGE_IDENTITIES"),
-    stateDir: read.text("KONG_FALLBACK_STATE_DIR"),
-    statusListen: readListen(read, "KONG_FALLBACK_STATUS_LISTEN"),
-    maxConfigBytes: read.integer("KONG_FALLBACK_MAX_CONFIG_BYTES", 1_048_576, 2 * GIBIBYTE - 1),
-    hashCheckMaxBytes: read.integer("KONG_FALLBACK_HASH_CHECK_MAX_BYTES", 0, GIBIBYTE / 2),
-    shutdownTimeoutMs: read.seconds("KONG_FALLBACK_SHUTDOWN_TIMEOUT", 0.1, 3_600),
-    logLevel: read.oneOf("KONG_LOG_LEVEL", LOG_LEVEL_NAMES) ?? "info",
-  };
-  if (read.faults.length > 0) throw new SettingsError(read.faults);
+  // A variable that is set to nothing, as compose files do, counts as not set.
+  const isSet = (name: SettingName) => (source[name] ?? "") !== "";
+  const faults: string[] = [];
+  const fault: NoteFault = (name, what) => faults.push(`${name}: ${what}`);
+  const values = Object.entries<Setting>(SETTINGS).map(([name, setting]) => {
+    const given = source[name] || setting.default;
+    if (given === undefined) return [setting.as, setting.unset];
+    const variable = env
+      .from({ [name]: given })
+      .get(name)
+      .example(setting.example)
+      .default(given);
+    try {
+      return [setting.as, setting.parse(variable)];
+    } catch (error) {
+      if (!(error instanceof env.EnvVarError || error instanceof UnfitError)) throw error;
+      faults.push(`${name}: ${error.message.replace(/^env-var: "[^"]*" /, "")}`);
+      return [setting.as, setting.unset];
+    }
+  });
+  const settings = combine(Object.fromEntries(values) as Values, isSet, fault);
+  if (faults.length > 0) throw new SettingsError(faults);
   return Object.freeze(settings);
 }
 
-const DAY_MS = 86_400_000;
+/** `SETTINGS_INVALID`: settings are missing or cannot be used; the message has one line for each fault. Values are never repeated, they may be secrets. */
+export class SettingsError extends ServiceError {
+  readonly code = "SETTINGS_INVALID";
+  readonly exitStatus = 2;
+  readonly faults: readonly string[];
 
-/** `off`, or where to listen. */
-function readListen(read: SettingsReader, name: SettingName): HostPort | undefined {
-  const value = read.parsed(name, "host:port, or off", (text) =>
-    text === "off" ? text : parseHostPort(text),
-  );
-  return value === "off" ? undefined : value;
+  constructor(
+    faults: readonly string[],
+    hint = "The table of settings in README.md has all of them.",
+  ) {
+    const [only = ""] = faults;
+    const message =
+      faults.length === 1
+        ? only
+        : `${faults.length} settings cannot be used:\n${faults.map((fault) => `  - ${fault}`).join("\n")}`;
+    super(message, { retryable: false, hint });
+    this.faults = faults;
+  }
+}
+
+type Rows = typeof SETTINGS;
+
+type ValueOf<Row> = Row extends { readonly parse: (...given: never) => infer Value }
+  ? Row extends { readonly default: string } | { readonly unset: Value }
+    ? Value
+    : Value | undefined
+  : never;
+
+/** One value for each row. Of one at fault it is `unset`: nothing else comes of the settings then. */
+type Values = { readonly [Name in SettingName as Rows[Name]["as"]]: ValueOf<Rows[Name]> };
+
+type NoteFault = (name: SettingName, what: string) => void;
+
+/** What several variables say together takes the place of what each says. */
+function combine(values: Values, isSet: (name: SettingName) => boolean, fault: NoteFault) {
+  const { clusterUseProxy, proxyServer, proxyVerify, ...others } = values;
+  const { awsRegion, awsDefaultRegion, kubernetesHost, kubernetesPort, ...more } = others;
+  const { azureStorageKey, azureStorageSasToken, azureTenantId, azureClientId, ...still } = more;
+  const { azureClientSecret, azureFederatedTokenFile, azureAuthorityHost, ...yet } = still;
+  const { rehearsalUrls, rehearsalStatusUrls, rehearsalMode, rehearsalTimeoutMs, ...alone } = yet;
+  // KONG_PROXY_SERVER counts only where KONG_CLUSTER_USE_PROXY is on. Kong/kong@3.9.1 kong/conf_loader/init.lua
+  if (clusterUseProxy && !isSet("KONG_PROXY_SERVER")) {
+    fault("KONG_CLUSTER_USE_PROXY", "is on, but KONG_PROXY_SERVER is not set");
+  }
+  const usesProxy = clusterUseProxy && proxyServer !== undefined;
+  return {
+    ...alone,
+    /** Undefined where none is to be used. */
+    proxy: usesProxy ? { ...proxyServer, verifyCertificate: proxyVerify } : undefined,
+    awsRegion: awsRegion ?? awsDefaultRegion,
+    /** As chooseAccess of store/azure/credentials.ts takes them. */
+    azureCredentials: {
+      accountKey: azureStorageKey,
+      sasToken: azureStorageSasToken,
+      tenantId: azureTenantId,
+      clientId: azureClientId,
+      clientSecret: azureClientSecret,
+      federatedTokenFile: azureFederatedTokenFile,
+      authorityHost: azureAuthorityHost,
+    },
+    /** The API server of the cluster this runs in; undefined outside of one. */
+    kubernetesService:
+      kubernetesHost === undefined ? undefined : { host: kubernetesHost, port: kubernetesPort },
+    rehearsal: {
+      mode: rehearsalMode,
+      /** For one rehearsal in all. */
+      timeoutMs: rehearsalTimeoutMs,
+      ...rehearsalUrlsOf(values, fault),
+    },
+  };
+}
+
+/**
+ * `urls`, of Admin APIs, has every version of KONG_VERSION, or the mode is `best-effort`; empty:
+ * nothing is rehearsed. `statusUrls`, of Status APIs, has some of these versions, or none.
+ */
+function rehearsalUrlsOf(
+  { kongVersions, rehearsalUrls, rehearsalStatusUrls, rehearsalMode }: Values,
+  fault: NoteFault,
+) {
+  // One URL alone belongs to the only version, and is a fault where there are several: a Kong rehearses for its own.
+  const perVersion = (
+    name: SettingName,
+    value: UrlPerVersion | undefined,
+  ): ReadonlyMap<KongVersion, string> => {
+    if (typeof value !== "string") return value ?? new Map();
+    if (kongVersions.length > 1) {
+      fault(name, "must name one for each version of KONG_VERSION: 3.8.1=URL,3.9.1=URL");
+    }
+    return new Map(kongVersions.map((version) => [version, value]));
+  };
+  const urls = perVersion("KONG_FALLBACK_REHEARSAL_URL", rehearsalUrls);
+  const without = kongVersions.filter((version) => !urls.has(version));
+  if (rehearsalMode === "required" && urls.size > 0 && without.length > 0) {
+    fault(
+      "KONG_FALLBACK_REHEARSAL_URL",
+      `has none for ${without.join(", ")} of KONG_VERSION: add them, or set KONG_FALLBACK_REHEARSAL=best-effort`,
+    );
+  }
+  const statusUrls = perVersion("KONG_FALLBACK_REHEARSAL_STATUS_URL", rehearsalStatusUrls);
+  return { urls, statusUrls };
 }

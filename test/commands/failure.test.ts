@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { describe, it } from "vitest";
 import { exitStatusOf, printError } from "../../src/commands/failure.ts";
-import { SettingsError } from "../../src/runtime/settings/reader.ts";
+import { SettingsError } from "../../src/runtime/settings.ts";
 import { Interrupted } from "../../src/runtime/shutdown.ts";
 import { SnapshotError } from "../../src/snapshots/errors.ts";
 import { StoreError } from "../../src/store/port.ts";

@@ -22,6 +22,8 @@ describe("what a server says in its own words", () => {
       "IQoJb3JpZ2luX2VjEJr//////////wEaCXVzLWVhc3QtMSJHMEUCIQDz+x/2",
       "eyJhbGciOiJIUzI1NiJ9.e30.abc",
       "ya29.c.made-up-token",
+      // No part of it is a word of 16 characters with a digit in it.
+      "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
     ];
     for (const secret of secrets) {
       for (const sentence of [`token ${secret} is bad`, `bad:${secret}`, `'${secret}'.`]) {

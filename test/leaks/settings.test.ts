@@ -2,16 +2,12 @@ import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { HELP } from "../../src/commands/help.ts";
 import { Secret } from "../../src/core/secret.ts";
-import {
-  SETTINGS,
-  type SettingDescription,
-  type SettingName,
-} from "../../src/runtime/settings/table.ts";
+import { SETTINGS, type Setting, type SettingName } from "../../src/runtime/settings/table.ts";
 import { readSettings } from "../../src/runtime/settings.ts";
 import { plantAll } from "./secrets.ts";
 import { SURFACES } from "./surfaces.ts";
 
-const TABLE: Readonly<Record<string, SettingDescription>> = SETTINGS;
+const TABLE: Readonly<Record<string, Setting>> = SETTINGS;
 const MARKED = Object.keys(TABLE).filter((name) => TABLE[name]?.secret === true);
 
 /** Commands as the help lists them: `export`, `snapshots list`. */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { describe, it } from "vitest";
 import { createLogger } from "../../src/runtime/logger.ts";
+import { SETTINGS, type Setting } from "../../src/runtime/settings/table.ts";
 import { StoreError } from "../../src/store/port.ts";
 
 function written(isTTY: boolean, write: (log: ReturnType<typeof createLogger>) => void): string {
@@ -52,12 +53,16 @@ describe("the logger", () => {
     assert.equal(hint?.trim(), "Grant s3:PutObject.");
   });
 
-  it("writes no value under a name that says it is secret", () => {
-    const text = written(false, (log) =>
-      log.info({ password: "canary", headers: { authorization: "canary" }, key: "a/b" }, "mistake"),
-    );
-    assert.ok(!text.includes("canary"), text);
-    assert.ok(text.includes("a/b"), "the name of an object is no secret");
+  it("writes no value under a name that says it is secret, nor under that of a secret setting", () => {
+    const settings = Object.entries<Setting>(SETTINGS).filter(([, { secret }]) => secret);
+    assert.ok(settings.length > 5);
+    const said = ["authorization", "credentials", "password", "secret", "token"];
+    for (const name of [...said, ...settings.map(([name]) => name)]) {
+      const fields = { [name]: "canary", request: { [name]: "canary" }, key: "a/b" };
+      const text = written(false, (log) => log.info(fields, "mistake"));
+      assert.ok(!text.includes("canary"), text);
+      assert.ok(text.includes("a/b"), "the name of an object is no secret");
+    }
   });
 
   it("leaves out what is below its level", () => {

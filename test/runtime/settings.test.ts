@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import { describe, it } from "vitest";
-import { type Environment, SettingsError } from "../../src/runtime/settings/reader.ts";
+import { SETTINGS, type Setting, type SettingName } from "../../src/runtime/settings/table.ts";
 import {
-  SETTINGS,
-  type SettingDescription,
-  type SettingName,
-} from "../../src/runtime/settings/table.ts";
-import { readSettings, type Settings } from "../../src/runtime/settings.ts";
+  type Environment,
+  readSettings,
+  type Settings,
+  SettingsError,
+} from "../../src/runtime/settings.ts";
 
 function faultsOf(environment: Environment): readonly string[] {
   try {
@@ -42,7 +42,13 @@ const NONSENSE: { readonly [Name in SettingName]?: readonly string[] } = {
   KONG_CLUSTER_FALLBACK_CONFIG_IMPORT: ["yes"],
   KONG_CLUSTER_FALLBACK_CONFIG_EXPORT_DELAY: ["soon", "-1", "1e9"],
   KONG_CLUSTER_FALLBACK_EXPORT_S3_CONFIG: ["{", "[]", "7", "null"],
-  AWS_CONFIG_STORAGE_ENDPOINT: ["minio:9000", "http://user:secret@minio:9000"],
+  AWS_CONFIG_STORAGE_ENDPOINT: [
+    "minio:9000",
+    "http://user:secret@minio:9000",
+    "http://minio:9000?sig=secret",
+    "http://minio:9000#secret",
+    "http://minio:9000/#",
+  ],
   STORAGE_EMULATOR_HOST: ["fake-gcs"],
   NODE_TLS_REJECT_UNAUTHORIZED: ["0"],
   AZURE_AUTHORITY_HOST: ["login", "http://login", "https://a:secret@login"],
@@ -71,7 +77,7 @@ const NONSENSE: { readonly [Name in SettingName]?: readonly string[] } = {
   KONG_FALLBACK_VERSION_MATCH: ["major", "any"],
   KONG_FALLBACK_ELECTION: ["on", "etcd"],
   KONG_FALLBACK_LEASE_TTL: ["0.5", "301"],
-  KONG_FALLBACK_ELECTION_ID: ["Upper", "-a", "a b"],
+  KONG_FALLBACK_ELECTION_ID: ["Upper", "-a", "a b", "a".repeat(201)],
   KONG_FALLBACK_ELECTION_NAMESPACE: ["Kong", "a.b"],
   KONG_FALLBACK_GUARD: ["50", "services=101", "*=50,*=40", "on"],
   KONG_FALLBACK_REHEARSAL_URL: [
@@ -138,7 +144,7 @@ describe("settings", () => {
   });
 
   it("accepts every example and every default of the table", () => {
-    for (const [name, description] of Object.entries<SettingDescription>(SETTINGS)) {
+    for (const [name, description] of Object.entries<Setting>(SETTINGS)) {
       const proxy = { KONG_PROXY_SERVER: "http://proxy:3128" };
       assert.deepEqual(faultsOf({ ...proxy, [name]: description.example }), [], name);
       assert.deepEqual(faultsOf({ ...proxy, [name]: description.default }), [], name);

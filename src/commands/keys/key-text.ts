@@ -4,8 +4,8 @@ import { readFile } from "node:fs/promises";
 import { describeCause } from "../../core/errors.ts";
 import { isPem, locatePem, looksLikePath } from "../../core/pem.ts";
 import type { Secret } from "../../core/secret.ts";
-import { SettingsError } from "../../runtime/settings/reader.ts";
 import type { SettingName } from "../../runtime/settings/table.ts";
+import { SettingsError } from "../../runtime/settings.ts";
 
 export interface KeyText {
   readonly text: string;

@@ -1,7 +1,7 @@
 /** Settings to age keys: for whom to encrypt, and what to open with. */
 
 import { Secret } from "../../core/secret.ts";
-import { SettingsError } from "../../runtime/settings/reader.ts";
+import { SettingsError } from "../../runtime/settings.ts";
 import { type KeyText, readAgeText, splitList } from "./key-text.ts";
 
 /** Readers refuse a header of more than 64 kB; each recipient takes about 100 bytes of it. */

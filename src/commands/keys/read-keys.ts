@@ -2,8 +2,7 @@
 
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import type { Secret } from "../../core/secret.ts";
-import { SettingsError } from "../../runtime/settings/reader.ts";
-import type { Settings } from "../../runtime/settings.ts";
+import { type Settings, SettingsError } from "../../runtime/settings.ts";
 import type { SealKeys } from "../../snapshots/seal/seal.ts";
 import {
   type SigningKey,

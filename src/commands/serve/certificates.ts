@@ -1,8 +1,7 @@
 /** Settings to the certificates of `serve`: whom it takes, what it shows. */
 
 import { loadClusterTls, loadServerCertificate } from "../../kong/cluster-tls.ts";
-import { SettingsError } from "../../runtime/settings/reader.ts";
-import type { Settings } from "../../runtime/settings.ts";
+import { type Settings, SettingsError } from "../../runtime/settings.ts";
 import type { Certificates } from "../../sidecar/door/certificate-watch.ts";
 import { requireSettings } from "../context.ts";
 import type { ClusterSettings } from "../hybrid-source.ts";

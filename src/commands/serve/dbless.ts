@@ -2,7 +2,7 @@
 
 import { AdminClient } from "../../kong/admin-client.ts";
 import { createMetrics } from "../../runtime/metrics.ts";
-import { SettingsError } from "../../runtime/settings/reader.ts";
+import { SettingsError } from "../../runtime/settings.ts";
 import { Interrupted, onShutdown } from "../../runtime/shutdown.ts";
 import { DblessKeeper } from "../../sidecar/dbless/keeper.ts";
 import { unpackSnapshot } from "../../sidecar/shelf/payload.ts";

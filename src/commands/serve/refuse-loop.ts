@@ -2,7 +2,7 @@
 
 import { isIPv4 } from "node:net";
 import { formatHostPort, type HostPort } from "../../core/host-port.ts";
-import { SettingsError } from "../../runtime/settings/reader.ts";
+import { SettingsError } from "../../runtime/settings.ts";
 
 const ALL_ADDRESSES = ["0.0.0.0", "::"];
 const LOOPBACK = ["localhost", "127.0.0.1", "::1", ...ALL_ADDRESSES];

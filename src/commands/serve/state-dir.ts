@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { describeCause } from "../../core/errors.ts";
 import { loadNodeId } from "../../runtime/node-id.ts";
-import { SettingsError } from "../../runtime/settings/reader.ts";
+import { SettingsError } from "../../runtime/settings.ts";
 import type { Store } from "../../store/port.ts";
 import { parseStorageUrl } from "../../store/storage-url.ts";
 import type { CommandContext } from "../context.ts";

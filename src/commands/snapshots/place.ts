@@ -1,7 +1,7 @@
 /** Where snapshots are looked for: each Kong version in each store. */
 
 import { type KongVersion, parseKongVersion } from "../../kong/version.ts";
-import { SettingsError } from "../../runtime/settings/reader.ts";
+import { SettingsError } from "../../runtime/settings.ts";
 import { Archive } from "../../snapshots/archive.ts";
 import { CurrentObject } from "../../snapshots/current.ts";
 import { SnapshotError } from "../../snapshots/errors.ts";

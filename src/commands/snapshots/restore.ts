@@ -1,7 +1,7 @@
 /** `snapshots restore`: makes a snapshot of the history the current one, in every store, by an operator's word. */
 
 import { diffConfigs } from "../../kong/diff/diff.ts";
-import { SettingsError } from "../../runtime/settings/reader.ts";
+import { SettingsError } from "../../runtime/settings.ts";
 import { isSameConfig } from "../../snapshots/order.ts";
 import type { SealMarks } from "../../snapshots/seal/seal.ts";
 import type { NewSnapshot, Snapshot } from "../../snapshots/snapshot.ts";

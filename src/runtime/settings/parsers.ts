@@ -1,67 +1,172 @@
-/** What a setting's text may look like: each gives the value, or undefined for a text that it cannot be. */
+/** What a setting's text may be, and what is made of it. */
 
+import type env from "env-var";
+import { ServiceError } from "../../core/errors.ts";
 import { type HostPort, parseHostPort } from "../../core/host-port.ts";
+import { Secret } from "../../core/secret.ts";
 import { type KongVersion, parseKongVersion } from "../../kong/version.ts";
 
-/** What parseHttpUrl wants. */
-export const HTTP_URL = "a URL like http://host:port, without credentials";
+type Variable = ReturnType<ReturnType<ReturnType<typeof env.from>["get"]>["default"]>;
 
-/** A port to connect to: 0 is none. */
-export function parsePeer(text: string): HostPort | undefined {
-  const peer = parseHostPort(text);
-  return peer === undefined || peer.port === 0 ? undefined : peer;
+/** Throws EnvVarError or UnfitError where the variable cannot be one. */
+export type Parser<T> = (variable: Variable) => T;
+
+/** Why a text cannot be what the setting wants. The message never repeats the text: it may be a secret. */
+export class UnfitError extends Error {}
+
+export const text: Parser<string> = (variable) => variable.asString();
+
+export const secret: Parser<Secret> = (variable) => new Secret(variable.asString());
+
+export const onOff: Parser<boolean> = (variable) => variable.asEnum(["on", "off"]) === "on";
+
+export function oneOf<const T extends string>(...values: readonly T[]): Parser<T> {
+  return (variable) => variable.asEnum([...values]);
 }
 
-export function parseHostName(text: string): string | undefined {
-  return /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,252})$/.test(text) ? text : undefined;
+/** A whole number. */
+export function integer(min: number, max: number): Parser<number> {
+  return (variable) => {
+    const value = variable.asInt();
+    if (value >= min && value <= max) return value;
+    throw new UnfitError(`must be a whole number from ${min} to ${max}`);
+  };
 }
 
-export function parseHttpUrl(text: string): string | undefined {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  // Query and fragment are where signed URLs carry their secret.
-  const isPlain =
-    url?.username === "" && url.password === "" && url.search === "" && url.hash === "";
-  return isPlain && /^https?:$/.test(url.protocol) ? text.replace(/\/+$/, "") : undefined;
+/** A whole number of days, as milliseconds. */
+export function days(min: number, max: number): Parser<number> {
+  const parse = integer(min, max);
+  return (variable) => parse(variable) * 86_400_000;
 }
 
-export function parseVersions(text: string): readonly KongVersion[] | undefined {
-  const versions = text.split(",").map((part) => parseKongVersion(part.trim()));
-  return versions.every((version) => version !== undefined) ? [...new Set(versions)] : undefined;
+/** Seconds, fractions allowed, as milliseconds. */
+export function seconds(min: number, max: number): Parser<number> {
+  return (variable) => {
+    const value = variable.asFloat();
+    if (value >= min && value <= max) return Math.round(value * 1000);
+    throw new UnfitError(`must be a number of seconds from ${min} to ${max}`);
+  };
 }
 
-export function parseNames(text: string): readonly string[] | undefined {
-  const names = text.split(",").map((name) => name.trim());
-  return names.every((name) => /^[A-Za-z0-9._-]{1,128}$/.test(name)) ? names : undefined;
+/** What `parse` makes of the text. It returns undefined for one that is not `expected`, or throws a ServiceError that says more. */
+export function parsed<T>(expected: string, parse: (text: string) => T | undefined): Parser<T> {
+  return (variable) => {
+    const value = valueOrFault(() => parse(variable.asString()));
+    if (value !== undefined) return value;
+    throw new UnfitError(`must be ${expected}`);
+  };
 }
 
-/** Kong/kong@3.9.1 kong/conf_loader/parse.lua: each label 63 characters at most, letters, digits, `.`, `-`, `_`. */
-export function parseLabels(text: string): Readonly<Record<string, string>> | undefined {
-  const pairs = text.split(",").map((pair) => /^\s*([\w.-]{1,63}):([\w.-]{1,63})\s*$/.exec(pair));
-  const entries = pairs.map((match) => [match?.[1] ?? "", match?.[2] ?? ""] as const);
-  return pairs.every((match) => match !== null) ? Object.fromEntries(entries) : undefined;
-}
-
-export function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
+function valueOrFault<T>(parse: () => T): T {
   try {
-    const value: unknown = JSON.parse(text);
-    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
-    return isObject ? { ...value } : undefined;
-  } catch {
-    // The parser's message quotes the text; the caller says what was expected.
-    return undefined;
+    return parse();
+  } catch (error) {
+    if (!(error instanceof ServiceError)) throw error;
+    const { message, hint } = error;
+    throw new UnfitError(hint === undefined ? message : `${message}. ${hint}`);
   }
 }
 
-export function parseMode(text: string): number | undefined {
-  return /^0?[0-7]{3}$/.test(text) ? Number.parseInt(text, 8) : undefined;
+/** A port to connect to: 0 is none. */
+export const peer: Parser<HostPort> = parsed("host:port", (address) => {
+  const value = parseHostPort(address);
+  return value?.port === 0 ? undefined : value;
+});
+
+export const listen: Parser<HostPort> = parsed("host:port", parseHostPort);
+
+/** `off` is undefined. */
+export const listenOrOff: Parser<HostPort | undefined> = (variable) =>
+  variable.asString() === "off" ? undefined : parsed("host:port, or off", parseHostPort)(variable);
+
+export const hostName: Parser<string> = parsed("a host name", (name) =>
+  /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,252})$/.test(name) ? name : undefined,
+);
+
+/** What `parseHttpUrl` wants. */
+export const HTTP_URL = "a URL like http://host:port, without credentials";
+
+/** Without slashes at its end. */
+export function parseHttpUrl(address: string): string | undefined {
+  const url = URL.canParse(address) ? new URL(address) : undefined;
+  // Query and fragment are where signed URLs carry their secret.
+  const isPlain = url?.username === "" && url.password === "" && !/[?#]/.test(address);
+  return isPlain && /^https?:$/.test(url.protocol) ? address.replace(/\/+$/, "") : undefined;
 }
 
-/** A name of a Kubernetes object with room for a version behind it. RFC 1123 */
-export function parseElectionId(text: string): string | undefined {
-  return text.length <= 200 && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(text) ? text : undefined;
-}
+export const httpUrl: Parser<string> = parsed(HTTP_URL, parseHttpUrl);
+
+export const versions: Parser<readonly KongVersion[]> = parsed(
+  "full versions like 3.9.1, comma-separated",
+  (list) => {
+    const found = list.split(",").map((part) => parseKongVersion(part.trim()));
+    return found.every((version) => version !== undefined) ? [...new Set(found)] : undefined;
+  },
+);
+
+/** Names as written. */
+export const names: Parser<readonly string[]> = parsed(
+  "a comma-separated list of names",
+  (list) => {
+    const found = list.split(",").map((name) => name.trim());
+    return found.every((name) => /^[A-Za-z0-9._-]{1,128}$/.test(name)) ? found : undefined;
+  },
+);
+
+/** Kong/kong@3.9.1 kong/conf_loader/parse.lua: each label 63 characters at most, letters, digits, `.`, `-`, `_`. */
+export const labels: Parser<Readonly<Record<string, string>>> = parsed(
+  "a list like key:value,key:value",
+  (list) => {
+    const pairs = list.split(",").map((pair) => /^\s*([\w.-]{1,63}):([\w.-]{1,63})\s*$/.exec(pair));
+    const entries = pairs.map((match) => [match?.[1] ?? "", match?.[2] ?? ""] as const);
+    return pairs.every((match) => match !== null) ? Object.fromEntries(entries) : undefined;
+  },
+);
+
+export const jsonObject: Parser<Readonly<Record<string, unknown>>> = parsed(
+  "a JSON object",
+  (json) => {
+    try {
+      const value: unknown = JSON.parse(json);
+      const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+      return isObject ? { ...value } : undefined;
+    } catch {
+      // The parser's message quotes the text.
+      return undefined;
+    }
+  },
+);
+
+export const fileMode: Parser<number> = parsed("octal permissions like 0640", (digits) =>
+  /^0?[0-7]{3}$/.test(digits) ? Number.parseInt(digits, 8) : undefined,
+);
+
+/** How a Kubernetes object's name may begin, with room for a version behind it. RFC 1123 */
+export const electionId: Parser<string> = parsed(
+  "lower-case letters, digits, - and ., 200 at most",
+  (id) => (id.length <= 200 && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(id) ? id : undefined),
+);
 
 /** RFC 1123 label, as a namespace's name is one. */
-export function parseNamespace(text: string): string | undefined {
-  return /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text) ? text : undefined;
-}
+export const namespace: Parser<string> = parsed("a namespace", (name) =>
+  /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name) ? name : undefined,
+);
+
+/** One URL, or one for each version. */
+export type UrlPerVersion = string | ReadonlyMap<KongVersion, string>;
+
+export const urlPerVersion: Parser<UrlPerVersion> = parsed(
+  "a URL like http://host:port, without credentials, or a list like 3.8.1=URL,3.9.1=URL",
+  (list) => {
+    if (!/^\s*\d[^=/]*=/.test(list)) return parseHttpUrl(list);
+    const urls = new Map<KongVersion, string>();
+    for (const part of list.split(",")) {
+      const [, versionText = "", urlText = ""] = /^\s*([^=]+)=(\S+)\s*$/.exec(part) ?? [];
+      const version = parseKongVersion(versionText);
+      const url = parseHttpUrl(urlText);
+      if (version === undefined || url === undefined || urls.has(version)) return undefined;
+      urls.set(version, url);
+    }
+    return urls;
+  },
+);

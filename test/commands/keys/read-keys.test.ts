@@ -6,8 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { makeAgePair, makeSigningPair } from "../../../src/commands/keys/generate.ts";
 import { readSealKeys } from "../../../src/commands/keys/read-keys.ts";
-import { type Environment, SettingsError } from "../../../src/runtime/settings/reader.ts";
-import { readSettings } from "../../../src/runtime/settings.ts";
+import { type Environment, readSettings, SettingsError } from "../../../src/runtime/settings.ts";
 import { decrypt, encrypt } from "../../../src/snapshots/seal/encryption.ts";
 
 const SIGNING = "KONG_FALLBACK_SIGNING_KEY";

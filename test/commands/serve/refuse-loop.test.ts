@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { refuseLoop } from "../../../src/commands/serve/refuse-loop.ts";
 import { type HostPort, parseHostPort } from "../../../src/core/host-port.ts";
-import { SettingsError } from "../../../src/runtime/settings/reader.ts";
+import { SettingsError } from "../../../src/runtime/settings.ts";
 
 function address(text: string): HostPort {
   const parsed = parseHostPort(text);

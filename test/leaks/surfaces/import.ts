@@ -1,7 +1,7 @@
 /** What an importer says, and where it puts a config, on every target and every level of the log. */
 
 import assert from "node:assert/strict";
-import { LOG_LEVELS } from "../../../src/runtime/logger.ts";
+import { LOG_LEVELS } from "../../../src/runtime/settings/table.ts";
 import { clusterCertificate, sharedTls } from "../../fakes/certificates.ts";
 import { FakeControlPlane } from "../../fakes/control-plane.ts";
 import { schemaRefusal } from "../../fakes/kong-admin-answers.ts";
@@ -60,7 +60,7 @@ export const IMPORT_SURFACES: readonly Surface[] = [
     commands: ["import"],
     run: async (world) => {
       await world.save();
-      for (const level of Object.keys(LOG_LEVELS)) {
+      for (const level of LOG_LEVELS) {
         const env = { ...GONE, KONG_LOG_LEVEL: level };
         await world.run(["import"], { env, status: 0 });
       }

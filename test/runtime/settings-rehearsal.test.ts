@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { type Environment, SettingsError } from "../../../src/runtime/settings/reader.ts";
-import { readSettings } from "../../../src/runtime/settings.ts";
+import { type Environment, readSettings, SettingsError } from "../../src/runtime/settings.ts";
 
 function rehearsalOf(environment: Environment) {
   const { urls, statusUrls, ...others } = readSettings(environment).rehearsal;
