@@ -10,8 +10,8 @@ import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { FakeEntra } from "../fakes/entra.ts";
 import type { AzuriteServer } from "../servers/azurite.ts";
 import { startAzurite } from "../servers/azurite.ts";
+import { titled, whyMissing } from "../servers/locate.ts";
 import { containerOf } from "../store/azure-support.ts";
-import { isInstalled } from "../store/s3-support.ts";
 import { Run, runOnce } from "./cli.ts";
 import { captured, Stage } from "./stage.ts";
 
@@ -20,7 +20,9 @@ const CLIENT = "66666666-7777-8888-9999-000000000000";
 const SECRET = "client-secret-canary";
 const FEDERATED = "eyJhbGciOiJSUzI1NiJ9.federated-canary.c2ln";
 
-describe.skipIf(!isInstalled("Azurite", ["azurite"]))("the azure store's identities", () => {
+const missing = whyMissing("azurite");
+
+describe.skipIf(missing)(titled("the azure store's identities", missing), () => {
   let folder: string;
   let server: AzuriteServer;
   let entra: FakeEntra;

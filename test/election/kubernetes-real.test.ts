@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { kubeApiserverCommands } from "../servers/kube-apiserver.ts";
-import { isInstalled } from "../store/s3-support.ts";
+import { titled, whyMissing } from "../servers/locate.ts";
 import { firstToken } from "./first-token.ts";
 import { LEASES } from "./kubernetes-client.ts";
 import { KubernetesStage, leaseDraft } from "./kubernetes-stage.ts";
@@ -17,8 +17,10 @@ interface LeaseObject {
   readonly spec: Readonly<Record<string, unknown>>;
 }
 
-describe.skipIf(!isInstalled("kube-apiserver", kubeApiserverCommands))(
-  "KubernetesElection over a kube-apiserver",
+const missing = whyMissing(...kubeApiserverCommands);
+
+describe.skipIf(missing)(
+  titled("KubernetesElection over a kube-apiserver", missing),
   { timeout: 60_000 },
   () => {
     let stage: KubernetesStage;

@@ -6,15 +6,17 @@ import { ElectionError } from "../../src/election/port.ts";
 import type { ClusterCertificate } from "../../src/kong/cluster-certificate.ts";
 import { certificateAuthority } from "../fakes/certificates.ts";
 import { kubeApiserverCommands } from "../servers/kube-apiserver.ts";
-import { isInstalled } from "../store/s3-support.ts";
+import { titled, whyMissing } from "../servers/locate.ts";
 import { base64, KubernetesStage, leaseDraft } from "./kubernetes-stage.ts";
 import { LEASE_NAME } from "./kubernetes-world.ts";
 
 const VERBS = ["get", "create", "update"];
 const { signal } = new AbortController();
 
-describe.skipIf(!isInstalled("kube-apiserver", kubeApiserverCommands))(
-  "the rights on a kube-apiserver",
+const missing = whyMissing(...kubeApiserverCommands);
+
+describe.skipIf(missing)(
+  titled("the rights on a kube-apiserver", missing),
   { timeout: 60_000 },
   () => {
     let stage: KubernetesStage;

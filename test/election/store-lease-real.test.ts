@@ -15,12 +15,13 @@ import { RecordingLog } from "../fakes/recording-log.ts";
 import { StoreLink } from "../fakes/store-link.ts";
 import { startAzurite } from "../servers/azurite.ts";
 import { startFakeGcs } from "../servers/fake-gcs.ts";
+import { titled, whyMissing } from "../servers/locate.ts";
 import { startMinio } from "../servers/minio.ts";
 import type { Running } from "../servers/process.ts";
 import { radosgwCommands, startRadosgw } from "../servers/radosgw.ts";
-import { startRustfs } from "../servers/rustfs.ts";
+import { startVersitygw } from "../servers/versitygw.ts";
 import { containerOf, openAzure } from "../store/azure-support.ts";
-import { createBucket, isInstalled, openS3 } from "../store/s3-support.ts";
+import { createBucket, openS3 } from "../store/s3-support.ts";
 import { electionConformance } from "./conformance.ts";
 import { firstToken } from "./first-token.ts";
 import { electionOptions, StoreWorld } from "./store-world.ts";
@@ -66,7 +67,7 @@ const KINDS: readonly Kind[] = [
     },
   },
   { name: "MinIO", commands: ["minio"], start: s3(startMinio) },
-  { name: "RustFS", commands: ["rustfs"], start: s3(startRustfs) },
+  { name: "versitygw", commands: ["versitygw"], start: s3(startVersitygw) },
   { name: "Ceph radosgw", commands: radosgwCommands, start: s3(startRadosgw) },
   {
     name: "fake-gcs-server",
@@ -103,7 +104,8 @@ const KINDS: readonly Kind[] = [
 ];
 
 for (const { name, commands, start } of KINDS) {
-  describe.skipIf(!isInstalled(name, commands))(`StoreElection over ${name}`, () => {
+  const missing = whyMissing(...commands);
+  describe.skipIf(missing)(titled(`StoreElection over ${name}`, missing), () => {
     let place: Place;
     let prefixes = 0;
     const nextPrefix = (): string => {

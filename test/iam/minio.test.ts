@@ -3,18 +3,19 @@
 import { writeFile } from "node:fs/promises";
 import { describe, it } from "vitest";
 import { Stage } from "../e2e/stage.ts";
+import { titled, whyMissing } from "../servers/locate.ts";
 import { startMinio } from "../servers/minio.ts";
 import { failsWith, get, keys, never, put } from "../store/conformance/client.ts";
-import { createBucket, isInstalled, openS3 } from "../store/s3-support.ts";
+import { createBucket, openS3 } from "../store/s3-support.ts";
 import { liveAsExporter, liveAsReader } from "./life.ts";
 import { assumeRole, type Session } from "./minio-session.ts";
 import { policyText } from "./policy.ts";
 
 const CURRENT = "3.9.1/config.json";
 
-const isThere = isInstalled("MinIO", ["minio"]);
+const missing = whyMissing("minio");
 
-describe.skipIf(!isThere)("the policies in deploy/iam, enforced by MinIO", () => {
+describe.skipIf(missing)(titled("the policies in deploy/iam, enforced by MinIO", missing), () => {
   it("let an exporter and readers live, with a session token, and refuse what is beyond their role", async () => {
     await using server = await startMinio();
     await createBucket(server, "my-bucket");

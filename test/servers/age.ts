@@ -3,17 +3,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { buffer, text } from "node:stream/consumers";
-import { commandOf, locate, whyUnavailable } from "./locate.ts";
-
-/** False, and a line on stderr that says so, where it is missing; throws where it must be there. */
-export function isAgeInstalled(): boolean {
-  const missing = ["age", "age-keygen"].filter((command) => locate(command) === undefined);
-  for (const command of missing) {
-    const why = whyUnavailable(command) ?? `${command} is not installed; run .ci/servers`;
-    process.stderr.write(`SKIPPED: tests against the age tool: ${why}\n`);
-  }
-  return missing.length === 0;
-}
+import { commandOf } from "./locate.ts";
 
 /** What it writes on standard output for this standard input. Rejects with what it complains of. */
 export async function runAge(

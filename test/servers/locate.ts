@@ -37,6 +37,20 @@ export function whyUnavailable(
   return existsSync(note) ? readFileSync(note, "utf8").trim() : undefined;
 }
 
+/** Why the tests of a server that needs these commands cannot run; undefined where they can. Throws as `locate` does. */
+export function whyMissing(...commands: readonly string[]): string | undefined {
+  const missing = commands.filter((command) => locate(command) === undefined);
+  if (missing.length === 0) return undefined;
+  return missing
+    .map((command) => whyUnavailable(command) ?? `${command} is not installed; run .ci/servers`)
+    .join("; ");
+}
+
+/** The title of a test or suite that is skipped where there is a reason to: `npm test` sums the reasons up at its end (skipped.ts). */
+export function titled(title: string, why: string | undefined): string {
+  return why === undefined ? title : `${title} (skipped: ${why})`;
+}
+
 /** Like `locate`, for what cannot go on without: absence is always an error. */
 export function commandOf(name: string): string {
   const found = locate(name);

@@ -14,16 +14,17 @@ vi.mock("../../src/snapshots/history-body.ts", async (original) => ({
 }));
 
 describe("exporters over a store whose versions are digests of the body, with everything going wrong", () => {
-  it.skipIf(SEED !== undefined)(
-    "never show a reader an older config, and end with the newest one current",
-    async () => {
-      const totals = await liveThrough(seedsFrom(1, 2, SEEDS));
-      report("versions are digests of the body", totals);
-      // A kind that never comes up proves nothing.
-      assert.equal(totals.faults.size, faultKinds({}, 1));
-    },
-    SEEDS * 200,
-  );
+  if (SEED === undefined)
+    it(
+      "never show a reader an older config, and end with the newest one current",
+      async () => {
+        const totals = await liveThrough(seedsFrom(1, 2, SEEDS));
+        report("versions are digests of the body", totals);
+        // A kind that never comes up proves nothing.
+        assert.equal(totals.faults.size, faultKinds({}, 1));
+      },
+      SEEDS * 200,
+    );
 
   it("live the same life again for the same seed", async () => {
     const first = await liveIn(1, { isTraced: true });
@@ -31,12 +32,10 @@ describe("exporters over a store whose versions are digests of the body, with ev
     assert.ok(first.trace.length > 100);
   });
 
-  it.runIf(SEED !== undefined && SEED % 2 === 1 % 2)(
-    "do well with the seed asked for",
-    async () => {
+  if (SEED !== undefined && SEED % 2 === 1 % 2)
+    it("do well with the seed asked for", async () => {
       const { trace, broken } = await liveIn(SEED ?? 0, { isTraced: true });
       process.stderr.write(`${trace.join("\n")}\n`);
       assert.equal(broken, undefined);
-    },
-  );
+    });
 });

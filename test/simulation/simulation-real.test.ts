@@ -3,9 +3,10 @@
 import assert from "node:assert/strict";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, it, vi } from "vitest";
+import { titled, whyMissing } from "../servers/locate.ts";
 import { startMinio } from "../servers/minio.ts";
 import type { S3Server } from "../servers/process.ts";
-import { createBucket, isInstalled, openS3 } from "../store/s3-support.ts";
+import { createBucket, openS3 } from "../store/s3-support.ts";
 import { live } from "./run.ts";
 
 // The thread pool that packs has its own time; what comes out is the same.
@@ -18,7 +19,9 @@ vi.mock("../../src/snapshots/history-body.ts", async (original) => ({
 /** `SIMULATION_REAL_SEEDS=100` for a longer run. */
 const SEEDS = Number(process.env["SIMULATION_REAL_SEEDS"] ?? 5);
 
-describe.skipIf(!isInstalled("MinIO", ["minio"]))("exporters over MinIO", () => {
+const missing = whyMissing("minio");
+
+describe.skipIf(missing)(titled("exporters over MinIO", missing), () => {
   let server: S3Server;
   beforeAll(async () => {
     server = await startMinio();

@@ -13,12 +13,14 @@ import type { Store, Version } from "../../src/store/port.ts";
 import { probePreconditions } from "../../src/store/preconditions.ts";
 import type { AzuriteServer } from "../servers/azurite.ts";
 import { startAzurite } from "../servers/azurite.ts";
+import { titled, whyMissing } from "../servers/locate.ts";
 import { containerOf, openAzure, refused } from "./azure-support.ts";
 import { failsWith, get, keys, never, put, text } from "./conformance/client.ts";
 import { storeConformance } from "./conformance.ts";
-import { isInstalled } from "./s3-support.ts";
 
-describe.skipIf(!isInstalled("Azurite", ["azurite"]))("Azurite", () => {
+const missing = whyMissing("azurite");
+
+describe.skipIf(missing)(titled("Azurite", missing), () => {
   let server: AzuriteServer;
   let latest = "";
 
@@ -187,8 +189,11 @@ describe.skipIf(!isInstalled("Azurite", ["azurite"]))("Azurite", () => {
   });
 });
 
-it.skipIf(!isInstalled("Azurite", ["azurite"]))(
-  "Azurite that is killed while a large body is on its way: the put is refused as unavailable",
+it.skipIf(missing)(
+  titled(
+    "Azurite that is killed while a large body is on its way: the put is refused as unavailable",
+    missing,
+  ),
   async () => {
     await using server = await startAzurite();
     await containerOf(server).create();

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { FileStore } from "../../src/store/file.ts";
+import { titled } from "../servers/locate.ts";
 import { failsWith, get, keys, never, put, text } from "./conformance/client.ts";
 import type { Outcome, Step } from "./file-child.ts";
 import { PRIVATE_MOUNTS, Workshop, whyNoMounts } from "./file-process.ts";
@@ -61,7 +62,7 @@ describe("a directory without room", () => {
   ];
 
   it.skipIf(noMounts)(
-    `keeps the old object, leaves no temporary file, and can still delete${noMounts ? ` (skipped: ${noMounts})` : ""}`,
+    titled("keeps the old object, leaves no temporary file, and can still delete", noMounts),
     async () => {
       const directory = await freshDirectory();
       const outcomes = await workshop.stepsAfter(
@@ -107,7 +108,7 @@ describe("a directory without room", () => {
 
 describe("a directory that may not be written", () => {
   it.skipIf(noMounts)(
-    `can be read and listed, and says that it is read-only${noMounts ? ` (skipped: ${noMounts})` : ""}`,
+    titled("can be read and listed, and says that it is read-only", noMounts),
     async () => {
       const directory = await freshDirectory();
       await put(open(directory), "3.9.1/a", "old", { bytes: "3" });

@@ -7,18 +7,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "vitest";
 import { certificateAuthority } from "../fakes/certificates.ts";
+import { titled, whyMissing } from "../servers/locate.ts";
 import { startMinio } from "../servers/minio.ts";
-import { startRustfs } from "../servers/rustfs.ts";
+import { startVersitygw } from "../servers/versitygw.ts";
 import { get, put, sameBytes, sha256, text } from "./conformance/client.ts";
-import { createBucket, isInstalled, openS3, refused } from "./s3-support.ts";
+import { createBucket, openS3, refused } from "./s3-support.ts";
 
 const SERVERS = [
   { name: "MinIO", command: "minio", start: startMinio },
-  { name: "RustFS", command: "rustfs", start: startRustfs },
+  { name: "versitygw", command: "versitygw", start: startVersitygw },
 ] as const;
 
 for (const { name, command, start } of SERVERS) {
-  describe.skipIf(!isInstalled(name, [command]))(name, () => {
+  const missing = whyMissing(command);
+  describe.skipIf(missing)(titled(name, missing), () => {
     it("is trusted over https by the CA that AWS_CA_BUNDLE holds, and not without", async () => {
       const authority = await certificateAuthority();
       const { cert, key } = await authority.issue("127.0.0.1");

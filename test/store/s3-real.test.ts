@@ -10,15 +10,16 @@ import type { Store, Version } from "../../src/store/port.ts";
 import type { PreconditionSupport } from "../../src/store/preconditions.ts";
 import { probePreconditions } from "../../src/store/preconditions.ts";
 import type { S3StoreOptions } from "../../src/store/s3.ts";
+import { titled, whyMissing } from "../servers/locate.ts";
 import { startMinio } from "../servers/minio.ts";
 import type { S3Server } from "../servers/process.ts";
 import { radosgwCommands, startRadosgw } from "../servers/radosgw.ts";
 import { startRclone } from "../servers/rclone.ts";
-import { startRustfs } from "../servers/rustfs.ts";
+import { startVersitygw } from "../servers/versitygw.ts";
 import { failsWith, get, keys, never, put, text } from "./conformance/client.ts";
 import type { StoreUnderTest } from "./conformance.ts";
 import { storeConformance } from "./conformance.ts";
-import { createBucket, isInstalled, openS3, refused, SECRET_KEY } from "./s3-support.ts";
+import { createBucket, openS3, refused, SECRET_KEY } from "./s3-support.ts";
 
 interface Server {
   readonly name: string;
@@ -31,6 +32,7 @@ interface Server {
 }
 
 const MD5 = "an ETag is the MD5 of the body alone";
+const CRC64 = "an ETag is the CRC64 of the body alone";
 
 const SERVERS: readonly Server[] = [
   {
@@ -41,11 +43,18 @@ const SERVERS: readonly Server[] = [
     without: { metadataInVersion: MD5 },
   },
   {
-    name: "RustFS",
-    commands: ["rustfs"],
-    start: startRustfs,
+    name: "versitygw",
+    commands: ["versitygw"],
+    start: startVersitygw,
     support: "honoured",
     without: { metadataInVersion: MD5 },
+  },
+  {
+    name: "versitygw with --data-integrity-etag",
+    commands: ["versitygw"],
+    start: () => startVersitygw({ dataIntegrityEtag: true }),
+    support: "honoured",
+    without: { metadataInVersion: CRC64 },
   },
   {
     name: "Ceph radosgw",
@@ -70,7 +79,8 @@ const SERVERS: readonly Server[] = [
 ];
 
 for (const { name, commands, start, support, without } of SERVERS) {
-  describe.skipIf(!isInstalled(name, commands))(name, () => {
+  const missing = whyMissing(...commands);
+  describe.skipIf(missing)(titled(name, missing), () => {
     let server: S3Server;
     let latest = "";
 
@@ -121,7 +131,7 @@ for (const { name, commands, start, support, without } of SERVERS) {
     });
 
     it("denies a wrong secret and an unknown access key", async () => {
-      const denied = { code: "STORE_DENIED", message: /HTTP 403/ } as const;
+      const denied = { code: "STORE_DENIED", message: /does not accept the access key/ } as const;
       const secretAccessKey = "another-secret";
       for (const accessKeyId of [server.accessKeyId, "nobody"]) {
         await using store = await open("x", { credentials: { accessKeyId, secretAccessKey } });

@@ -9,7 +9,6 @@ import { StoreError } from "../../src/store/port.ts";
 import { withoutNodeVersionNotice } from "../../src/store/s3/client.ts";
 import type { S3StoreOptions } from "../../src/store/s3.ts";
 import { openS3Store } from "../../src/store/s3.ts";
-import { locate, whyUnavailable } from "../servers/locate.ts";
 import type { S3Facts } from "../servers/process.ts";
 
 /** Of every server in these tests; no message may hold it. */
@@ -81,15 +80,4 @@ export async function createBucket(server: S3Facts, bucket: string, ca?: string)
   );
   await client.send(new CreateBucketCommand({ Bucket: bucket }));
   client.destroy();
-}
-
-/** False, and a line on stderr that says so, where one of the commands is missing; throws where they must be there. */
-export function isInstalled(server: string, commands: readonly string[]): boolean {
-  const missing = commands.filter((command) => locate(command) === undefined);
-  if (missing.length === 0) return true;
-  const why = missing.map((command) => {
-    return whyUnavailable(command) ?? `${command} is not installed; run .ci/servers`;
-  });
-  process.stderr.write(`SKIPPED: tests against ${server}: ${why.join("; ")}\n`);
-  return false;
 }

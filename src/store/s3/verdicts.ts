@@ -60,6 +60,8 @@ export function judgeAnswer(answer: S3Answer, attempt: S3Attempt): Verdict {
     case "InvalidAccessKeyId":
     case "SignatureDoesNotMatch":
     case "UnrecognizedClientException":
+    // versitygw's, with status 404.
+    case "XAdminUserNotFound":
       return denied(
         "the server does not accept the access key, or its secret is wrong",
         CREDENTIALS_HINT,

@@ -10,7 +10,8 @@ import { readIdentities, readRecipients } from "../../../src/commands/keys/read-
 import { Secret } from "../../../src/core/secret.ts";
 import { SnapshotError } from "../../../src/snapshots/errors.ts";
 import { decrypt, encrypt } from "../../../src/snapshots/seal/encryption.ts";
-import { isAgeInstalled, runAge } from "../../servers/age.ts";
+import { runAge } from "../../servers/age.ts";
+import { titled, whyMissing } from "../../servers/locate.ts";
 
 const NAME = "the file of age";
 const ANY_SIZE = 2 ** 30;
@@ -23,7 +24,9 @@ async function keyPair(folder: string, name: string) {
   return { file, recipient, identities: await readIdentities(new Secret(file)) };
 }
 
-describe.skipIf(!isAgeInstalled())("the public age tool", () => {
+const missing = whyMissing("age", "age-keygen");
+
+describe.skipIf(missing)(titled("the public age tool", missing), () => {
   let folder: string;
 
   beforeAll(async () => {
