@@ -88,6 +88,47 @@ export function forever(signal: AbortSignal): Promise<never> {
   return until<never>(signal, () => undefined);
 }
 
+/** What `work` gives; "aborted" where it ends with the reason of `signal`, for those to whom that is no failure. */
+export async function orAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T | "aborted"> {
+  try {
+    return await work;
+  } catch (error) {
+    if (signal.aborted && error === signal.reason) return "aborted";
+    throw error;
+  }
+}
+
+/** Resolves once `ms` milliseconds have gone by since the last sign of life, which `lastAtMs` gives by the monotonic clock. Rejects with `signal.reason`. */
+export async function untilQuiet(
+  ms: number,
+  lastAtMs: () => number,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  signal.throwIfAborted();
+  for (;;) {
+    const leftMs = lastAtMs() + ms - clock.monotonicMs();
+    if (leftMs <= 0) return;
+    await clock.sleep(leftMs, signal);
+  }
+}
+
+/**
+ * What `work` gives; "late" once `ms` milliseconds have gone by, for waits that may be in vain. Rejects
+ * as `work` does, and with `signal.reason`; the signal it is given ends with the wait.
+ */
+export async function inTime<T>(
+  ms: number,
+  clock: Clock,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T | "late"> {
+  signal.throwIfAborted();
+  using scope = new Scope(signal);
+  const late = clock.sleep(Math.max(0, ms), scope.signal).then(() => "late" as const);
+  return await raced(scope.signal, Promise.race([work(scope.signal), late]));
+}
+
 export interface Deadline {
   /** From the start, or from the last sign of life, milliseconds. */
   readonly ms: number;
@@ -108,19 +149,16 @@ export async function within<T>(
 ): Promise<T> {
   signal.throwIfAborted();
   using scope = new Scope(signal);
-  let endsAtMs = clock.monotonicMs() + ms;
-  const watch = async (): Promise<void> => {
-    for (let leftMs = ms; leftMs > 0; leftMs = endsAtMs - clock.monotonicMs()) {
-      await clock.sleep(leftMs, scope.signal);
-    }
-    scope.end(late());
-  };
-  // Only the end of the scope ends its sleep early.
-  watch().catch(() => {});
+  let movedAtMs = clock.monotonicMs();
+  untilQuiet(ms, () => movedAtMs, clock, scope.signal).then(
+    () => scope.end(late()),
+    // Only the end of the scope ends its sleep early.
+    () => {},
+  );
   return await raced(
     scope.signal,
     work(scope.signal, () => {
-      endsAtMs = clock.monotonicMs() + ms;
+      movedAtMs = clock.monotonicMs();
     }),
   );
 }
@@ -144,11 +182,8 @@ export class Bell {
 
   /** Resolves at the next ring, or after `ms` milliseconds: to whether it was rung. Rejects with `signal.reason`. */
   async waitFor(ms: number, clock: Clock, signal: AbortSignal): Promise<boolean> {
-    using scope = new Scope(signal);
-    return await Promise.race([
-      this.wait(scope.signal).then(() => true),
-      clock.sleep(Math.max(0, ms), scope.signal).then(() => false),
-    ]);
+    const rung = await inTime(ms, clock, signal, (both) => this.wait(both));
+    return rung !== "late";
   }
 }
 

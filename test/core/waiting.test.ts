@@ -4,11 +4,14 @@ import { describe, it } from "vitest";
 import {
   Bell,
   forever,
+  inTime,
   Mailbox,
+  orAborted,
   raced,
   Scope,
   Slots,
   until,
+  untilQuiet,
   within,
 } from "../../src/core/waiting.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
@@ -169,6 +172,72 @@ describe("a deadline", () => {
     assert.equal(isOver, false);
     await clock.advance(1);
     await rejected;
+  });
+});
+
+describe("a wait that may be in vain", () => {
+  it("gives what came in time, and lets go of its timer", async () => {
+    const clock = new ManualClock();
+    assert.equal(await inTime(1_000, clock, never, async () => 1), 1);
+    assert.equal(clock.sleepers, 0);
+  });
+
+  it("is over when the time is up, even if the work takes no notice", async () => {
+    const clock = new ManualClock();
+    let given: AbortSignal | undefined;
+    const waited = inTime(1_000, clock, never, (signal) => {
+      given = signal;
+      return new Promise(() => {});
+    });
+    await clock.advance(1_000);
+    assert.equal(await waited, "late");
+    assert.equal(given?.aborted, true);
+  });
+
+  it("ends with the caller's signal, and fails as the work does", async () => {
+    const clock = new ManualClock();
+    const stop = new AbortController();
+    const waited = inTime(1_000, clock, stop.signal, () => new Promise(() => {}));
+    stop.abort(reason);
+    await assert.rejects(waited, (error) => error === reason);
+    const bug = new TypeError("a bug");
+    const failed = inTime(1_000, clock, never, () => Promise.reject(bug));
+    await assert.rejects(failed, (error) => error === bug);
+    assert.deepEqual([clock.sleepers, listeners(stop.signal)], [0, 0]);
+  });
+});
+
+describe("waiting for silence", () => {
+  it("begins anew with each sign of life", async () => {
+    const clock = new ManualClock();
+    let lastAtMs = 0;
+    let isQuiet = false;
+    const quiet = untilQuiet(1_000, () => lastAtMs, clock, never).then(() => {
+      isQuiet = true;
+    });
+    await clock.advance(999);
+    lastAtMs = clock.monotonicMs();
+    await clock.advance(999);
+    assert.equal(isQuiet, false);
+    await clock.advance(1);
+    await quiet;
+  });
+
+  it("ends with its signal", async () => {
+    const quiet = untilQuiet(1_000, () => 0, new ManualClock(), AbortSignal.abort(reason));
+    await assert.rejects(quiet, (error) => error === reason);
+  });
+});
+
+describe("work whose abort is no failure", () => {
+  it("tells of it, and still fails for anything else", async () => {
+    const stop = new AbortController();
+    const bug = new TypeError("a bug");
+    assert.equal(await orAborted(stop.signal, Promise.resolve(1)), 1);
+    const waiting = orAborted(stop.signal, forever(stop.signal));
+    stop.abort(reason);
+    assert.equal(await waiting, "aborted");
+    await assert.rejects(orAborted(stop.signal, Promise.reject(bug)), (error) => error === bug);
   });
 });
 
