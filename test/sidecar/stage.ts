@@ -7,6 +7,7 @@ import {
   FallbackControlPlane,
   type FallbackControlPlaneOptions,
 } from "../../src/sidecar/control-plane.ts";
+import type { SidecarMetrics } from "../../src/sidecar/metrics.ts";
 import type { PlaneSession } from "../../src/sidecar/plane/plane-session.ts";
 import type { Servable } from "../../src/sidecar/shelf/payload.ts";
 import { Remember } from "../../src/sidecar/shelf/remember.ts";
@@ -39,6 +40,7 @@ export interface StageOptions {
   readonly timing?: Partial<FallbackControlPlaneOptions["timing"]>;
   readonly maxPayloadBytes?: number;
   readonly random?: () => number;
+  readonly metrics?: Partial<SidecarMetrics>;
   /** Looks for a snapshot for a data plane that comes; nobody does by default. */
   readonly search?: (stage: Stage) => Promise<void>;
 }
@@ -49,6 +51,8 @@ export class Stage extends PassingTime implements AsyncDisposable {
   /** Configs that passed by, in order. */
   readonly passed: Buffer[] = [];
   readonly versions: KongVersion[] = [];
+  /** What sessions are expected to fail of. */
+  readonly bugs: unknown[] = [];
   readonly #stop = new AbortController();
   readonly #planes: FakeDataPlane[] = [];
   readonly #behind: FakeControlPlane[] = [];
@@ -107,6 +111,7 @@ export class Stage extends PassingTime implements AsyncDisposable {
         resent: count("resent"),
         rejected: count("rejected"),
         unserved: count("unserved"),
+        ...options.metrics,
       },
     });
     stage.sidecar.run(stage.#stop.signal).catch(() => {});
@@ -208,7 +213,11 @@ export class Stage extends PassingTime implements AsyncDisposable {
     await this.leave();
     for (const controlPlane of this.#behind) await controlPlane[Symbol.asyncDispose]();
     await this.until(() => this.clock.sleepers === 0);
-    for (const line of this.log.lines) assert.ok(!line.message.includes("session failed"));
+    const failed = this.log.lines.filter(({ message }) => message.includes("session failed"));
+    assert.deepEqual(
+      failed.map(({ fields }) => fields["err"]),
+      this.bugs,
+    );
     for (const plane of this.#planes) assert.deepEqual(plane.violations, []);
     for (const { sessions } of this.#behind) {
       for (const session of sessions) assert.deepEqual(session.violations, []);

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import type { WebSocket } from "ws";
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
+import { until } from "../../core/waiting.ts";
 import { type BasicInfo, parseBasicInfo } from "../../kong/basic-info.ts";
 import { parsePlaneError } from "../../kong/plane-error.ts";
 import { SILENCE_LIMIT_MS, STEP_TIMEOUT_MS } from "../../kong/wire.ts";
@@ -84,13 +85,14 @@ export class PlaneChannel {
     await this.terminate();
   }
 
-  /** Resolves when the frame has left this process. */
+  /** Resolves when the frame has left this process. Rejects with the reason of `gone`. */
   send(frame: Uint8Array): Promise<void> {
-    return new Promise((resolve, reject) => {
+    return until(this.gone, (resolve) => {
       this.webSocket.send(frame, { binary: true }, (error) => {
+        // With an error the connection is ending, which `gone` tells.
         if (error === undefined || error === null) resolve();
-        else reject(error);
       });
+      return undefined;
     });
   }
 

@@ -3,6 +3,7 @@
 import { type BackoffPolicy, backoffMs } from "../../core/backoff.ts";
 import { ServiceError } from "../../core/errors.ts";
 import { type Log, withFields } from "../../core/log.ts";
+import { forever, Scope } from "../../core/waiting.ts";
 import { type DialedConnection, SourceError } from "../../source/port.ts";
 import type { Introduction } from "../door/admission.ts";
 import { LiveLink } from "../live/live-link.ts";
@@ -78,7 +79,7 @@ export class PlaneSession {
     try {
       await this.#follow(introduction, channel.gone);
     } catch (error) {
-      if (!channel.gone.aborted) {
+      if (error !== channel.gone.reason) {
         this.#log.error({ err: error }, "data plane's session failed, it will connect again");
       }
     }
@@ -87,7 +88,10 @@ export class PlaneSession {
     this.#log.info({ configHash: this.hash }, "data plane disconnected");
   }
 
-  async #follow(introduction: PlaneIntroduction, signal: AbortSignal): Promise<never> {
+  /** Until the data plane is gone, or something fails that must not. */
+  async #follow(introduction: PlaneIntroduction, gone: AbortSignal): Promise<never> {
+    using life = new Scope(gone);
+    const { signal } = life;
     const { upstream, clock, random, reconnectMs, remember } = this.#context;
     const feed = new SnapshotFeed({
       ...this.#context,
@@ -96,6 +100,7 @@ export class PlaneSession {
       remembers: remember !== undefined,
       version: this.#options.version,
       log: this.#log,
+      onBug: (error) => life.end(error),
     });
     let retryUntilMs = 0;
     let attempts = 0;
@@ -173,22 +178,18 @@ export class PlaneSession {
       },
     });
     this.#channel.link = link;
-    const redial = new AbortController();
-    const over = new AbortController();
-    const whileUp = AbortSignal.any([signal, over.signal]);
-    this.#mustRedial(() => hasConfig, link, feed, whileUp).then(
-      (must) => must && redial.abort(),
-      // The link ended first.
-      () => {},
-    );
+    using up = new Scope(signal);
+    const ended = link.run(frame, this.hash, up.signal);
     try {
-      const error = await link.run(frame, this.hash, AbortSignal.any([signal, redial.signal]));
-      if (redial.signal.aborted) return { kind: "redial" };
+      const redial = this.#redialIsDue(() => hasConfig, link, feed, up.signal);
+      const error = await Promise.race([ended, redial]);
+      if (error === undefined) return { kind: "redial" };
       const isLong = link.ageMs >= GOOD_LINK_MS;
       if (hasConfig || isLong) return { kind: "broke", error, isLong };
       return { kind: error.code === "SOURCE_REFUSED" ? "refused" : "failed", error };
     } finally {
-      over.abort();
+      up.end();
+      await ended;
       this.#channel.link = undefined;
       // A ping that was passed on may never be answered now, and the data plane counts the seconds.
       this.#channel.pong();
@@ -205,17 +206,17 @@ export class PlaneSession {
     }
   }
 
-  /** Waits for a config, and serves from the snapshot where none comes. Whether to ask anew; rejects with `signal.reason`. */
-  async #mustRedial(
+  /** Waits for a config, and serves from the snapshot where none comes. Resolves when it is time to ask anew; rejects with `signal.reason`. */
+  async #redialIsDue(
     hasConfig: () => boolean,
     link: LiveLink,
     feed: SnapshotFeed,
     signal: AbortSignal,
-  ): Promise<boolean> {
+  ): Promise<undefined> {
     const { upstream, clock, configWaitMs } = this.#context;
     do {
       await clock.sleep(configWaitMs, signal);
-      if (hasConfig()) return false;
+      if (hasConfig()) return forever(signal);
     } while (link.isReceiving);
     const error = noConfig(configWaitMs);
     upstream.withheld(error);
@@ -223,7 +224,7 @@ export class PlaneSession {
     this.#become("fallback");
     await feed.serve(signal);
     await clock.sleep(REDIAL_MS, signal);
-    return !hasConfig() && !link.isReceiving;
+    if (hasConfig() || link.isReceiving) return forever(signal);
   }
 
   /** Once: it is tried again and again, and nothing new comes of it. */

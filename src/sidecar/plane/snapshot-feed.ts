@@ -27,6 +27,8 @@ export interface SnapshotFeedOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: SidecarMetrics;
+  /** Told of a bug in a delivery, which nobody waits for. */
+  readonly onBug: (error: unknown) => void;
 }
 
 /** A data plane pings right after `basic_info`; until then it is not known whether it runs a config. */
@@ -82,17 +84,22 @@ export class SnapshotFeed {
    * resolves when it has left this process.
    */
   live(frameBytes: number, sent: Promise<void>): void {
-    const { channel, remembers } = this.#options;
+    const { channel, remembers, log } = this.#options;
     this.#serving.abort();
     this.#delivery?.over.abort();
     this.#delivery = undefined;
     if (channel.hash.isConfigured || !remembers) return;
-    const again = async () => {
+    const again = async (signal: AbortSignal) => {
       const { newest } = this;
-      if (newest === undefined) throw new Error("the config was not remembered");
-      await channel.send(newest.frame);
+      if (newest === undefined) {
+        log.debug({}, "config was not remembered, so it is not sent again");
+        this.#delivery?.over.abort();
+        signal.throwIfAborted();
+      } else {
+        await channel.send(newest.frame);
+      }
     };
-    const send = (attempt: number) => (attempt === 1 ? sent : again());
+    const send = (attempt: number, signal: AbortSignal) => (attempt === 1 ? sent : again(signal));
     this.#deliver({ of: "live", send, frameBytes, expectedHash: undefined });
   }
 
@@ -154,7 +161,7 @@ export class SnapshotFeed {
     readonly frameBytes: number;
     readonly expectedHash: string | undefined;
   }): void {
-    const { channel, clock, log, metrics } = this.#options;
+    const { channel, clock, log, metrics, onBug } = this.#options;
     const over = new AbortController();
     this.#delivery = { of: what.of, over };
     const signal = AbortSignal.any([channel.gone, over.signal]);
@@ -168,13 +175,11 @@ export class SnapshotFeed {
       .finally(() => {
         if (this.#delivery?.over === over) this.#delivery = undefined;
       })
-      .then(
-        (took) => this.#delivered(what.of, took, Math.round(clock.monotonicMs() - startedAtMs)),
-        (error: unknown) => {
-          // Overtaken by a newer config, or the data plane is gone.
-          if (!signal.aborted) log.debug({ err: error }, "config could not be sent");
-        },
-      );
+      .then((took) => this.#delivered(what.of, took, Math.round(clock.monotonicMs() - startedAtMs)))
+      .catch((error: unknown) => {
+        // Else it was overtaken by a newer config, or the data plane is gone.
+        if (error !== signal.reason) onBug(error);
+      });
   }
 
   #delivered(of: Servable | "live", took: boolean, durationMs: number): void {

@@ -3,6 +3,7 @@
 import type { Duplex } from "node:stream";
 import type { Clock } from "../../core/clock.ts";
 import { ServiceError } from "../../core/errors.ts";
+import { orAborted, Scope } from "../../core/waiting.ts";
 import { type DialedConnection, SourceError } from "../../source/port.ts";
 import type { Arrival } from "../door/admission.ts";
 import type { Upstream } from "../live/upstream.ts";
@@ -43,13 +44,11 @@ export async function serveRpc(arrival: Arrival, context: RpcContext): Promise<v
     // The hello is short, and nothing else is wanted.
     const accepted = arrival.accept({ wrap });
     if (accepted === undefined) return;
-    const release = new AbortController();
-    untilReleased(context, arrival.gone).then(
-      () => release.abort(),
-      // The data plane is gone.
-      () => {},
-    );
-    await runRpcStub(accepted.webSocket, clock, release.signal);
+    using stay = new Scope(arrival.gone);
+    const ended = runRpcStub(accepted.webSocket, clock, stay.signal);
+    await orAborted(arrival.gone, Promise.race([ended, untilReleased(context, stay.signal)]));
+    stay.end();
+    await ended;
   } else {
     const accepted = arrival.accept({ maxPayloadBytes, wrap });
     if (accepted === undefined) connection.webSocket.terminate();

@@ -34,7 +34,7 @@ describe("when the control plane is back", () => {
     await stage.revive({ config: SMALL });
     await stage.passUntil(() => stage.log.find(BACK).length > 0);
     for (const plane of planes) assert.deepEqual(plane.received[1]?.frame, SMALL);
-    assert.equal(stage.counts.served, 5);
+    await stage.until(() => stage.counts.served === 5);
   });
 
   it("they are moved each at a moment of its own", async () => {

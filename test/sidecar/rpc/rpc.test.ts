@@ -219,4 +219,19 @@ describe("a data plane on a stub", () => {
     await stage.connect();
     assert.equal(controlPlane.sessions.length, 2);
   });
+
+  it("does not stay there, its release having failed by a bug: that ends the session", async () => {
+    const bug = new TypeError("a bug");
+    await using lostOne = await lost(() => {
+      throw bug;
+    });
+    const { stage, dialer } = lostOne;
+    const plane = await onStub(stage);
+    const served = stage.served.splice(0);
+    const failed = assert.rejects(Promise.all(served), (error) => error === bug);
+    dialer.up();
+    await untilLive(stage);
+    await failed;
+    await plane.ended;
+  });
 });
