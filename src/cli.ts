@@ -6,7 +6,7 @@ import { parseCommandLine } from "./commands/command-line.ts";
 import { exitStatusOf, printError } from "./commands/failure.ts";
 import { systemClock } from "./runtime/clock.ts";
 import { createLogger } from "./runtime/logger.ts";
-import { readSettings } from "./runtime/settings.ts";
+import { doubtfulSettings, readSettings } from "./runtime/settings.ts";
 
 async function main(): Promise<number> {
   const { env, stdout, stderr } = process;
@@ -16,10 +16,12 @@ async function main(): Promise<number> {
     return 0;
   }
   const settings = readSettings(line.environment);
+  const log = createLogger({ level: settings.logLevel, stream: stderr });
+  for (const fault of doubtfulSettings(env)) log.warn({ fault }, "unknown setting, ignored");
   const command = await line.load(settings);
   return command({
     settings,
-    log: createLogger({ level: settings.logLevel, stream: stderr }),
+    log,
     stdout,
     stderr,
     json: line.json,

@@ -45,6 +45,7 @@ interface Container {
 }
 
 interface PodSpec {
+  readonly enableServiceLinks?: boolean;
   readonly serviceAccountName: string;
   readonly initContainers?: readonly Container[];
   readonly containers: readonly Container[];
@@ -113,6 +114,10 @@ describe.each(FILES)("deploy/kubernetes/%s", (file) => {
     assert.ok(settings.controlPlane && settings.clusterCert && settings.clusterCertKey);
     assert.equal(settings.storages.length, 1);
     assert.equal(settings.kongVersions.length, 1);
+  });
+
+  it("is not given the addresses of Services, which look like settings", () => {
+    assert.equal(workload(file).pod.enableServiceLinks, false);
   });
 
   it("probes paths that are answered, on the port where they are", async () => {

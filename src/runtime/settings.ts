@@ -5,17 +5,20 @@ import { ServiceError } from "../core/errors.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { UnfitError, type UrlPerVersion } from "./settings/parsers.ts";
 import { SETTINGS, type Setting, type SettingName } from "./settings/table.ts";
+import { type UnknownName, unknownNames } from "./settings/unknown-names.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Meaning and defaults: SETTINGS. Undefined: not set. */
 export type Settings = Readonly<ReturnType<typeof combine>>;
 
-/** Throws SettingsError with all faults. */
+/** Throws SettingsError with all faults; a name of ours that nobody knows is one. */
 export function readSettings(source: Environment): Settings {
   // A variable that is set to nothing, as compose files do, counts as not set.
   const isSet = (name: SettingName) => (source[name] ?? "") !== "";
-  const faults: string[] = [];
+  const faults = unknownNames(source)
+    .filter(({ space }) => space === "ours")
+    .map(describeUnknown);
   const fault: NoteFault = (name, what) => faults.push(`${name}: ${what}`);
   const values = Object.entries<Setting>(SETTINGS).map(([name, setting]) => {
     const given = source[name] || setting.default;
@@ -36,6 +39,18 @@ export function readSettings(source: Environment): Settings {
   const settings = combine(Object.fromEntries(values) as Values, isSet, fault);
   if (faults.length > 0) throw new SettingsError(faults);
   return Object.freeze(settings);
+}
+
+/** One sentence for each name that may be a misspelt one of Kong's; it may also be one that only Kong knows. */
+export function doubtfulSettings(source: Environment): readonly string[] {
+  return unknownNames(source)
+    .filter(({ space }) => space === "kong")
+    .map(describeUnknown);
+}
+
+function describeUnknown({ name, meant }: UnknownName): string {
+  const advice = meant === undefined ? "remove it" : `did you mean ${meant}?`;
+  return `${name}: there is no such setting; ${advice}`;
 }
 
 /** `SETTINGS_INVALID`: settings are missing or cannot be used; the message has one line for each fault. Values are never repeated, they may be secrets. */

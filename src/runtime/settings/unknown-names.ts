@@ -1,0 +1,123 @@
+/** Names in the environment that look like settings and are none: a misspelt setting must not open a door. */
+
+import { isIP } from "node:net";
+import { SETTINGS, type SettingName } from "./table.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface UnknownName {
+  readonly name: string;
+  /** Whose prefix it bears: in our own space there is nothing else, Kong's may grow. */
+  readonly space: "ours" | "kong";
+  /** What was probably meant. */
+  readonly meant: SettingName | undefined;
+}
+
+const OUR_PREFIX = "KONG_FALLBACK_";
+const KONG_PREFIX = "KONG_CLUSTER_FALLBACK_";
+
+const NAMES = Object.keys(SETTINGS) as SettingName[];
+/** Those of which a slip of the pen is noticed. */
+const GUARDED = NAMES.filter((name) => name.startsWith(OUR_PREFIX) || name.startsWith(KONG_PREFIX));
+
+/** Of deploy/start-wrapper, which may share its environment with us. */
+const START_WRAPPER = ["KONG_FALLBACK_FILE", "KONG_FALLBACK_ENTRYPOINT"];
+
+/**
+ * Every name that bears one of the two prefixes, in whatever case, or is two letters away from a
+ * setting that does. Values do not matter, empty ones neither, but for telling what Kubernetes injects.
+ */
+export function unknownNames(source: Environment): readonly UnknownName[] {
+  const isServiceLink = serviceLinksIn(source);
+  return Object.entries(source).flatMap(([name, value]): readonly UnknownName[] => {
+    if (value === undefined || Object.hasOwn(SETTINGS, name) || START_WRAPPER.includes(name)) {
+      return [];
+    }
+    const folded = name.toUpperCase().replaceAll("-", "_");
+    if (!folded.startsWith("KONG")) return [];
+    const closest = closestTo(folded);
+    const space = spaceOf(folded) ?? (closest.distance <= 2 ? spaceOf(closest.name) : undefined);
+    if (space === undefined || isServiceLink(name, value)) return [];
+    const longer = GUARDED.find((known) => known.startsWith(`${folded}_`));
+    const meant = longer ?? (isPlausible(folded, closest) ? closest.name : undefined);
+    return [{ name, space, meant }];
+  });
+}
+
+function spaceOf(name: string): UnknownName["space"] | undefined {
+  if (name.startsWith(OUR_PREFIX)) return "ours";
+  return name.startsWith(KONG_PREFIX) ? "kong" : undefined;
+}
+
+interface Closest {
+  readonly name: SettingName;
+  readonly distance: number;
+}
+
+function closestTo(name: string): Closest {
+  const all = GUARDED.map((known) => ({ name: known, distance: editDistance(name, known) }));
+  return all.reduce((best, next) => (next.distance < best.distance ? next : best));
+}
+
+/** Whether at least half of what follows the prefix is the same. */
+function isPlausible(name: string, { name: known, distance }: Closest): boolean {
+  const prefix = known.startsWith(OUR_PREFIX) ? OUR_PREFIX : KONG_PREFIX;
+  return 2 * distance <= Math.max(name.length, known.length) - prefix.length;
+}
+
+/** Letters to insert, delete, replace, or swap with their neighbour. Optimal string alignment. */
+function editDistance(a: string, b: string): number {
+  let [beforeLast, last]: [number[], number[]] = [
+    [],
+    Array.from({ length: b.length + 1 }, (_, j) => j),
+  ];
+  for (let i = 1; i <= a.length; i += 1) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const replaced = (last[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      const shifted = Math.min(last[j] ?? 0, row[j - 1] ?? 0) + 1;
+      const areSwapped = i > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const swapped = areSwapped ? (beforeLast[j - 2] ?? 0) + 1 : Number.POSITIVE_INFINITY;
+      row.push(Math.min(replaced, shifted, swapped));
+    }
+    [beforeLast, last] = [last, row];
+  }
+  return last[b.length] ?? 0;
+}
+
+const isAddress = (value: string) => isIP(value) !== 0;
+const isPort = (value: string) => /^\d{1,5}$/.test(value);
+const isProtocol = (value: string) => /^(tcp|udp|sctp)$/.test(value);
+const isPortUrl = (value: string) => /^(tcp|udp|sctp):\/\/\S+:\d{1,5}$/.test(value);
+
+/**
+ * What follows a Service's name, and what its value must be. https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+ * and, for all but the first two, https://docs.docker.com/engine/network/links/#environment-variables
+ */
+const LINK_FORMS: readonly (readonly [RegExp, (value: string) => boolean])[] = [
+  [/^_SERVICE_HOST$/, isAddress],
+  [/^_SERVICE_PORT(_[A-Z0-9_]+)?$/, isPort],
+  [/^_PORT(_\d+_(TCP|UDP|SCTP))?$/, isPortUrl],
+  [/^_PORT_\d+_(TCP|UDP|SCTP)_PROTO$/, isProtocol],
+  [/^_PORT_\d+_(TCP|UDP|SCTP)_PORT$/, isPort],
+  [/^_PORT_\d+_(TCP|UDP|SCTP)_ADDR$/, isAddress],
+];
+
+/**
+ * Kubernetes puts the address of every Service into every pod of its namespace, so one that is called
+ * `kong-fallback-status` looks like settings. It does so only together with `_SERVICE_HOST` and
+ * `_SERVICE_PORT`, which nobody writes by mistake.
+ */
+function serviceLinksIn(source: Environment): (name: string, value: string) => boolean {
+  const services = Object.entries(source).flatMap(([name, value = ""]) => {
+    const [, service = ""] = /^(.+)_SERVICE_HOST$/.exec(name) ?? [];
+    const isService = isAddress(value) && isPort(source[`${service}_SERVICE_PORT`] ?? "");
+    return service !== "" && isService ? [service] : [];
+  });
+  return (name, value) =>
+    services.some(
+      (service) =>
+        name.startsWith(service) &&
+        LINK_FORMS.some(([form, fits]) => form.test(name.slice(service.length)) && fits(value)),
+    );
+}
