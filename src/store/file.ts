@@ -5,10 +5,10 @@ import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Clock } from "../core/clock.ts";
 import { fileError, isErrno } from "./file/errors.ts";
-import type { Place } from "./file/layout.ts";
-import { companionOf, encodeCompanion, locate, refuseHidden, versionOf } from "./file/layout.ts";
-import { walk } from "./file/list.ts";
-import { look } from "./file/look.ts";
+import type { ObjectFiles } from "./file/layout.ts";
+import { companionOf, encodeCompanion, filesOf, refuseHidden, versionOf } from "./file/layout.ts";
+import type { Companions } from "./file/read.ts";
+import { companionsIn, readObject, walk } from "./file/read.ts";
 import { Turn } from "./file/turn.ts";
 import { makeFolder, removeUnlocked, sweep, syncFolder, writeDurably } from "./file/write.ts";
 import { checkKey, checkMetadata, checkPrefix } from "./keys.ts";
@@ -35,7 +35,7 @@ export interface FileStoreOptions {
 
 /**
  * Promises what the port does, for all processes and machines that share the directory through
- * this class. `list` and whatever asks for a version read whole bodies, for it is a digest.
+ * this class. Only `get` reads bodies, and whatever else meets one that was put there by hand.
  * An abort is noticed between system calls: one that hangs (a lost NFS server) holds it up.
  */
 export class FileStore implements Store {
@@ -51,10 +51,7 @@ export class FileStore implements Store {
   }
 
   async get(key: Key, options: GetOptions, signal: AbortSignal): Promise<StoredObject> {
-    checkKey(key);
-    const attempt = this.#attempt("get", key, signal);
-    const place = locate(this.#directory, key);
-    try {
+    return this.#attempt("get", key, signal, async (attempt, files) => {
       let body = new Uint8Array();
       const visitor = {
         begin(bytes: number): void {
@@ -66,24 +63,18 @@ export class FileStore implements Store {
           options.onProgress?.(before + chunk.byteLength, body.byteLength);
         },
       };
-      const found = await look(place, visitor, signal);
-      if (found === undefined) throw await this.#missing(attempt);
-      return { ...found, body };
-    } catch (error) {
-      throw fileError(attempt, error);
-    }
+      const head = await readObject(files, visitor, signal);
+      if (head === undefined) throw await this.#missing(attempt);
+      return { ...head, body };
+    });
   }
 
   async head(key: Key, signal: AbortSignal): Promise<ObjectHead> {
-    checkKey(key);
-    const attempt = this.#attempt("get", key, signal);
-    try {
-      const found = await look(locate(this.#directory, key), undefined, signal);
-      if (found === undefined) throw await this.#missing(attempt);
-      return found;
-    } catch (error) {
-      throw fileError(attempt, error);
-    }
+    return this.#attempt("get", key, signal, async (attempt, files) => {
+      const head = await readObject(files, undefined, signal);
+      if (head === undefined) throw await this.#missing(attempt);
+      return head;
+    });
   }
 
   async getIfChanged(
@@ -92,14 +83,8 @@ export class FileStore implements Store {
     options: GetOptions,
     signal: AbortSignal,
   ): Promise<StoredObject | undefined> {
-    checkKey(key);
-    const attempt = this.#attempt("get", key, signal);
-    const place = locate(this.#directory, key);
-    // Without a visitor: an unchanged body takes no memory.
-    const seen = await look(place, undefined, signal).catch((error: unknown) => {
-      throw fileError(attempt, error);
-    });
-    if (seen?.version === than) return undefined;
+    const { version } = await this.head(key, signal);
+    if (version === than) return undefined;
     const object = await this.get(key, options, signal);
     return object.version === than ? undefined : object;
   }
@@ -112,67 +97,84 @@ export class FileStore implements Store {
   ): Promise<ObjectInfo> {
     checkKey(key);
     checkMetadata(options.metadata);
-    const attempt = this.#attempt("put", key, signal);
-    const place = locate(this.#directory, key);
-    try {
+    return this.#attempt("put", key, signal, async (attempt, files) => {
+      const bytes = body.byteLength;
+      const { contentType, metadata, when } = options;
       const digest = createHash("sha256").update(body).digest("hex");
-      const companion = encodeCompanion(body.byteLength, options.contentType, options.metadata);
-      await makeFolder(place.hidden);
-      await using turn = new Turn(place, this.#clock);
+      await makeFolder(files.hidden);
+      await using turn = new Turn(files, this.#clock);
       await turn.prepare();
-      await writeDurably(turn.path("body"), body, signal);
-      await writeDurably(turn.path("companion"), companion, signal);
+      const mtimeNs = await writeDurably(turn.path("body"), body, this.#clock, signal);
+      const companion = encodeCompanion({ bytes, mtimeNs }, contentType, metadata);
+      await writeDurably(turn.path("companion"), companion, this.#clock, signal);
       await turn.begin(signal);
-      if (options.when !== undefined) await checkPrecondition(attempt, place, options.when, signal);
+      if (when !== undefined) await checkPrecondition(attempt, files, when, signal);
       signal.throwIfAborted();
       // The companion first, and durably. It fits no body but this one, so nobody sees it yet; where
       // the object has this very body already, this is the moment of the write.
-      await turn.publish("companion", companionOf(place, digest));
-      await syncFolder(place.hidden);
-      await turn.publish("body", place.body);
-      await syncFolder(place.folder);
-      await sweep(turn, place, companionOf(place, digest));
-      return { key, version: versionOf(digest, companion), bytes: body.byteLength };
-    } catch (error) {
-      throw fileError(attempt, error);
-    }
+      await turn.publish("companion", companionOf(files, digest));
+      await syncFolder(files.hidden);
+      await turn.publish("body", files.body);
+      await syncFolder(files.folder);
+      await sweep(turn, files, companionOf(files, digest));
+      return { key, version: versionOf(digest, companion), bytes };
+    });
   }
 
   async *list(prefix: Key | "", signal: AbortSignal): AsyncIterable<ObjectInfo> {
     checkPrefix(prefix);
-    const attempt = this.#attempt("list", prefix, signal);
+    const attempt = this.#begin("list", prefix, signal);
     refuseHidden(prefix);
     try {
       await this.#rootExists(attempt);
+      // Read once for a folder: there may be thousands of objects in it.
+      let folder: { readonly hidden: string; readonly companions: Companions } | undefined;
       for await (const key of walk(this.#directory, prefix, signal)) {
-        const found = await look(locate(this.#directory, key), undefined, signal);
+        const files = filesOf(this.#directory, key);
+        const { hidden } = files;
+        if (folder?.hidden !== hidden) folder = { hidden, companions: await companionsIn(hidden) };
+        const found = await readObject(files, undefined, signal, folder.companions);
         // Deleted since the folder was read.
         if (found === undefined) continue;
         yield { key, version: found.version, bytes: found.bytes };
         signal.throwIfAborted();
       }
     } catch (error) {
+      signal.throwIfAborted();
       throw fileError(attempt, error);
     }
   }
 
   async delete(key: Key, signal: AbortSignal): Promise<void> {
-    checkKey(key);
-    const attempt = this.#attempt("delete", key, signal);
-    const place = locate(this.#directory, key);
-    try {
-      if (await isFile(place.body)) await this.#remove(place, signal);
-    } catch (error) {
-      throw fileError(attempt, error);
-    }
+    await this.#attempt("delete", key, signal, async (_, files) => {
+      if (await isFile(files.body)) await this.#remove(files, signal);
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
   }
 
+  /** Runs one operation; whatever goes wrong becomes `signal.reason` or a StoreError. */
+  async #attempt<T>(
+    operation: string,
+    key: Key,
+    signal: AbortSignal,
+    run: (attempt: string, files: ObjectFiles) => Promise<T>,
+  ): Promise<T> {
+    checkKey(key);
+    const attempt = this.#begin(operation, key, signal);
+    const files = filesOf(this.#directory, key);
+    try {
+      return await run(attempt, files);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw fileError(attempt, error);
+    }
+  }
+
   /** What is being tried on what, for messages. Throws STORE_CLOSED, or the signal's reason. */
-  #attempt(operation: string, key: string, signal: AbortSignal): string {
+  #begin(operation: string, key: string, signal: AbortSignal): string {
     const attempt = `${operation} ${JSON.stringify(key)} in ${this.#directory}`;
     if (this.#closed) {
       throw new StoreError("STORE_CLOSED", `could not ${attempt}: the store was closed before`);
@@ -181,22 +183,22 @@ export class FileStore implements Store {
     return attempt;
   }
 
-  async #remove(place: Place, signal: AbortSignal): Promise<void> {
+  async #remove(files: ObjectFiles, signal: AbortSignal): Promise<void> {
     try {
-      await makeFolder(place.hidden);
-      await using turn = new Turn(place, this.#clock);
+      await makeFolder(files.hidden);
+      await using turn = new Turn(files, this.#clock);
       await turn.prepare();
       await turn.begin(signal);
       signal.throwIfAborted();
       // Another one deleted it while we waited.
-      if (!(await isFile(place.body))) return;
-      await turn.withdraw(place.body);
-      await syncFolder(place.folder);
-      await sweep(turn, place, undefined);
+      if (!(await isFile(files.body))) return;
+      await turn.withdraw(files.body);
+      await syncFolder(files.folder);
+      await sweep(turn, files, undefined);
     } catch (error) {
       // A delete must work on a full disk, even if that has no room for a lock.
       if (!isErrno(error, "ENOSPC", "EDQUOT")) throw error;
-      await removeUnlocked(place);
+      await removeUnlocked(files);
     }
   }
 
@@ -205,7 +207,7 @@ export class FileStore implements Store {
     return (await this.#rootExists(attempt))
       ? new StoreError("STORE_NOT_FOUND", `could not ${attempt}: there is no such file`)
       : new StoreError("STORE_NOT_FOUND", `could not ${attempt}: the directory does not exist`, {
-          hint: "The first export makes it. If there was one, look whether the volume is mounted.",
+          hint: "The first export makes it. If there was one, check that the volume is mounted.",
         });
   }
 
@@ -228,11 +230,11 @@ export class FileStore implements Store {
 /** Throws STORE_PRECONDITION_FAILED unless `when` is true of the object now. */
 async function checkPrecondition(
   attempt: string,
-  place: Place,
+  files: ObjectFiles,
   when: Precondition,
   signal: AbortSignal,
 ): Promise<void> {
-  const current = await look(place, undefined, signal);
+  const current = await readObject(files, undefined, signal);
   const fault =
     "ifAbsent" in when
       ? current && "it exists already"

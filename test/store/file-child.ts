@@ -5,7 +5,7 @@ import { appendFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describeCause } from "../../src/core/errors.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
-import { locate } from "../../src/store/file/layout.ts";
+import { filesOf } from "../../src/store/file/layout.ts";
 import { Turn } from "../../src/store/file/turn.ts";
 import { FileStore } from "../../src/store/file.ts";
 import type { Store } from "../../src/store/port.ts";
@@ -108,7 +108,7 @@ async function overwrite(directory: string): Promise<void> {
 
 /** Begins a turn on the object and keeps it until killed. */
 async function hold(directory: string): Promise<void> {
-  const turn = new Turn(locate(directory, "dir/a"), systemClock);
+  const turn = new Turn(filesOf(directory, "dir/a"), systemClock);
   await turn.prepare();
   await writeFile(turn.path("body"), "half a bo");
   await turn.begin(never);

@@ -18,8 +18,8 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, it } from "vitest";
 import type { Clock } from "../../src/core/clock.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
-import type { Place } from "../../src/store/file/layout.ts";
-import { locate } from "../../src/store/file/layout.ts";
+import type { ObjectFiles } from "../../src/store/file/layout.ts";
+import { filesOf } from "../../src/store/file/layout.ts";
 import { STALE_MS, Turn } from "../../src/store/file/turn.ts";
 import { FileStore } from "../../src/store/file.ts";
 import {
@@ -43,11 +43,11 @@ afterAll(() => workshop[Symbol.asyncDispose]());
 
 let directory: string;
 let hidden: string;
-let place: Place;
+let files: ObjectFiles;
 beforeEach(async () => {
   directory = await mkdtemp(join(workshop.directory, "store-"));
-  place = locate(directory, "dir/a");
-  hidden = place.hidden;
+  files = filesOf(directory, "dir/a");
+  hidden = files.hidden;
 });
 
 /** Sleeping is the only thing that takes time, and takes none in truth; a beat never comes. `onSleep` is called before each sleep. */
@@ -140,7 +140,7 @@ describe("writers that race", () => {
 
   it("wait for one that lives, and say in the end who kept the lock", async () => {
     await put(open(), "dir/a", "old");
-    const holder = new Turn(place, systemClock);
+    const holder = new Turn(files, systemClock);
     await holder.prepare();
     await holder.begin(never);
     const beat = holder.path("beat");
@@ -155,7 +155,7 @@ describe("writers that race", () => {
 
   it("stop waiting with the signal's reason, and leave nothing", async () => {
     await put(open(), "dir/a", "old");
-    await using holder = new Turn(place, systemClock);
+    await using holder = new Turn(files, systemClock);
     await holder.prepare();
     await holder.begin(never);
     const controller = new AbortController();
@@ -168,16 +168,16 @@ describe("writers that race", () => {
   it("cannot overwrite anything once paused so long that another one took over", async () => {
     const store = open(quickClock());
     const old = await put(store, "dir/a", "old", { n: "old" });
-    await using paused = new Turn(place, quickClock());
+    await using paused = new Turn(files, quickClock());
     await paused.prepare();
     await writeFile(paused.path("body"), "from the past");
     await paused.begin(never);
 
     const current = await put(store, "dir/a", "new", { n: "new" }, { ifVersion: old.version });
 
-    const error = await failsWith("STORE_UNAVAILABLE", paused.publish("body", place.body));
+    const error = await failsWith("STORE_UNAVAILABLE", paused.publish("body", files.body));
     assert.match(error.message, /stood still for more than 6 s and another one took over/);
-    await failsWith("STORE_UNAVAILABLE", paused.withdraw(place.body));
+    await failsWith("STORE_UNAVAILABLE", paused.withdraw(files.body));
     await paused[Symbol.asyncDispose]();
     const object = await get(store, "dir/a");
     assert.equal(object.version, current.version);
@@ -187,16 +187,16 @@ describe("writers that race", () => {
 
   it("leave a third one's turn alone when one wakes up late", async () => {
     await put(open(), "dir/a", "old");
-    const paused = new Turn(place, quickClock());
+    const paused = new Turn(files, quickClock());
     await paused.prepare();
     await paused.begin(never);
     await put(open(quickClock()), "dir/a", "new");
-    await using third = new Turn(place, quickClock());
+    await using third = new Turn(files, quickClock());
     await third.prepare();
     await writeFile(third.path("body"), "third");
     await third.begin(never);
     await paused[Symbol.asyncDispose]();
-    await third.publish("body", place.body);
+    await third.publish("body", files.body);
     assert.equal(await text(open(), "dir/a"), "third");
   });
 });
@@ -209,9 +209,10 @@ describe("what lies in the directory", () => {
     assert.equal(await readFile(join(directory, "dir/a"), "utf8"), '{"a": 1}');
     const companion = `a.${sha256(bytes('{"a": 1}'))}.json`;
     assert.deepEqual(await readdir(hidden), [companion]);
+    const { mtimeNs } = await stat(join(directory, "dir/a"), { bigint: true });
     assert.equal(
       await readFile(join(hidden, companion), "utf8"),
-      '{"bytes":8,"contentType":"application/json","metadata":{"n":"1"}}\n',
+      `{"bytes":8,"mtimeNs":"${mtimeNs}","contentType":"application/json","metadata":{"n":"1"}}\n`,
     );
     const mode = async (path: string) => ((await stat(path)).mode & 0o777).toString(8);
     assert.equal(await mode(join(directory, "dir/a")), "600");

@@ -168,7 +168,7 @@ describe("a directory that is none", () => {
     const store = open(directory);
     const error = await failsWith("STORE_NOT_FOUND", get(store, "a"));
     assert.match(error.message, /the directory does not exist/);
-    assert.match(error.hint ?? "", /whether the volume is mounted/);
+    assert.match(error.hint ?? "", /check that the volume is mounted/);
     assert.deepEqual(await keys(store, ""), []);
     await store.delete("a", never);
     await assert.rejects(stat(join(directory, "..")), { code: "ENOENT" });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -44,6 +44,7 @@ export class Workshop implements AsyncDisposable {
     ];
     await run(process.execPath, [tsc, ...flags.split(" "), ...more], { cwd: PROJECT });
     await writeFile(join(out, "package.json"), '{"type":"module"}');
+    await symlink(join(PROJECT, "node_modules"), join(out, "node_modules"));
     return new Workshop(directory, join(out, "test/store/file-child.js"));
   }
 

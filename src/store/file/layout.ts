@@ -9,7 +9,8 @@ import { StoreError } from "../port.ts";
 /** Folder of companions, locks and unfinished writes; one in each folder that holds objects. */
 export const HIDDEN = ".kong-fallback";
 
-export interface Place {
+/** Paths of one object. */
+export interface ObjectFiles {
   readonly key: Key;
   /** Folder of the body. */
   readonly folder: string;
@@ -24,20 +25,14 @@ export interface Place {
 }
 
 /** Throws STORE_BAD_KEY for a key that leads into a hidden folder. `key` has passed `checkKey`. */
-export function locate(directory: string, key: Key): Place {
+export function filesOf(directory: string, key: Key): ObjectFiles {
   const segments = key.split("/");
   refuseHidden(key);
   const name = segments.at(-1) ?? "";
   const folder = join(directory, ...segments.slice(0, -1));
   const hidden = join(folder, HIDDEN);
-  return {
-    key,
-    folder,
-    name,
-    body: join(folder, name),
-    hidden,
-    lock: join(hidden, `${name}.lock`),
-  };
+  const lock = join(hidden, `${name}.lock`);
+  return { key, folder, name, body: join(folder, name), hidden, lock };
 }
 
 /** Throws STORE_BAD_KEY if a segment of the key or prefix is the name of the hidden folder. */
@@ -50,34 +45,55 @@ export function refuseHidden(key: Key | ""): void {
 }
 
 /** File of the metadata of the body with this SHA-256 (lower-case hex): named by content, so that it fits no other body. */
-export function companionOf(place: Place, digest: string): string {
-  return join(place.hidden, `${place.name}.${digest}.json`);
+export function companionOf({ hidden, name }: ObjectFiles, digest: string): string {
+  return join(hidden, `${name}.${digest}.json`);
 }
 
-/** Whether `file`, a name in the hidden folder, is a companion of the object, of whatever body. */
-export function isCompanion(place: Place, file: string): boolean {
-  const start = `${place.name}.`;
-  return file.startsWith(start) && /^[0-9a-f]{64}\.json$/.test(file.slice(start.length));
+/** The name of the object that `file`, a name in the hidden folder, is a companion of, and the digest of its body; undefined for what is no companion. */
+export function parseCompanionName(
+  file: string,
+): { readonly name: string; readonly digest: string } | undefined {
+  const [, name, digest] = /^(.+)\.([0-9a-f]{64})\.json$/s.exec(file) ?? [];
+  return name === undefined || digest === undefined ? undefined : { name, digest };
 }
 
-/** JSON of one line: `{"bytes":7,"contentType":"application/json","metadata":{"name":"value"}}`. `bytes` is the body's length. */
+/** What a companion says of its body. */
+export interface Companion {
+  /** Length of the body it was written for; undefined where the companion is damaged. */
+  readonly bytes: number | undefined;
+  /** When the body's file was last changed, nanoseconds since 1970: no two writes of the store give the same. */
+  readonly mtimeNs: string | undefined;
+  /** None where the companion is damaged, so that the body stays usable without. */
+  readonly metadata: Metadata;
+}
+
+/** JSON of one line: `{"bytes":7,"mtimeNs":"1764543600123456789","contentType":"application/json","metadata":{"name":"value"}}`. */
 export function encodeCompanion(
-  bytes: number,
+  body: { readonly bytes: number; readonly mtimeNs: bigint },
   contentType: string,
   metadata: Metadata,
 ): Uint8Array {
-  return Buffer.from(`${JSON.stringify({ bytes, contentType, metadata })}\n`);
+  const { bytes, mtimeNs } = body;
+  return Buffer.from(
+    `${JSON.stringify({ bytes, mtimeNs: `${mtimeNs}`, contentType, metadata })}\n`,
+  );
 }
 
-/** Length of the body a companion was written for; undefined where the companion is damaged. */
-export function companionBytes(companion: Uint8Array): number | undefined {
-  const { bytes } = parseCompanion(companion);
-  return typeof bytes === "number" ? bytes : undefined;
+export function parseCompanion(text: Uint8Array): Companion {
+  const { bytes, mtimeNs, metadata } = parseObject(text);
+  return {
+    bytes: typeof bytes === "number" ? bytes : undefined,
+    mtimeNs: typeof mtimeNs === "string" ? mtimeNs : undefined,
+    metadata: parseMetadata(metadata),
+  };
 }
 
-/** Metadata of a companion; none where the file is damaged, so that the body stays usable without. */
-export function decodeCompanion(bytes: Uint8Array): Metadata {
-  const { metadata } = parseCompanion(bytes);
+/** Changes with every change of body or companion. `companion` is empty where there is none. */
+export function versionOf(digest: string, companion: Uint8Array): Version {
+  return createHash("sha256").update(`${digest}\n`).update(companion).digest("hex") as Version;
+}
+
+function parseMetadata(metadata: unknown): Metadata {
   if (!isObject(metadata) || !isTexts(metadata)) return {};
   try {
     checkMetadata(metadata);
@@ -89,18 +105,13 @@ export function decodeCompanion(bytes: Uint8Array): Metadata {
 }
 
 /** Empty where it is no JSON object. */
-function parseCompanion(companion: Uint8Array): { readonly [name: string]: unknown } {
+function parseObject(text: Uint8Array): { readonly [name: string]: unknown } {
   try {
-    const value: unknown = JSON.parse(Buffer.from(companion).toString());
+    const value: unknown = JSON.parse(Buffer.from(text).toString());
     return isObject(value) ? value : {};
   } catch {
     return {};
   }
-}
-
-/** Changes with every change of body or companion. `companion` is empty where there is none. */
-export function versionOf(digest: string, companion: Uint8Array): Version {
-  return createHash("sha256").update(`${digest}\n`).update(companion).digest("hex") as Version;
 }
 
 function isObject(value: unknown): value is { readonly [name: string]: unknown } {

@@ -5,9 +5,10 @@ import { mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../core/clock.ts";
+import { Scope } from "../../core/waiting.ts";
 import { StoreError } from "../port.ts";
 import { isErrno } from "./errors.ts";
-import type { Place } from "./layout.ts";
+import type { ObjectFiles } from "./layout.ts";
 
 /** How often a holder shows that it lives. */
 const BEAT_MS = 1_000;
@@ -34,19 +35,19 @@ const POLL_MS = 10;
  * decides only when a waiter may stop waiting.
  */
 export class Turn implements AsyncDisposable {
-  readonly #place: Place;
+  readonly #files: ObjectFiles;
   readonly #clock: Clock;
   readonly #token = randomUUID();
   /** The outer folder of the workbench until the turn begins. */
   readonly #made: string;
-  readonly #ended = new AbortController();
+  readonly #ended = new Scope();
   #held = false;
   #beating: Promise<void> = Promise.resolve();
 
-  constructor(place: Place, clock: Clock) {
-    this.#place = place;
+  constructor(files: ObjectFiles, clock: Clock) {
+    this.#files = files;
     this.#clock = clock;
-    this.#made = join(place.hidden, `${this.#token}.tmp`);
+    this.#made = join(files.hidden, `${this.#token}.tmp`);
   }
 
   /** Makes the workbench. The hidden folder exists. */
@@ -58,7 +59,7 @@ export class Turn implements AsyncDisposable {
 
   /** A file on the workbench. Ask anew after `begin`, which moves it. */
   path(file: string): string {
-    return join(this.#held ? this.#place.lock : this.#made, this.#token, file);
+    return join(this.#held ? this.#files.lock : this.#made, this.#token, file);
   }
 
   /** Resolves when the turn is ours. STORE_UNAVAILABLE if others kept it too long. */
@@ -102,9 +103,9 @@ export class Turn implements AsyncDisposable {
 
   /** Ends the turn, if it began, and removes the workbench. Never rejects: what it leaves, the next writer clears away. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#ended.abort();
+    this.#ended.end();
     await this.#beating;
-    const { lock } = this.#place;
+    const { lock } = this.#files;
     try {
       await rm(this.#made, { recursive: true, force: true });
       if (!this.#held) return;
@@ -117,7 +118,7 @@ export class Turn implements AsyncDisposable {
 
   async #take(): Promise<boolean> {
     try {
-      await rename(this.#made, this.#place.lock);
+      await rename(this.#made, this.#files.lock);
       return true;
     } catch (error) {
       if (isErrno(error, "ENOTEMPTY", "EEXIST")) return false;
@@ -126,7 +127,7 @@ export class Turn implements AsyncDisposable {
   }
 
   async #holder(): Promise<Holder | undefined> {
-    const { lock } = this.#place;
+    const { lock } = this.#files;
     try {
       const [token] = await readdir(lock);
       if (token !== undefined) return { token, beat: await readBeat(join(lock, token)) };
@@ -140,7 +141,7 @@ export class Turn implements AsyncDisposable {
   }
 
   async #evict(token: string): Promise<void> {
-    const { hidden, lock } = this.#place;
+    const { hidden, lock } = this.#files;
     const grave = join(hidden, `${token}.tmp`);
     try {
       await rename(join(lock, token), grave);
@@ -173,15 +174,15 @@ export class Turn implements AsyncDisposable {
     const by = holder?.beat.replace(/^\d+ /, "").trim() || "other writers";
     return new StoreError(
       "STORE_UNAVAILABLE",
-      `could not write ${this.#place.body}: its lock was held by ${by} for more than ${PATIENCE_MS / 1000} s`,
-      { hint: `Look whether that process hangs; its lock is ${this.#place.lock}.` },
+      `could not write ${this.#files.body}: its lock was held by ${by} for more than ${PATIENCE_MS / 1000} s`,
+      { hint: `Look whether that process hangs; its lock is ${this.#files.lock}.` },
     );
   }
 
   #lost(): StoreError {
     return new StoreError(
       "STORE_UNAVAILABLE",
-      `could not finish writing ${this.#place.body}: this writer stood still for more than ${STALE_MS / 1000} s and another one took over, or somebody removed files in ${this.#place.hidden}. The file was not replaced`,
+      `could not finish writing ${this.#files.body}: this writer stood still for more than ${STALE_MS / 1000} s and another one took over, or somebody removed files in ${this.#files.hidden}. The file was not replaced`,
       {
         hint: "It may be tried again. If it comes back, the disk or the network behind it is too slow.",
       },

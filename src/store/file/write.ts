@@ -1,14 +1,18 @@
 /** Writing to a directory so that it survives a crash, and clearing away what no longer serves. */
 
+import { randomInt } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 import { mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { Clock } from "../../core/clock.ts";
 import { isErrno } from "./errors.ts";
-import type { Place } from "./layout.ts";
-import { isCompanion } from "./layout.ts";
+import type { ObjectFiles } from "./layout.ts";
+import { parseCompanionName } from "./layout.ts";
 import type { Turn } from "./turn.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
+
+const UNSUPPORTED = ["ENOTSUP", "EOPNOTSUPP", "ENOSYS"];
 
 /** An unfinished write this much older than ours was left by a writer that died. */
 const LEFTOVER_MS = 60 * 60 * 1000;
@@ -29,12 +33,16 @@ export async function makeFolder(path: string, withParents = true): Promise<void
   await syncFolder(dirname(path));
 }
 
-/** A new file, mode 0600, whose bytes are on the disk when this resolves. */
+/**
+ * A new file, mode 0600, whose bytes are on the disk when this resolves: to its time of change, in
+ * nanoseconds since 1970, which no other file has that is written before or after it.
+ */
 export async function writeDurably(
   path: string,
   bytes: Uint8Array,
+  clock: Clock,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<bigint> {
   await using file = await open(path, "wx", 0o600);
   for (let done = 0; done < bytes.byteLength; ) {
     signal.throwIfAborted();
@@ -46,7 +54,24 @@ export async function writeDurably(
     done += bytesWritten;
   }
   signal.throwIfAborted();
+  await stamp(file, clock);
   await file.sync();
+  return (await file.stat({ bigint: true })).mtimeNs;
+}
+
+/**
+ * Sets the time of change two to three seconds back, with digits of its own below the second. A file
+ * system's own stamps are too coarse: two writes within one tick of its clock (4 ms is common, 2 s the
+ * worst) get the same.
+ */
+async function stamp(file: FileHandle, clock: Clock): Promise<void> {
+  const seconds = Math.floor(clock.now().getTime() / 1000) - 3 + randomInt(1e6) / 1e6;
+  try {
+    await file.utimes(seconds, seconds);
+  } catch (error) {
+    // Then what else has changed is told by reading it.
+    if (!isErrno(error, "EPERM", "EACCES", "EINVAL", ...UNSUPPORTED)) throw error;
+  }
 }
 
 /** Puts the folder's names on the disk, as far as the file system can. */
@@ -63,7 +88,7 @@ export async function syncFolder(folder: string): Promise<void> {
     await handle.sync();
   } catch (error) {
     // SMB and some FUSE file systems have no fsync for folders.
-    if (!isErrno(error, "EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS")) throw error;
+    if (!isErrno(error, "EINVAL", ...UNSUPPORTED)) throw error;
   } finally {
     await handle.close();
   }
@@ -73,18 +98,19 @@ export async function syncFolder(folder: string): Promise<void> {
  * Removes the object's companions but the one named `keep`, and what writers that died left
  * unfinished. Never rejects: the write is done, and the next one sweeps again.
  */
-export async function sweep(turn: Turn, place: Place, keep: string | undefined): Promise<void> {
+export async function sweep(
+  turn: Turn,
+  { hidden, name }: ObjectFiles,
+  keep: string | undefined,
+): Promise<void> {
   try {
-    const files = (await readdir(place.hidden)).map((name) => ({
-      name,
-      path: join(place.hidden, name),
-    }));
-    for (const { name, path } of files) {
-      if (isCompanion(place, name) && path !== keep) await turn.withdraw(path);
+    const found = (await readdir(hidden)).map((file) => ({ file, path: join(hidden, file) }));
+    for (const { file, path } of found) {
+      if (parseCompanionName(file)?.name === name && path !== keep) await turn.withdraw(path);
     }
     // Two ages by one clock, that of the file system.
     const ours = await stat(turn.path(""));
-    for (const { path } of files.filter(({ name }) => name.endsWith(".tmp"))) {
+    for (const { path } of found.filter(({ file }) => file.endsWith(".tmp"))) {
       const { mtimeMs } = await stat(path);
       if (ours.mtimeMs - mtimeMs > LEFTOVER_MS) await rm(path, { recursive: true, force: true });
     }
@@ -94,9 +120,9 @@ export async function sweep(turn: Turn, place: Place, keep: string | undefined):
 }
 
 /** Removes an object without a turn: for a full disk, which has no room for one. */
-export async function removeUnlocked(place: Place): Promise<void> {
-  await rm(place.body, { force: true });
-  for (const name of await readdir(place.hidden)) {
-    if (isCompanion(place, name)) await rm(join(place.hidden, name), { force: true });
+export async function removeUnlocked({ body, hidden, name }: ObjectFiles): Promise<void> {
+  await rm(body, { force: true });
+  for (const file of await readdir(hidden)) {
+    if (parseCompanionName(file)?.name === name) await rm(join(hidden, file), { force: true });
   }
 }
