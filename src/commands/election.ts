@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import type { Log } from "../core/log.ts";
 import { NoElection } from "../election/none.ts";
 import type { Election } from "../election/port.ts";
-import { StoreElection } from "../election/store-lease.ts";
+import { StoreElection } from "../election/store.ts";
 import type { KongVersion } from "../kong/version.ts";
 import type { Archive } from "../snapshots/archive.ts";
 import { leaseKey } from "../snapshots/layout.ts";

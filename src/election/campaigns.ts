@@ -1,6 +1,24 @@
-/** What every driver of an election shares: a job that says who leads becomes the iteration that the port promises. */
+/** What all elections share: a job that says who leads becomes the iteration that the port promises. */
 
+import type { Clock } from "../core/clock.ts";
+import type { ServiceError } from "../core/errors.ts";
+import type { FailureNews } from "../core/failure-news.ts";
+import type { Log } from "../core/log.ts";
+import { Mailbox, Scope } from "../core/waiting.ts";
 import { ElectionError, type Leadership } from "./port.ts";
+
+export interface ElectionOptions {
+  /**
+   * The highest token known elsewhere: the lease may have been deleted by hand, the tokens must not
+   * start anew, and with a lower one nothing could be written. Asked before each acquisition. A
+   * ServiceError is tried again.
+   */
+  readonly floor: (signal: AbortSignal) => Promise<number>;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly log: Log;
+}
 
 /**
  * Runs until it rejects. Once `signal` aborts it gives up what it holds, within a few seconds, and
@@ -13,7 +31,7 @@ export type CampaignJob = (
 
 export class Campaigns implements AsyncDisposable {
   readonly #name: string;
-  readonly #closed = new AbortController();
+  readonly #open = new Scope();
   #running: Promise<void> = Promise.resolve();
 
   /** `name`: what is contended for, for messages. */
@@ -23,61 +41,46 @@ export class Campaigns implements AsyncDisposable {
 
   /** One campaign by `job`: what it announces, as far as it is a change. Contract as `Election.campaign`. */
   async *start(job: CampaignJob, signal: AbortSignal): AsyncGenerator<Leadership, never> {
-    this.#closed.signal.throwIfAborted();
+    this.#open.signal.throwIfAborted();
     signal.throwIfAborted();
-    const left = new AbortController();
-    const news = new News();
-    const running = job(
-      (leadership) => news.announce(leadership),
-      AbortSignal.any([signal, this.#closed.signal, left.signal]),
-    ).catch((error: unknown) => news.end(error));
-    this.#running = running;
+    using campaign = new Scope(signal, this.#open.signal);
+    using jobOver = new Scope();
+    const news = new Mailbox<Leadership>();
+    const running = job((leadership) => news.put(leadership), campaign.signal);
+    this.#running = running.catch((error: unknown) => jobOver.end(error));
+    let last: Leadership | undefined;
     try {
-      for (;;) yield await news.next();
+      for (;;) {
+        const newest = await news.newest(jobOver.signal);
+        news.remove(newest);
+        if (isSame(newest, last)) continue;
+        last = newest;
+        yield newest;
+      }
     } finally {
-      left.abort();
-      await running;
+      campaign.end();
+      await this.#running;
     }
   }
 
   /** Ends the campaign under way with ELECTION_CLOSED, and resolves when it has given up what it held. */
   async [Symbol.asyncDispose](): Promise<void> {
     const why = `the election for ${this.#name} was closed`;
-    this.#closed.abort(new ElectionError("ELECTION_CLOSED", why));
+    this.#open.end(new ElectionError("ELECTION_CLOSED", why));
     await this.#running;
   }
 }
 
-/** The newest announcement, for one reader. */
-class News {
-  #given: Leadership | undefined;
-  #newest: Leadership | undefined;
-  #ended: { readonly error: unknown } | undefined;
-  #wake: () => void = () => {};
-
-  announce(leadership: Leadership): void {
-    this.#newest = leadership;
-    this.#wake();
-  }
-
-  end(error: unknown): void {
-    this.#ended = { error };
-    this.#wake();
-  }
-
-  async next(): Promise<Leadership> {
-    for (;;) {
-      if (this.#ended !== undefined) throw this.#ended.error;
-      const newest = this.#newest;
-      if (newest !== undefined && !isSame(newest, this.#given)) {
-        this.#given = newest;
-        return newest;
-      }
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-  }
+/** One line for a failure that is news, the rest for those who debug. */
+export function logFailure(
+  err: ServiceError,
+  retryInMs: number,
+  { news, log }: { readonly news: FailureNews; readonly log: Log },
+): void {
+  const fields = { err, retryInMs };
+  if (!news.isNews(err.code)) log.debug(fields, "election still fails");
+  else if (err.retryable) log.warn(fields, "election fails, will try again");
+  else log.error(fields, "election fails, an operator must act");
 }
 
 function isSame(a: Leadership, b: Leadership | undefined): boolean {

@@ -1,12 +1,23 @@
 /** The election by a Lease of Kubernetes (`coordination.k8s.io/v1`). Load it only where it is asked for: the client costs more than half a second. */
 
+import { randomUUID } from "node:crypto";
+import type { Clock } from "../core/clock.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { findCluster, type KubernetesAccess } from "./kubernetes-access.ts";
-import type { LeaseResource } from "./kubernetes-lease.ts";
-import { KubernetesPlace, type SeenKubernetesLease } from "./kubernetes-place.ts";
-import { ApiLeaseResource } from "./kubernetes-resource.ts";
+import {
+  ApiLeaseResource,
+  type KubernetesLease,
+  type LeaseDraft,
+  type LeaseResource,
+} from "./kubernetes-lease.ts";
+import type { Claim, LeasePace, LeasePlace, SeenLease } from "./lease.ts";
 import { LeaseElection, type LeaseElectionOptions } from "./lease-election.ts";
-import { KUBERNETES_PACE } from "./lease-times.ts";
+
+/**
+ * Of 15 s: 10 s, 2 s, and looks every 2 to 4.4 s, as of Kubernetes' own controllers.
+ * kubernetes/client-go@v0.36.3 tools/leaderelection/leaderelection.go
+ */
+const PACE: LeasePace = { holdFor: 10 / 15, renewAfter: 2 / 15, lookWithin: 4.4 / 15 };
 
 export interface KubernetesElectionOptions extends LeaseElectionOptions {
   readonly resource: LeaseResource;
@@ -25,7 +36,7 @@ export class KubernetesElection extends LeaseElection<SeenKubernetesLease> {
   constructor(options: KubernetesElectionOptions) {
     super(options, {
       name: options.resource.name,
-      pace: KUBERNETES_PACE,
+      pace: PACE,
       openPlace: () => new KubernetesPlace(options),
     });
   }
@@ -47,4 +58,83 @@ export async function openKubernetesElection(
 /** The Lease for one Kong version: `<id>-3-9-1`. `id` is KONG_FALLBACK_ELECTION_ID. */
 export function leaseName(id: string, version: KongVersion): string {
   return `${id}-${version.replaceAll(".", "-").toLowerCase()}`;
+}
+
+interface KubernetesPlaceOptions {
+  readonly resource: LeaseResource;
+  readonly exporter: { readonly id: string; readonly hostname: string };
+  readonly ttlMs: number;
+  readonly clock: Clock;
+}
+
+export interface SeenKubernetesLease extends KubernetesLease, SeenLease {}
+
+/** The Lease of one campaign: told apart by its holder's identity, its acquisitions by their count. */
+class KubernetesPlace implements LeasePlace<SeenKubernetesLease> {
+  readonly server = "the API server";
+  readonly #options: KubernetesPlaceOptions;
+  /** As client-go's: a UUID for each campaign, so that two exporters that were given one id are told apart all the same. */
+  readonly #identity: string;
+
+  constructor(options: KubernetesPlaceOptions) {
+    const { hostname, id } = options.exporter;
+    this.#options = options;
+    this.#identity = `${hostname}_${id}_${randomUUID()}`;
+  }
+
+  get name(): string {
+    return this.#options.resource.name;
+  }
+
+  /** Every API server compares the resourceVersion. */
+  async check(): Promise<void> {}
+
+  async read(signal: AbortSignal): Promise<SeenKubernetesLease | undefined> {
+    const found = await this.#options.resource.read(signal);
+    return found && this.#see(found);
+  }
+
+  take(token: number, over: SeenKubernetesLease | undefined, signal: AbortSignal) {
+    const transitions = (over?.transitions ?? 0) + 1;
+    const acquiredAt = this.#options.clock.now();
+    return this.#write({ ...this.#held(), token, transitions, acquiredAt }, over, signal);
+  }
+
+  renew(held: SeenKubernetesLease, signal: AbortSignal) {
+    const { token, transitions } = held;
+    return this.#write({ ...this.#held(), token, transitions }, held, signal);
+  }
+
+  /** kubernetes/client-go@v0.36.3 tools/leaderelection/leaderelection.go:release */
+  release(held: SeenKubernetesLease, signal: AbortSignal) {
+    const { token, transitions } = held;
+    const acquiredAt = this.#options.clock.now();
+    const draft = { holder: "", ttlSeconds: 1, token, transitions, acquiredAt };
+    return this.#write(draft, held, signal);
+  }
+
+  /** Others wait for whole seconds. */
+  #held(): { readonly holder: string; readonly ttlSeconds: number } {
+    return { holder: this.#identity, ttlSeconds: Math.ceil(this.#options.ttlMs / 1_000) };
+  }
+
+  async #write(
+    draft: Omit<LeaseDraft, "renewedAt">,
+    over: SeenKubernetesLease | undefined,
+    signal: AbortSignal,
+  ): Promise<SeenKubernetesLease | undefined> {
+    const { clock, resource } = this.#options;
+    const written = await resource.write({ ...draft, renewedAt: clock.now() }, over, signal);
+    return written && this.#see(written);
+  }
+
+  #see(lease: KubernetesLease): SeenKubernetesLease {
+    return { ...lease, claim: this.#claimOf(lease), sequence: lease.transitions };
+  }
+
+  #claimOf({ holder, ttlMs }: KubernetesLease): Claim {
+    if (holder === "") return { kind: "free" };
+    if (holder === this.#identity) return { kind: "ours" };
+    return { kind: "held", holder, protectedMs: ttlMs };
+  }
 }

@@ -8,7 +8,7 @@ import { inspect } from "node:util";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { leaseName } from "../../src/election/kubernetes.ts";
 import { findCluster, type KubernetesAccess } from "../../src/election/kubernetes-access.ts";
-import { ApiLeaseResource } from "../../src/election/kubernetes-resource.ts";
+import { ApiLeaseResource } from "../../src/election/kubernetes-lease.ts";
 import { ElectionError, type ElectionErrorCode } from "../../src/election/port.ts";
 import { parseKongVersion } from "../../src/kong/version.ts";
 import { freePort } from "../servers/process.ts";

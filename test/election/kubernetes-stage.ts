@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { KubernetesElection } from "../../src/election/kubernetes.ts";
 import { findCluster } from "../../src/election/kubernetes-access.ts";
 import type { LeaseDraft, LeaseResource } from "../../src/election/kubernetes-lease.ts";
-import { ApiLeaseResource } from "../../src/election/kubernetes-resource.ts";
+import { ApiLeaseResource } from "../../src/election/kubernetes-lease.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { type CertificateAuthority, certificateAuthority } from "../fakes/certificates.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";

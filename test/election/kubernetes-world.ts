@@ -14,7 +14,7 @@ import type {
   LeaseDraft,
   LeaseResource,
 } from "../../src/election/kubernetes-lease.ts";
-import { ApiLeaseResource } from "../../src/election/kubernetes-resource.ts";
+import { ApiLeaseResource } from "../../src/election/kubernetes-lease.ts";
 import { type FakeCaller, FakeLeaseApi } from "../fakes/lease-api.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { PausableClock, Pause } from "../fakes/pause.ts";

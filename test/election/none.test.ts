@@ -8,10 +8,10 @@ import { StoreError } from "../../src/store/port.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
 
-function noElection(floor: (signal: AbortSignal) => Promise<number>) {
+function noElection(floor: (signal: AbortSignal) => Promise<number>, random = () => 0) {
   const clock = new ManualClock();
   const log = new RecordingLog();
-  const election = new NoElection({ name: "memory://test", floor, clock, random: () => 0, log });
+  const election = new NoElection({ name: "memory://test", floor, clock, random, log });
   return { election, clock, log };
 }
 
@@ -51,6 +51,24 @@ describe("no election", () => {
     await clock.advance(3_000);
     assert.deepEqual(told, [{ kind: "holder", token: 0 }]);
     assert.equal(log.find("warn").length, 1);
+    controller.abort();
+    await ended;
+  });
+
+  it("does not ask again at the same moment as all others, even the first time", async () => {
+    const askedAtMs: number[] = [];
+    const { election, clock } = noElection(
+      async () => {
+        askedAtMs.push(clock.monotonicMs());
+        if (askedAtMs.length < 3) throw new StoreError("STORE_UNAVAILABLE", "down");
+        return 0;
+      },
+      () => 0.5,
+    );
+    const controller = new AbortController();
+    const ended = follow(election, controller.signal, []);
+    await clock.advance(10_000);
+    assert.deepEqual(askedAtMs, [0, 1_500, 4_000]);
     controller.abort();
     await ended;
   });

@@ -1,6 +1,6 @@
 /** A stage of the election by a lease in a store, whose contenders take options of their own. */
 
-import type { StoreElectionOptions } from "../../src/election/store-lease.ts";
+import type { StoreElectionOptions } from "../../src/election/store.ts";
 import { Stage } from "./conformance/stage.ts";
 import { type StoreContender, type StoreWorld, TTL_MS } from "./store-world.ts";
 

@@ -2,7 +2,7 @@
 
 import { setImmediate } from "node:timers/promises";
 import type { Log } from "../../src/core/log.ts";
-import { StoreElection, type StoreElectionOptions } from "../../src/election/store-lease.ts";
+import { StoreElection, type StoreElectionOptions } from "../../src/election/store.ts";
 import { parseKongVersion } from "../../src/kong/version.ts";
 import { leaseKey } from "../../src/snapshots/layout.ts";
 import type { Store } from "../../src/store/port.ts";

@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { StorePlace } from "../../src/election/store-place.ts";
 import { computeConfigHash } from "../../src/kong/config-hash.ts";
 import type { ConfigUpdate } from "../../src/kong/reconfigure.ts";
-import { leaseKey } from "../../src/snapshots/layout.ts";
 import { V391 } from "../fakes/config.ts";
+import { leaseIn } from "../fakes/lease.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
-import { bytesOf, savedIn, setUp, TTL_MS, until } from "./stage.ts";
+import { bytesOf, savedIn, setUp, until } from "./stage.ts";
 
 /** A config with so many services. */
 function withServices(count: number, timestamp = 1_795_220_000): ConfigUpdate {
@@ -87,14 +86,7 @@ describe("an exporter with a guard", () => {
     await until(clock, () => savedIn(store) === bytesOf(big));
     await send(withServices(5, 1_795_220_100));
     await until(clock, isHolding);
-    const other = new StorePlace({
-      store,
-      key: leaseKey(V391),
-      exporter: { id: "exporter-2", hostname: "host-2" },
-      ttlMs: TTL_MS,
-      conditional: async () => true,
-      clock,
-    });
+    const other = leaseIn(store, clock);
     const { signal } = new AbortController();
     const found = await other.read(signal);
     assert.ok(found);

@@ -5,7 +5,7 @@ import { setImmediate } from "node:timers/promises";
 import type { Clock } from "../../src/core/clock.ts";
 import { NoElection } from "../../src/election/none.ts";
 import type { Election } from "../../src/election/port.ts";
-import { StoreElection } from "../../src/election/store-lease.ts";
+import { StoreElection } from "../../src/election/store.ts";
 import type { Gate } from "../../src/exporter/admission.ts";
 import { Exporter } from "../../src/exporter/exporter.ts";
 import { type GuardPolicy, parseGuardPolicy } from "../../src/exporter/guard.ts";

@@ -2,7 +2,7 @@
 
 import type { Log } from "../../src/core/log.ts";
 import type { Election, Leadership } from "../../src/election/port.ts";
-import { StoreElection } from "../../src/election/store-lease.ts";
+import { StoreElection } from "../../src/election/store.ts";
 import type { Gate } from "../../src/exporter/admission.ts";
 import { parseGuardPolicy } from "../../src/exporter/guard.ts";
 import { ReplicaWriter } from "../../src/exporter/writer.ts";

@@ -1,9 +1,9 @@
 /** The right to write for as long as a restore takes: the exporters' own lease, won or taken. */
 
 import type { Log } from "../../core/log.ts";
-import { isLeap, MAX_TOKEN, noTokenLeft, unbelievable } from "../../election/lease.ts";
+import { believe, protectedMs, tokenAfter } from "../../election/lease.ts";
 import type { Leadership } from "../../election/port.ts";
-import { type StoredLease, StorePlace } from "../../election/store-place.ts";
+import { type StoredLease, StorePlace } from "../../election/store.ts";
 import { leaseKey } from "../../snapshots/layout.ts";
 import { StoreError } from "../../store/port.ts";
 import type { CommandContext } from "../context.ts";
@@ -70,7 +70,7 @@ async function winLease(
   const found =
     settings.election === "store" ? await leasePlace(request, context).read(signal) : undefined;
   // One that is missing where tokens were given out is waited for, too.
-  const restMs = found === undefined ? settings.leaseTtlMs : found.protectedMs;
+  const restMs = found === undefined ? settings.leaseTtlMs : protectedMs(found.claim);
   const waitMs = restMs + Math.max((settings.leaseTtlMs * 2) / 3, MIN_LOOK_MS);
   let holder: string | undefined;
   const tooLong = new AbortController();
@@ -130,11 +130,7 @@ async function takeLease(
   for (let conflicts = 0; conflicts <= MAX_CONFLICTS; conflicts += 1) {
     const found = await lease.read(signal);
     const highest = await archive.highestToken(signal);
-    const before = found?.token ?? 0;
-    if (isLeap(before, highest)) throw unbelievable(lease.name, before, highest);
-    const token = Math.max(before, highest) + 1;
-    // Metadata have no room for it, so nobody could read what is saved under it.
-    if (token > MAX_TOKEN) throw noTokenLeft(lease.name);
+    const token = tokenAfter(believe(found?.token ?? 0, highest, lease.name), lease.name);
     const held = await lease.take(token, found, signal);
     if (held === undefined) continue;
     return { token, [Symbol.asyncDispose]: () => release(lease, held, context.log) };

@@ -1,7 +1,7 @@
 /** The answer of `status`, for people and as JSON. */
 
 import type { ServiceError } from "../../core/errors.ts";
-import type { Lease } from "../../election/lease.ts";
+import type { LeaseDocument } from "../../election/store.ts";
 import type { ConfigUpdate } from "../../kong/reconfigure.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import type { Settings } from "../../runtime/settings.ts";
@@ -139,7 +139,7 @@ function leaseText(lease: Saved["lease"], election: Settings["election"], now: D
     : `free, released ${age} ago by ${who}`;
 }
 
-function leaseJson(lease: Lease | undefined): object | null {
+function leaseJson(lease: LeaseDocument | undefined): object | null {
   if (lease === undefined) return null;
   const { holder, hostname, state, token, ttlMs, renewedAt } = lease;
   return { holder, hostname, state, token, ttlMs, renewedAt };

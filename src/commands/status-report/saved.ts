@@ -1,13 +1,11 @@
 /** What lies in one place, as far as `status` tells it: the current snapshot, what is held back, and the lease. */
 
 import { ServiceError } from "../../core/errors.ts";
-import type { Lease } from "../../election/lease.ts";
-import { LeaseObject } from "../../election/lease-object.ts";
+import { type LeaseDocument, readLease } from "../../election/store.ts";
 import type { HistoryEntry } from "../../snapshots/history.ts";
 import { leaseKey } from "../../snapshots/layout.ts";
 import type { FoundSighting } from "../../snapshots/reader.ts";
 import { metadataOf } from "../../snapshots/sighting.ts";
-import type { CommandContext } from "../context.ts";
 import { isOlderThan, type Readable, tryRead } from "../snapshots/listing.ts";
 import type { Place } from "../snapshots/place.ts";
 import { reasonOf } from "../snapshots/reason.ts";
@@ -26,18 +24,14 @@ export interface Saved {
   /** Why the newest of these was held back. */
   readonly heldBecause: string | undefined;
   /** Undefined: there is none in the store. */
-  readonly lease: Readable<Lease | undefined>;
+  readonly lease: Readable<LeaseDocument | undefined>;
 }
 
 /** Rejects only with `signal.reason`: what fails is part of the answer. */
-export async function lookAt(
-  place: Place,
-  context: CommandContext,
-  signal: AbortSignal,
-): Promise<Saved> {
+export async function lookAt(place: Place, signal: AbortSignal): Promise<Saved> {
   const { archive } = place;
   const latest = await tryRead(() => sightLatest(place, signal), signal);
-  const lease = await tryRead(() => readLease(place, context, signal), signal);
+  const lease = await tryRead(() => lookAtLease(place, signal), signal);
   const entries = await tryRead(() => archive.history.list(signal), signal);
   if (entries.kind === "bad") {
     return { place, latest, newerId: undefined, held: undefined, heldBecause: undefined, lease };
@@ -87,13 +81,9 @@ async function heldReason(
   }
 }
 
-async function readLease(
+async function lookAtLease(
   { store, version }: Place,
-  { settings, hostname, clock }: CommandContext,
   signal: AbortSignal,
-): Promise<Lease | undefined> {
-  const exporter = { id: "status", hostname };
-  const { leaseTtlMs: ttlMs } = settings;
-  const object = new LeaseObject({ store, key: leaseKey(version), exporter, ttlMs, clock });
-  return (await object.read(signal))?.lease;
+): Promise<LeaseDocument | undefined> {
+  return (await readLease({ store, key: leaseKey(version) }, signal))?.document;
 }

@@ -26,7 +26,7 @@ export const statusCommand: Command = async (given) => {
       const places = opened.places.filter((place) => place.version === version);
       const [live, ...saved] = await Promise.all([
         liveConfig(context, version, signal),
-        ...places.map((place) => lookAt(place, context, signal)),
+        ...places.map((place) => lookAt(place, signal)),
       ]);
       return { version, live, saved, election: settings.election };
     }),

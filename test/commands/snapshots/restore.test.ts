@@ -1,30 +1,21 @@
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { describe, it } from "vitest";
-import { LeaseObject } from "../../../src/election/lease-object.ts";
 import { leaseKey } from "../../../src/snapshots/layout.ts";
 import type { NewSnapshot } from "../../../src/snapshots/snapshot.ts";
 import { V391 } from "../../fakes/config.ts";
+import { leaseIn } from "../../fakes/lease.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
 import { NEVER, SnapshotsStage, services, snapshotAt } from "./stage.ts";
 
 const CLOCK = new ManualClock(new Date("2026-11-21T13:00:00Z"));
 
-function leaseOf(stage: SnapshotsStage): LeaseObject {
-  return new LeaseObject({
-    store: stage.store,
-    key: leaseKey(V391),
-    exporter: { id: "exporter-1", hostname: "host" },
-    ttlMs: 15_000,
-    clock: CLOCK,
-  });
-}
-
 /** `older` in the history, `newer` current, one hour ago, by an exporter that was stopped or still runs. */
 async function stageWithTwo(state: "held" | "released" = "released") {
   const stage = await SnapshotsStage.open({ clock: CLOCK });
-  const lease = leaseOf(stage);
-  await lease.write(lease.draft(7, state), { ifAbsent: true }, NEVER);
+  const lease = leaseIn(stage.store, CLOCK);
+  const held = await lease.take(7, undefined, NEVER);
+  if (held !== undefined && state === "released") await lease.release(held, NEVER);
   const [older, newer] = [snapshotAt(0, services("a", "b")), snapshotAt(10, services("a"))];
   const [olderId, newerId] = [await stage.save(older), await stage.save(newer)];
   return { stage, older, newer, olderId, newerId };
@@ -92,7 +83,7 @@ describe("kong-fallback snapshots restore", () => {
     assert.equal(status, 0, stderr);
     assert.equal((await current(stage)).metadata.fencingToken, 8);
     assert.equal((await current(stage)).config, text(older));
-    assert.equal((await leaseOf(stage).read(NEVER))?.lease.state, "released");
+    assert.equal((await leaseIn(stage.store, CLOCK).read(NEVER))?.claim.kind, "free");
   });
 
   it("asks on a terminal, with a summary of the difference, and takes only yes", async () => {

@@ -5,10 +5,9 @@ import { describe, it } from "vitest";
 import { RestoreError } from "../../../src/commands/snapshots/restore-error.ts";
 import { type SeatRequest, takeSeat } from "../../../src/commands/snapshots/seat.ts";
 import { UsageError } from "../../../src/commands/usage-error.ts";
-import { decodeLease, encodeLease, MAX_TOKEN } from "../../../src/election/lease.ts";
-import { LeaseObject } from "../../../src/election/lease-object.ts";
+import { MAX_TOKEN } from "../../../src/election/lease.ts";
 import { ElectionError, type Leadership } from "../../../src/election/port.ts";
-import { StoreElection } from "../../../src/election/store-lease.ts";
+import { decodeLease, encodeLease, StoreElection } from "../../../src/election/store.ts";
 import { createLogger } from "../../../src/runtime/logger.ts";
 import { readSettings } from "../../../src/runtime/settings.ts";
 import { Archive } from "../../../src/snapshots/archive.ts";
@@ -17,6 +16,7 @@ import { leaseKey } from "../../../src/snapshots/layout.ts";
 import { PLAIN_SEAL } from "../../../src/snapshots/seal/seal.ts";
 import { StoreError } from "../../../src/store/port.ts";
 import { V391 } from "../../fakes/config.ts";
+import { leaseIn } from "../../fakes/lease.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
 import { MemoryStore } from "../../fakes/memory-store.ts";
 import { RecordingLog } from "../../fakes/recording-log.ts";
@@ -146,14 +146,7 @@ describe("the seat of a restore", () => {
 
   it("is won from an exporter that died", async () => {
     const { clock, store, seat } = await world();
-    const dead = new LeaseObject({
-      store,
-      key: KEY,
-      exporter: { id: "exporter-1", hostname: "host-1" },
-      ttlMs: 15_000,
-      clock,
-    });
-    await dead.write(dead.draft(6, "held"), { ifAbsent: true }, NEVER);
+    await leaseIn(store, clock).take(6, undefined, NEVER);
     const won = await outcome(clock, seat());
     assert.equal(won.token, 7);
     await won[Symbol.asyncDispose]();
@@ -175,21 +168,14 @@ describe("the seat of a restore", () => {
 
   it("is taken though the holder renews at the same moment", async () => {
     const { clock, store, seat, lease } = await world();
-    const holder = new LeaseObject({
-      store,
-      key: KEY,
-      exporter: { id: "exporter-1", hostname: "host-1" },
-      ttlMs: 15_000,
-      clock,
-    });
-    await holder.write(holder.draft(6, "held"), { ifAbsent: true }, NEVER);
+    const holder = leaseIn(store, clock);
+    const held = await holder.take(6, undefined, NEVER);
+    assert.ok(held);
     let renewals = 0;
     store.intercept = async (operation, key) => {
       if (operation !== "put" || key !== KEY || renewals > 0) return;
       renewals += 1;
-      const found = await holder.read(NEVER);
-      assert.ok(found);
-      await holder.write(holder.draft(6, "held"), { ifVersion: found.version }, NEVER);
+      assert.ok(await holder.renew(held, NEVER));
     };
     const taken = await seat({ takeOver: true });
     assert.equal(renewals, 1);
@@ -199,19 +185,14 @@ describe("the seat of a restore", () => {
 
   it("is not taken where the lease changes under each attempt", async () => {
     const { store, clock, seat } = await world();
-    const holder = new LeaseObject({
-      store,
-      key: KEY,
-      exporter: { id: "exporter-1", hostname: "host-1" },
-      ttlMs: 15_000,
-      clock,
-    });
-    let version = await holder.write(holder.draft(6, "held"), { ifAbsent: true }, NEVER);
+    const holder = leaseIn(store, clock);
+    let held = await holder.take(6, undefined, NEVER);
     let isRenewing = false;
     store.intercept = async (operation, key) => {
       if (operation !== "put" || key !== KEY || isRenewing) return;
       isRenewing = true;
-      version = await holder.write(holder.draft(6, "held"), { ifVersion: version }, NEVER);
+      held = held && (await holder.renew(held, NEVER));
+      assert.ok(held);
       isRenewing = false;
     };
     await assert.rejects(

@@ -2,13 +2,12 @@ import assert from "node:assert/strict";
 import { rm, writeFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, it } from "vitest";
-import { LeaseObject } from "../../../src/election/lease-object.ts";
 import type { ClusterCertificate } from "../../../src/kong/cluster-certificate.ts";
-import { leaseKey } from "../../../src/snapshots/layout.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import type { NewSnapshot } from "../../../src/snapshots/snapshot.ts";
 import { clusterCertificate, sharedTls } from "../../fakes/certificates.ts";
-import { V391 } from "../../fakes/config.ts";
 import { FakeControlPlane } from "../../fakes/control-plane.ts";
+import { leaseIn } from "../../fakes/lease.ts";
 import {
   DEAD_STORE,
   DEAD_STORE_URL,
@@ -89,14 +88,7 @@ describe("kong-fallback status", () => {
     const saved = snapshotAt(0, services("a"), { fencingToken: 3 });
     await stage.save(saved);
     const held = await stage.hold(snapshotAt(1, services()), "services fell");
-    const lease = new LeaseObject({
-      store: stage.store,
-      key: leaseKey(V391),
-      exporter: { id: "exporter-1", hostname: "host-1" },
-      ttlMs: 15_000,
-      clock: { now: () => new Date(), monotonicMs: () => 0, sleep: async () => {} },
-    });
-    await lease.write(lease.draft(3, "held"), { ifAbsent: true }, NEVER);
+    await leaseIn(stage.store, systemClock).take(3, undefined, NEVER);
     const { status, stdout, stderr } = await stage.run(["status"]);
     assert.equal(status, 0, stderr);
     assert.ok(stdout.startsWith(`Kong 3.9.1 in file://${stage.directory}\n`));

@@ -1,4 +1,4 @@
-/** The election by a lease in a store: conformance over a store in memory. Real ones: store-lease-real.test.ts. */
+/** The election by a lease in a store: conformance over a store in memory. Real ones: store-real.test.ts. */
 
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { electionConformance } from "./conformance.ts";

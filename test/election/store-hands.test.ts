@@ -2,8 +2,7 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "vitest";
-import { decodeLease, encodeLease } from "../../src/election/lease.ts";
-import type { StoreElectionOptions } from "../../src/election/store-lease.ts";
+import { decodeLease, encodeLease, type StoreElectionOptions } from "../../src/election/store.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { never, put, text } from "../store/conformance/client.ts";
 import { stageOver, TAKEOVER_MS } from "./store-stage.ts";
@@ -127,6 +126,17 @@ describe("a lease of the holder's that somebody changed", () => {
     await put(store, KEY, encodeLease({ ...lease, token: 50 }));
     await stage.until(() => only.token === 51, TAKEOVER_MS);
     assert.equal(joined[0]?.log.find("warn")[0]?.fields["reason"], "its token was changed");
+  });
+});
+
+describe("a lease of the holder's that somebody marked as released", () => {
+  it("makes it step down, and says so", async () => {
+    await using stage = await open();
+    const only = await stage.run();
+    const lease = decodeLease(Buffer.from(await text(store, KEY)), KEY);
+    await put(store, KEY, encodeLease({ ...lease, state: "released" }));
+    await stage.until(() => only.token === 2, TAKEOVER_MS);
+    assert.equal(joined[0]?.log.find("warn")[0]?.fields["reason"], "it was released");
   });
 });
 

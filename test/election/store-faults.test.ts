@@ -51,6 +51,8 @@ describe("a store that does not answer", () => {
     await world.pass(TTL_MS);
     const error = log.find("warn")[0]?.fields["err"];
     assert.ok(error instanceof ElectionError, String(error));
+    assert.equal(error.code, "ELECTION_UNAVAILABLE");
+    assert.match(error.message, /^could not renew .*lease\.json: no answer within 5 s$/);
     assert.match(error.hint ?? "", /^Look at the store and the network; /);
   });
 });
@@ -99,7 +101,7 @@ describe("a store that refuses", () => {
       ["holder", "follower"],
     );
     const [said] = log.find("election fails, will try again");
-    assert.match(`${said?.fields["err"]}`, /could not renew .*: it changes all the time/);
+    assert.match(`${said?.fields["err"]}`, /could not renew .*: it keeps changing/);
   });
 
   it("every write as if it came too late is not hammered", async () => {
@@ -109,6 +111,36 @@ describe("a store that refuses", () => {
     const { contender } = await world.run();
     await world.pass(60_000);
     assert.ok(contender.requests >= 60 && contender.requests <= 260, `${contender.requests}`);
+  });
+});
+
+describe("a renewal that fails", () => {
+  /** When the renewals began, by the clock of the world, with the longest waits between them. */
+  async function renewals(fails: (attempt: number) => boolean) {
+    const { runner } = await world.run({ random: () => 0.999_999 });
+    const begunAtMs: number[] = [];
+    store.intercept = async (operation) => {
+      if (operation !== "put") return;
+      begunAtMs.push(world.clock.monotonicMs());
+      if (fails(begunAtMs.length)) throw new StoreError("STORE_UNAVAILABLE", "down");
+    };
+    await world.pass(TTL_MS);
+    assert.deepEqual(runner.told, [{ kind: "holder", token: 1 }]);
+    return begunAtMs;
+  }
+
+  it("is tried again after a time that not all holders share, even the first", async () => {
+    const [first = 0, second = 0] = await renewals((attempt) => attempt === 1);
+    assert.equal(first, TTL_MS / 3);
+    assert.equal(second - first, TTL_MS / 30);
+  });
+
+  it("is tried again soon where it is the first after a good one, whatever came before", async () => {
+    const begunAtMs = await renewals((attempt) => attempt <= 2 || attempt === 4);
+    const [first = 0, second = 0, third = 0, fourth = 0, fifth = 0] = begunAtMs;
+    assert.deepEqual([second - first, third - second], [TTL_MS / 30, TTL_MS / 15]);
+    assert.equal(fourth - third, TTL_MS / 3);
+    assert.equal(fifth - fourth, TTL_MS / 30);
   });
 });
 

@@ -3,18 +3,17 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { describe, it } from "vitest";
-import {
-  decodeLease,
-  encodeLease,
-  type Lease,
-  MAX_LEASE_TTL_MS,
-  MAX_TOKEN,
-  MIN_LEASE_TTL_MS,
-  protectedMs,
-} from "../../src/election/lease.ts";
+import { MAX_LEASE_TTL_MS, MAX_TOKEN, MIN_LEASE_TTL_MS } from "../../src/election/lease.ts";
 import { ElectionError } from "../../src/election/port.ts";
+import { decodeLease, encodeLease, type LeaseDocument } from "../../src/election/store.ts";
+import { leaseKey } from "../../src/snapshots/layout.ts";
+import { V391 } from "../fakes/config.ts";
+import { leaseIn } from "../fakes/lease.ts";
+import { ManualClock } from "../fakes/manual-clock.ts";
+import { MemoryStore } from "../fakes/memory-store.ts";
+import { never, put } from "../store/conformance/client.ts";
 
-const LEASE: Lease = {
+const LEASE: LeaseDocument = {
   holder: "0b6c1f9e-37a1-4c5c-9f0e-1d5b6a1f2c3d",
   hostname: "exporter-0",
   session: "4e8a2a52-7c6b-4a57-8a06-2d3c4b5a6978",
@@ -27,13 +26,31 @@ const LEASE: Lease = {
 
 const NAME = "memory://test/3.9.1/election/lease.json";
 
-function decode(text: string): Lease {
+const KEY = leaseKey(V391);
+
+function decode(text: string): LeaseDocument {
   return decodeLease(new TextEncoder().encode(text), NAME);
 }
 
 function changed(change: Readonly<Record<string, unknown>>): string {
   const members: unknown = JSON.parse(new TextDecoder().decode(encodeLease(LEASE)));
   return JSON.stringify(Object.assign({}, members, change));
+}
+
+function isCorrupt(error: unknown): boolean {
+  return error instanceof ElectionError && error.code === "ELECTION_CORRUPT";
+}
+
+type Attempt =
+  | { readonly kind: "read"; readonly lease: LeaseDocument }
+  | { readonly kind: "refused"; readonly error: unknown };
+
+function attempt(read: () => LeaseDocument): Attempt {
+  try {
+    return { kind: "read", lease: read() };
+  } catch (error) {
+    return { kind: "refused", error };
+  }
 }
 
 function refuses(text: string, detail: RegExp): void {
@@ -62,7 +79,7 @@ describe("a lease", () => {
 
   it("is read as it was written", () => {
     assert.deepEqual(decodeLease(encodeLease(LEASE), NAME), LEASE);
-    const released: Lease = { ...LEASE, state: "released", token: MAX_TOKEN };
+    const released: LeaseDocument = { ...LEASE, state: "released", token: MAX_TOKEN };
     assert.deepEqual(decodeLease(encodeLease(released), NAME), released);
   });
 
@@ -102,24 +119,32 @@ describe("a lease", () => {
     const members = fc.dictionary(fc.constantFrom(...Object.keys(LEASE)), fc.jsonValue());
     fc.assert(
       fc.property(fc.oneof(fc.string(), members.map(changed)), (text) => {
-        try {
-          decode(text);
-        } catch (error) {
-          assert.ok(error instanceof ElectionError);
-          assert.equal(error.code, "ELECTION_CORRUPT");
-        }
+        const result = attempt(() => decode(text));
+        if (result.kind === "read") assert.deepEqual(Object.keys(result.lease), Object.keys(LEASE));
+        else assert.ok(isCorrupt(result.error), String(result.error));
       }),
     );
   });
 });
 
 describe("others leave a lease alone", () => {
-  it("for its own TTL", () => assert.equal(protectedMs(LEASE), 15_000));
-  it("not at all once it is released", () => {
-    assert.equal(protectedMs({ ...LEASE, state: "released" }), 0);
+  const claimOf = async (change: Partial<LeaseDocument>) => {
+    const store = new MemoryStore();
+    await put(store, KEY, encodeLease({ ...LEASE, ...change }));
+    return (await leaseIn(store, new ManualClock()).read(never))?.claim;
+  };
+  const holder = `${LEASE.holder} on ${LEASE.hostname}`;
+
+  it("for its own TTL", async () => {
+    assert.deepEqual(await claimOf({}), { kind: "held", holder, protectedMs: 15_000 });
   });
-  it("within bounds, whatever it says", () => {
-    assert.equal(protectedMs({ ...LEASE, ttlMs: 1 }), MIN_LEASE_TTL_MS);
-    assert.equal(protectedMs({ ...LEASE, ttlMs: 2 ** 50 }), MAX_LEASE_TTL_MS);
+  it("not at all once it is released", async () => {
+    assert.deepEqual(await claimOf({ state: "released" }), { kind: "free" });
+  });
+  it.each([
+    [1, MIN_LEASE_TTL_MS],
+    [2 ** 50, MAX_LEASE_TTL_MS],
+  ])("within bounds, though it says %i ms", async (ttlMs, protectedMs) => {
+    assert.deepEqual(await claimOf({ ttlMs }), { kind: "held", holder, protectedMs });
   });
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
 import { beforeEach, describe, it } from "vitest";
-import { StoreElection } from "../../src/election/store-lease.ts";
+import { StoreElection } from "../../src/election/store.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
 import { Stage } from "./conformance/stage.ts";

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "vitest";
-import { StoreElection } from "../../src/election/store-lease.ts";
+import { StoreElection } from "../../src/election/store.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { FileStore } from "../../src/store/file.ts";
 import { openGcsStore } from "../../src/store/gcs.ts";
@@ -56,7 +56,7 @@ const KINDS: readonly Kind[] = [
     name: "FileStore",
     commands: [],
     start: async () => {
-      const root = await mkdtemp(join(tmpdir(), "store-lease-real-"));
+      const root = await mkdtemp(join(tmpdir(), "store-real-"));
       return {
         open: async (prefix) => {
           const directory = join(root, prefix);

@@ -2,8 +2,7 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "vitest";
-import { encodeLease } from "../../src/election/lease.ts";
-import type { StoreElectionOptions } from "../../src/election/store-lease.ts";
+import { encodeLease, type StoreElectionOptions } from "../../src/election/store.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { never, put } from "../store/conformance/client.ts";
 import { stageOver, TAKEOVER_MS } from "./store-stage.ts";
@@ -74,7 +73,7 @@ describe("a lease that somebody made up", () => {
       await stage.advance(TTL_MS * 3);
       assert.deepEqual(stage.tokens, [1]);
       const said = joined[1]?.log.find("error")[0];
-      assert.match(`${said?.fields["err"]}`, /is not to be believed: its fencing token is \d+/);
+      assert.match(`${said?.fields["err"]}`, /cannot be trusted: its fencing token is \d+/);
       await store.delete(KEY, never);
       await stage.until(() => stage.tokens.length === 2, TAKEOVER_MS);
       assert.ok([holder.token, follower.token].includes(2));
