@@ -7,7 +7,7 @@ import { isPassedOver } from "./errors.ts";
 import { History, type RemoveReport } from "./history.ts";
 import { historyHash } from "./layout.ts";
 import { decideSave, isSettled, type Stale } from "./order.ts";
-import { type FoundSighting, SnapshotReader, type SnapshotReaderOptions } from "./reader.ts";
+import { type FoundSighting, StoreReader, type StoreReaderOptions } from "./reader.ts";
 import { beyondRetention, type Removal, type RetentionPolicy } from "./retention.ts";
 import type {
   Found,
@@ -31,7 +31,7 @@ export type SaveOutcome =
   | { readonly kind: "unchanged" }
   | Stale;
 
-export interface ArchiveOptions extends SnapshotReaderOptions {
+export interface ArchiveOptions extends StoreReaderOptions {
   /** Whether what is saved is kept in the history, too; absent: not. Readers look there all the same. */
   readonly keepHistory?: boolean;
 }
@@ -47,7 +47,7 @@ export class Archive {
   readonly history: History;
   readonly #options: ArchiveOptions;
   readonly #current: CurrentObject;
-  readonly #reader: SnapshotReader;
+  readonly #reader: StoreReader;
   /** Undefined until read, and again whenever it proved outdated. */
   #known: Known | undefined;
   /** The object that a write of ours was to replace which may still happen; it never does once another is there. */
@@ -59,7 +59,7 @@ export class Archive {
     this.#options = options;
     this.history = new History(options);
     this.#current = new CurrentObject(options);
-    this.#reader = new SnapshotReader(options);
+    this.#reader = new StoreReader(options);
   }
 
   /** The current object with its store, for messages. */
@@ -67,17 +67,17 @@ export class Archive {
     return this.#current.name;
   }
 
-  /** See SnapshotReader.latest. */
+  /** See StoreReader.latest. */
   latest(signal: AbortSignal, onProgress?: OnProgress): Promise<FoundSnapshot> {
     return this.#reader.latest(signal, onProgress);
   }
 
-  /** See SnapshotReader.refresh. */
+  /** See StoreReader.refresh. */
   refresh(seen: Version | undefined, signal: AbortSignal): Promise<Found | undefined> {
     return this.#reader.refresh(seen, signal);
   }
 
-  /** See SnapshotReader.sight. */
+  /** See StoreReader.sight. */
   sight(seen: Version | undefined, signal: AbortSignal): Promise<FoundSighting | undefined> {
     return this.#reader.sight(seen, signal);
   }

@@ -1,6 +1,6 @@
 /** Where things lie below the store's prefix, and what they are called; the same layout Kong Enterprise documents, so that both can read it. */
 
-import type { KongVersion } from "../kong/version.ts";
+import { type KongVersion, parseKongVersion } from "../kong/version.ts";
 import type { Key } from "../store/port.ts";
 import type { SnapshotMetadata } from "./snapshot.ts";
 
@@ -27,13 +27,15 @@ export function preconditionsProbeKey(version: KongVersion): Key {
 }
 
 /** The version whose config lies under `key`; undefined for every other object. */
-export function versionOfCurrentKey(key: Key): string | undefined {
-  return /^([^/]+)\/config\.json$/.exec(key)?.[1];
+export function versionOfCurrentKey(key: Key): KongVersion | undefined {
+  const [, version = ""] = /^([^/]+)\/config\.json$/.exec(key) ?? [];
+  return parseKongVersion(version);
 }
 
 /** The version of which `key` is the current config or one of the history; undefined for every other object. */
-export function versionOfSnapshotKey(key: Key): string | undefined {
-  return versionOfCurrentKey(key) ?? /^([^/]+)\/history\/[^/]+\.json\.gz$/.exec(key)?.[1];
+export function versionOfSnapshotKey(key: Key): KongVersion | undefined {
+  const [, version = ""] = /^([^/]+)\/(?:config\.json|history\/[^/]+\.json\.gz)$/.exec(key) ?? [];
+  return parseKongVersion(version);
 }
 
 /** What an entry of the history is called: when it was taken, which config it is, whether it was held back. */

@@ -1,7 +1,7 @@
-/** Reads the newest good snapshot of one Kong version, the current one or, where that cannot be used, one of the history; or of the nearest older version. */
+/** Reads the newest good snapshot of a Kong version: the current one or, where that cannot be used, one of the history; where nothing at all is saved, that of the nearest older version. */
 
 import type { Log } from "../core/log.ts";
-import { type KongVersion, parseKongVersion } from "../kong/version.ts";
+import type { KongVersion } from "../kong/version.ts";
 import { type Key, type Store, StoreError, type Version } from "../store/port.ts";
 import { isPassedOver, SnapshotError, type SnapshotErrorCode } from "./errors.ts";
 import { History, type HistoryEntry } from "./history.ts";
@@ -29,38 +29,55 @@ export interface Demands {
   readonly requireRehearsed?: boolean;
 }
 
-export interface SnapshotReaderOptions extends SightingOptions, Demands {
+export interface SnapshotReader {
+  /** What is read, with its store, for messages. */
+  readonly name: string;
+  /** The newest good snapshot, verified. Rejects with a ServiceError: `retryable` where the store may yet answer. */
+  latest(signal: AbortSignal, onProgress?: OnProgress): Promise<FoundSnapshot>;
+  /**
+   * As `latest`, and the version of what lies there, to be given as `seen` next time; undefined where
+   * the same still lies there, which spares moving it.
+   */
+  refresh(seen: Version | undefined, signal: AbortSignal): Promise<Found | undefined>;
+}
+
+export interface StoreReaderOptions extends SightingOptions, Demands {
   readonly store: Store;
   readonly log: Log;
+  /** Which other versions may stand in; absent: none. */
+  readonly match?: VersionMatch;
 }
 
 /** What readers find, though none of our keys may open it. */
 export type FoundSighting = Sighting & {
   readonly origin: SnapshotOrigin;
+  /** Under which it lay. */
+  readonly kongVersion: KongVersion;
   readonly version: Version;
 };
 
-/** No retry inside. Rejects with SnapshotError if nothing usable lies there, with StoreError if the store does not answer. */
-export class SnapshotReader {
-  readonly #options: SnapshotReaderOptions;
-  readonly #key: Key;
-  readonly #history: History;
-  /**
-   * Entries of the history that would not do, by id and version: neither they nor our keys change, so
-   * each is read, and complained of, once. The version alone is not enough: on S3 it is a digest of the
-   * body, and a copy with other metadata has the same.
-   */
-  readonly #refused = new Map<Accept, Set<string>>();
+/**
+ * No retry inside. Rejects with SnapshotError if nothing usable lies there, with StoreError if the store
+ * does not answer.
+ *
+ * Another version stands in only where nothing at all is saved for the wanted one, which is logged as a
+ * warning: what is there, but damaged, is an error, for the older version's exporter may have stopped
+ * long ago. The snapshot says for which version it was saved.
+ */
+export class StoreReader implements SnapshotReader {
+  /** The wanted version's current object with its store, for messages. */
+  readonly name: string;
+  readonly #options: StoreReaderOptions;
+  readonly #wanted: VersionReader;
+  /** Those that were read. */
+  readonly #standIns = new Map<KongVersion, VersionReader>();
+  /** What a stand-in gave last. Where stores tell contents apart by the body, an object of the wanted version may have the same. */
+  #givenByStandIn: Version | undefined;
 
-  constructor(options: SnapshotReaderOptions) {
+  constructor(options: StoreReaderOptions) {
     this.#options = options;
-    this.#key = currentKey(options.kongVersion);
-    this.#history = new History(options);
-  }
-
-  /** The current object with its store, for messages. */
-  get name(): string {
-    return `${this.#options.store.url}/${this.#key}`;
+    this.#wanted = new VersionReader(options);
+    this.name = this.#wanted.name;
   }
 
   /**
@@ -70,38 +87,109 @@ export class SnapshotReader {
    * an unknown format or another Kong version.
    */
   async latest(signal: AbortSignal, onProgress?: OnProgress): Promise<FoundSnapshot> {
-    const found = await this.#find(undefined, signal, opened, onProgress);
+    const found = await this.#find({ seen: undefined, wants: "open", onProgress }, signal);
     if (found === undefined) throw new TypeError("unchanged, though nothing was seen before");
-    return this.#snapshotOf(found);
+    return snapshotOf(found);
   }
 
-  /**
-   * As `latest`, and the version of what lies there, to be given as `seen` next time; undefined where
-   * the same still lies there, which spares moving it. Where nothing usable does, it is looked at, and
-   * refused, each time.
-   */
+  /** Where nothing usable lies, the current one is looked at, and refused, each time. */
   async refresh(seen: Version | undefined, signal: AbortSignal): Promise<Found | undefined> {
-    const found = await this.#find(seen, signal, opened);
-    return found && { snapshot: this.#snapshotOf(found), version: found.version };
+    const found = await this.#find({ seen, wants: "open" }, signal);
+    return found && { snapshot: snapshotOf(found), version: found.version };
   }
 
   /** As `refresh`, but one that none of our keys opens will do. */
   async sight(seen: Version | undefined, signal: AbortSignal): Promise<FoundSighting | undefined> {
-    return this.#find(seen, signal, ANY);
+    return this.#find({ seen, wants: "any" }, signal);
   }
 
-  #snapshotOf(found: FoundSighting): FoundSnapshot {
-    const { kongVersion } = this.#options;
-    return { ...opened(found), kongVersion, origin: found.origin };
+  async #find(search: Search, signal: AbortSignal): Promise<FoundSighting | undefined> {
+    const { store, kongVersion, match = "exact", log } = this.#options;
+    const isOfStandIn = search.seen !== undefined && search.seen === this.#givenByStandIn;
+    try {
+      const ofWanted = isOfStandIn ? { ...search, seen: undefined } : search;
+      const found = await this.#wanted.find(ofWanted, signal);
+      this.#givenByStandIn = undefined;
+      return found;
+    } catch (cause) {
+      if (!isMissing(cause)) throw cause;
+      const saved = await this.#savedVersions(signal);
+      for (const version of olderVersions(kongVersion, saved, match)) {
+        const found = await this.#tryStandIn(version, search, signal);
+        if (found === "missing") continue;
+        // What was seen before was said before.
+        if (found === undefined) return undefined;
+        log.warn(
+          { kongVersion, usedVersion: version },
+          "no snapshot for this Kong version, that of the nearest older one is used",
+        );
+        this.#givenByStandIn = found.version;
+        return found;
+      }
+      throw nothingSaved(store, kongVersion, saved, cause);
+    }
   }
 
-  async #find(
-    seen: Version | undefined,
+  async #tryStandIn(
+    kongVersion: KongVersion,
+    search: Search,
     signal: AbortSignal,
-    accept: Accept,
-    onProgress?: OnProgress,
-  ): Promise<FoundSighting | undefined> {
-    const { store, maxConfigBytes } = this.#options;
+  ): Promise<FoundSighting | undefined | "missing"> {
+    const reader =
+      this.#standIns.get(kongVersion) ?? new VersionReader({ ...this.#options, kongVersion });
+    this.#standIns.set(kongVersion, reader);
+    try {
+      return await reader.find(search, signal);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      return "missing";
+    }
+  }
+
+  /** None where the store does not tell which there are: for the message alone they are a courtesy, and a policy may forbid listing. */
+  async #savedVersions(signal: AbortSignal): Promise<readonly KongVersion[]> {
+    const { store, match = "exact" } = this.#options;
+    const limit = match === "exact" ? MAX_NAMED : Number.POSITIVE_INFINITY;
+    try {
+      return await savedVersions(store, limit, signal);
+    } catch (error) {
+      if (!(error instanceof StoreError) || (error.retryable && match !== "exact")) throw error;
+      return [];
+    }
+  }
+}
+
+interface Search {
+  readonly seen: Version | undefined;
+  /** Whether our keys must open it. */
+  readonly wants: "open" | "any";
+  readonly onProgress?: OnProgress | undefined;
+}
+
+/** The newest good snapshot saved for one Kong version. */
+class VersionReader {
+  readonly name: string;
+  readonly #options: StoreReaderOptions;
+  readonly #key: Key;
+  readonly #history: History;
+  /**
+   * Entries of the history that would not do, by id and version: neither they nor our keys change, so
+   * each is read, and complained of, once. The version alone is not enough: on S3 it is a digest of the
+   * body, and a copy with other metadata has the same.
+   */
+  readonly #refused = { open: new Set<string>(), any: new Set<string>() };
+
+  constructor(options: StoreReaderOptions) {
+    this.#options = options;
+    this.#key = currentKey(options.kongVersion);
+    this.#history = new History(options);
+    this.name = `${options.store.url}/${this.#key}`;
+  }
+
+  /** Rejects with STORE_NOT_FOUND where nothing was ever made current that is still there. */
+  async find(search: Search, signal: AbortSignal): Promise<FoundSighting | undefined> {
+    const { store, kongVersion, maxConfigBytes } = this.#options;
+    const { seen, wants, onProgress } = search;
     const maxBytes = maxCurrentBytes(maxConfigBytes);
     const options = { maxBytes, ...(onProgress ? { onProgress } : {}) };
     let version: Version | undefined;
@@ -112,39 +200,39 @@ export class SnapshotReader {
       if (object === undefined) return undefined;
       version = object.version;
       const sighting = await sightCurrent(object, this.name, this.#options);
-      accept(sighting);
-      checkDemands(metadataOf(sighting), this.#options, this.name);
-      return { ...sighting, origin: { kind: "current" }, version };
+      this.#check(sighting, wants, this.name);
+      return { ...sighting, kongVersion, origin: { kind: "current" }, version };
     } catch (error) {
       if (!mayBeReplaced(error)) throw error;
-      return this.#fromHistory(error, { current: version, seen, accept }, signal);
+      return this.#fromHistory(error, version, search, signal);
     }
   }
 
-  /** `why`: what is wrong with the current one. */
+  /** `why`: what is wrong with the current one; `current`: its version, if it was read. */
   async #fromHistory(
     why: SnapshotError | StoreError,
-    { current, seen, accept }: HistorySearch,
+    current: Version | undefined,
+    { seen, wants }: Search,
     signal: AbortSignal,
   ): Promise<FoundSighting | undefined> {
     const { kongVersion, log, store } = this.#options;
-    const refused = this.#refused.get(accept) ?? new Set();
-    this.#refused.set(accept, refused);
+    const refused = this.#refused[wants];
+    const saved = (await this.#entries(signal)).filter(({ held }) => !held);
     let complaints = 0;
-    for (const { id, held, version } of await this.#entries(signal)) {
+    for (const { id, version } of saved) {
       const entry = `${id} ${version}`;
-      if (held || refused.has(entry)) continue;
+      if (refused.has(entry)) continue;
       if (version === seen) return undefined;
       try {
         const sighting = await this.#history.sight(id, signal);
-        accept(sighting);
-        checkDemands(sighting.metadata, this.#options, `snapshot ${id}`);
+        this.#check(sighting, wants, `snapshot ${id}`);
         const { exportedAt } = sighting.metadata;
         log.error(
           { err: why, kongVersion, id, exportedAt },
           "current snapshot cannot be used, the newest good one of the history is used instead",
         );
-        return { ...sighting, origin: { kind: "history", id }, version: current ?? version };
+        const origin = { kind: "history", id } as const;
+        return { ...sighting, kongVersion, origin, version: current ?? version };
       } catch (error) {
         if (!isPassedOver(error)) throw error;
         refused.add(entry);
@@ -158,8 +246,13 @@ export class SnapshotReader {
     if (complaints > MAX_COMPLAINTS) {
       log.warn({ count: complaints }, "nothing in the history can be used");
     }
-    if (isMissing(why)) throw await missingSnapshot(store, kongVersion, why, signal);
+    if (isMissing(why) && saved.length > 0) throw currentIsGone(store, kongVersion, why);
     throw why;
+  }
+
+  #check(sighting: Sighting, wants: Search["wants"], name: string): void {
+    if (wants === "open") opened(sighting);
+    checkDemands(metadataOf(sighting), this.#options, name);
   }
 
   /** None where the store does not tell: a policy may forbid listing, and then what is wrong with the current one says more. */
@@ -173,94 +266,13 @@ export class SnapshotReader {
   }
 }
 
-export interface NearestReaderOptions extends SnapshotReaderOptions {
-  readonly match: VersionMatch;
-}
-
-/**
- * As SnapshotReader. Another version stands in only where nothing at all is saved for the wanted one,
- * which is logged as a warning: what is there, but damaged, is an error, for the older version's
- * exporter may have stopped long ago. The snapshot says for which version it was saved.
- */
-export class NearestReader {
-  readonly #options: NearestReaderOptions;
-  readonly #exact: SnapshotReader;
-
-  constructor(options: NearestReaderOptions) {
-    this.#options = options;
-    this.#exact = new SnapshotReader(options);
-  }
-
-  /** The wanted version's current object with its store, for messages. */
-  get name(): string {
-    return this.#exact.name;
-  }
-
-  async latest(signal: AbortSignal, onProgress?: OnProgress): Promise<FoundSnapshot> {
-    return this.#nearest((reader) => reader.latest(signal, onProgress), signal);
-  }
-
-  /** A `seen` that belongs to another version's object counts as changed. */
-  async refresh(seen: Version | undefined, signal: AbortSignal): Promise<Found | undefined> {
-    return this.#nearest((reader) => reader.refresh(seen, signal), signal);
-  }
-
-  /** What `read` gives from the first reader for which it does not reject with SNAPSHOT_MISSING. */
-  async #nearest<T>(read: (reader: SnapshotReader) => Promise<T>, signal: AbortSignal): Promise<T> {
-    const { kongVersion, log } = this.#options;
-    let missing: unknown;
-    try {
-      return await read(this.#exact);
-    } catch (error) {
-      if (!isSnapshotMissing(error)) throw error;
-      missing = error;
-    }
-    for (const version of await this.#candidates(signal)) {
-      try {
-        const found = await read(new SnapshotReader({ ...this.#options, kongVersion: version }));
-        // What was seen before was said before.
-        if (found !== undefined) {
-          log.warn(
-            { kongVersion, usedVersion: version },
-            "no snapshot for this Kong version, that of the nearest older one is used",
-          );
-        }
-        return found;
-      } catch (error) {
-        if (!isSnapshotMissing(error)) throw error;
-      }
-    }
-    throw missing;
-  }
-
-  /** None where the store does not tell which there are. */
-  async #candidates(signal: AbortSignal): Promise<readonly KongVersion[]> {
-    const { store, kongVersion, match } = this.#options;
-    if (match === "exact") return [];
-    try {
-      const folders = await savedVersions(store, Number.POSITIVE_INFINITY, signal);
-      const versions = folders.map(parseKongVersion).filter((version) => version !== undefined);
-      return olderVersions(kongVersion, versions, match);
-    } catch (error) {
-      if (!(error instanceof StoreError) || error.retryable) throw error;
-      return [];
-    }
-  }
+function snapshotOf(found: FoundSighting): FoundSnapshot {
+  const { kongVersion, origin } = found;
+  return { ...opened(found), kongVersion, origin };
 }
 
 /** Entries of the history that are complained of one by one, when many are looked at in a row. */
 const MAX_COMPLAINTS = 3;
-
-/** Throws SnapshotError for what will not do. */
-type Accept = (sighting: Sighting) => unknown;
-const ANY: Accept = () => {};
-
-interface HistorySearch {
-  /** Version of the current object; undefined where it was not read. */
-  readonly current: Version | undefined;
-  readonly seen: Version | undefined;
-  readonly accept: Accept;
-}
 
 const REPLACEABLE: ReadonlySet<SnapshotErrorCode> = new Set([
   "SNAPSHOT_CORRUPT",
@@ -304,32 +316,44 @@ export async function missingSnapshot(
   cause: unknown,
   signal: AbortSignal,
 ): Promise<SnapshotError> {
-  let found: readonly string[] = [];
+  let found: readonly KongVersion[] = [];
   try {
     found = await savedVersions(store, MAX_NAMED, signal);
   } catch {
     // Listing is a courtesy: a policy may well forbid it.
     signal.throwIfAborted();
   }
-  if (found.includes(kongVersion)) {
-    return new SnapshotError(
-      "SNAPSHOT_MISSING",
-      `the current snapshot for Kong ${kongVersion} in ${store.url} is gone, its history is there`,
-      {
-        cause,
-        hint: "Restore one of those that kong-fallback snapshots list shows. An exporter that starts saves a new one.",
-      },
-    );
-  }
+  return nothingSaved(store, kongVersion, found, cause);
+}
+
+function nothingSaved(
+  store: Store,
+  kongVersion: KongVersion,
+  found: readonly KongVersion[],
+  cause: unknown,
+): SnapshotError {
+  if (found.includes(kongVersion)) return currentIsGone(store, kongVersion, cause);
+  const named = found.slice(0, MAX_NAMED).join(", ");
   return new SnapshotError(
     "SNAPSHOT_MISSING",
-    `no snapshot for Kong ${kongVersion} in ${store.url}${found.length === 0 ? "" : `; there are some for ${found.join(", ")}`}`,
+    `no snapshot for Kong ${kongVersion} in ${store.url}${named === "" ? "" : `; there are some for ${named}`}`,
     {
       cause,
       hint:
-        found.length === 0
+        named === ""
           ? "Check the storage URL's prefix, and that an exporter runs with this KONG_VERSION."
           : "Set KONG_VERSION to the data plane's exact version, or run an exporter for this one.",
+    },
+  );
+}
+
+function currentIsGone(store: Store, kongVersion: KongVersion, cause: unknown): SnapshotError {
+  return new SnapshotError(
+    "SNAPSHOT_MISSING",
+    `the current snapshot for Kong ${kongVersion} in ${store.url} is gone, its history is there`,
+    {
+      cause,
+      hint: "Restore one of those that kong-fallback snapshots list shows. An exporter that starts saves a new one.",
     },
   );
 }
@@ -339,16 +363,12 @@ export async function savedVersions(
   store: Store,
   limit: number,
   signal: AbortSignal,
-): Promise<readonly string[]> {
-  const found = new Set<string>();
+): Promise<readonly KongVersion[]> {
+  const found = new Set<KongVersion>();
   for await (const { key } of store.list("", signal)) {
     const version = versionOfSnapshotKey(key);
     if (version !== undefined) found.add(version);
     if (found.size >= limit) break;
   }
   return [...found];
-}
-
-function isSnapshotMissing(error: unknown): boolean {
-  return error instanceof SnapshotError && error.code === "SNAPSHOT_MISSING";
 }

@@ -4,22 +4,17 @@ import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
 import { FailureNews } from "../core/failure-news.ts";
 import type { Log } from "../core/log.ts";
+import { Scope, until } from "../core/waiting.ts";
 import type { KongVersion } from "../kong/version.ts";
 import type { Version } from "../store/port.ts";
 import { SnapshotError } from "./errors.ts";
 import { isBetter } from "./order.ts";
+import type { SnapshotReader } from "./reader.ts";
 import { describeBare, type Found, type FoundSnapshot } from "./snapshot.ts";
 
-/** One store: a NearestReader. */
-export interface Replica {
-  /** The current object with its store, for messages. */
-  readonly name: string;
-  refresh(seen: Version | undefined, signal: AbortSignal): Promise<Found | undefined>;
-}
-
 export interface ReplicaReaderOptions {
-  /** In the order of preference where they are equally new; not empty. */
-  readonly replicas: readonly Replica[];
+  /** One for each store, in the order of preference where they are equally new; not empty. */
+  readonly readers: readonly SnapshotReader[];
   readonly kongVersion: KongVersion;
   readonly clock: Clock;
   readonly log: Log;
@@ -43,24 +38,24 @@ interface Look {
 }
 
 /**
- * As NearestReader. The wanted version comes before older ones; then the newest counts by time
- * alone, for each store has fencing tokens of its own. So the snapshot has the token 0: it must not
- * be compared with one of another store.
+ * As StoreReader, of several stores; progress is not told. The wanted version comes before older ones,
+ * then the newest counts by time alone, for each store has fencing tokens of its own. So the snapshot
+ * has the token 0: it must not be compared with one of another store.
  */
-export class ReplicaReader {
+export class ReplicaReader implements SnapshotReader {
   readonly #options: ReplicaReaderOptions;
-  /** Of each replica. */
+  /** Of each store. */
   readonly #failures: readonly FailureNews[];
   #last: Look | undefined;
 
   constructor(options: ReplicaReaderOptions) {
     this.#options = options;
-    this.#failures = options.replicas.map(() => new FailureNews(options.clock));
+    this.#failures = options.readers.map(() => new FailureNews(options.clock));
   }
 
   /** All of them, for messages. */
   get name(): string {
-    return this.#options.replicas.map(({ name }) => name).join(", ");
+    return this.#options.readers.map(({ name }) => name).join(", ");
   }
 
   /** Rejects, where no store gives one, with the error that says most; a retryable one if trying again may help. */
@@ -106,39 +101,28 @@ export class ReplicaReader {
     graceMs: number,
     signal: AbortSignal,
   ): Promise<readonly Answer[]> {
-    const { replicas, clock } = this.#options;
-    const enough = new AbortController();
-    const asked = AbortSignal.any([signal, enough.signal]);
-    const answers: Answer[] = replicas.map(() => ({ kind: "late" }));
-    let isGraceRunning = false;
-    const grace = new Promise<void>((resolve, reject) => {
-      const onGood = () => {
-        if (isGraceRunning) return;
-        isGraceRunning = true;
-        // Ended by the last answer, or with everything else.
-        clock.sleep(graceMs, asked).then(resolve, () => {});
-      };
-      const all = replicas.map(async (replica, index) => {
-        const answer = await ask(replica, seen[index], asked);
+    const { readers, clock } = this.#options;
+    using asked = new Scope(signal);
+    const answers: Answer[] = readers.map(() => ({ kind: "late" }));
+    await until<void>(signal, (resolve, reject) => {
+      const all = readers.map(async (reader, index) => {
+        const answer = await ask(reader, seen[index], asked.signal);
         // Too late: what counts was decided.
-        if (enough.signal.aborted) return;
+        if (asked.isOver) return;
         answers[index] = answer;
-        if (answer.kind === "good") onGood();
+        if (answer.kind !== "good") return;
+        // The grace of the first ends first; the scope ends the others.
+        clock.sleep(graceMs, asked.signal).then(resolve, () => {});
       });
       Promise.all(all).then(() => resolve(), reject);
+      return undefined;
     });
-    try {
-      await grace;
-    } finally {
-      enough.abort();
-    }
-    signal.throwIfAborted();
     return answers;
   }
 
   #report(index: number, answer: Answer): void {
-    const { replicas, log } = this.#options;
-    const name = replicas[index]?.name ?? "";
+    const { readers, log } = this.#options;
+    const name = readers[index]?.name ?? "";
     const failures = this.#failures[index];
     if (answer.kind === "good") {
       if (failures?.end()) log.info({ key: name }, "store of several answers again");
@@ -154,12 +138,12 @@ export class ReplicaReader {
 }
 
 async function ask(
-  replica: Replica,
+  reader: SnapshotReader,
   seen: Version | undefined,
   signal: AbortSignal,
 ): Promise<Answer> {
   try {
-    return { kind: "good", found: await replica.refresh(seen, signal) };
+    return { kind: "good", found: await reader.refresh(seen, signal) };
   } catch (error) {
     if (signal.aborted) return { kind: "late" };
     if (!(error instanceof ServiceError)) throw error;

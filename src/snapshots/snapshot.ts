@@ -49,7 +49,7 @@ export type SnapshotOrigin =
 
 export interface FoundSnapshot extends Snapshot {
   readonly origin: SnapshotOrigin;
-  /** Kong version under which it lay; not always the one that was asked for, see NearestReader. */
+  /** Kong version under which it lay; not always the one that was asked for, see StoreReader. */
   readonly kongVersion: KongVersion;
 }
 

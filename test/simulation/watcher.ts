@@ -2,8 +2,8 @@
 
 import type { Log } from "../../src/core/log.ts";
 import { Shelf } from "../../src/sidecar/shelf/shelf.ts";
-import { type StoreReader, StoreWatch } from "../../src/sidecar/shelf/store-watch.ts";
-import { SnapshotReader } from "../../src/snapshots/reader.ts";
+import { StoreWatch } from "../../src/sidecar/shelf/store-watch.ts";
+import { type SnapshotReader, StoreReader } from "../../src/snapshots/reader.ts";
 import { ReplicaReader } from "../../src/snapshots/replicas.ts";
 import type { Seal } from "../../src/snapshots/seal/seal.ts";
 import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
@@ -36,7 +36,7 @@ export interface WatcherOptions {
 export class Watcher {
   readonly #options: WatcherOptions;
   readonly #order: Order;
-  readonly #reader: StoreReader;
+  readonly #reader: SnapshotReader;
   #shelf: Shelf;
   /** Moves to an older config that was written, rightly, after somebody had put away the newer one: under a higher token. */
   misled = 0;
@@ -105,14 +105,14 @@ export class Watcher {
   }
 }
 
-function openReader(options: WatcherOptions): StoreReader {
+function openReader(options: WatcherOptions): SnapshotReader {
   const { paths, seal, variant, machine: clock, log } = options;
   const requireRehearsed = variant.gates?.rehearsal === true;
   const common = { seal, kongVersion: V391, maxConfigBytes: MAX_CONFIG_BYTES, log };
-  const replicas = paths.map((store) => new SnapshotReader({ ...common, store, requireRehearsed }));
-  const [only, ...others] = replicas;
+  const readers = paths.map((store) => new StoreReader({ ...common, store, requireRehearsed }));
+  const [only, ...others] = readers;
   if (only !== undefined && others.length === 0) return only;
-  return new ReplicaReader({ replicas, kongVersion: V391, clock, log });
+  return new ReplicaReader({ readers, kongVersion: V391, clock, log });
 }
 
 /** No time passes while it packs. */

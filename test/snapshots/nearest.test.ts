@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { Archive } from "../../src/snapshots/archive.ts";
 import type { VersionMatch } from "../../src/snapshots/order.ts";
-import { NearestReader } from "../../src/snapshots/reader.ts";
+import { StoreReader } from "../../src/snapshots/reader.ts";
 import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import { StoreError } from "../../src/store/port.ts";
 import { kongVersion, snapshotOf } from "../fakes/config.ts";
@@ -13,7 +13,7 @@ const { signal } = new AbortController();
 const CONDITIONAL = { conditional: true };
 const OLDER = "no snapshot for this Kong version, that of the nearest older one is used";
 
-async function save(store: MemoryStore, version: string): Promise<void> {
+async function save(store: MemoryStore, version: string, name = version): Promise<void> {
   const common = {
     store,
     kongVersion: kongVersion(version),
@@ -21,7 +21,7 @@ async function save(store: MemoryStore, version: string): Promise<void> {
     maxConfigBytes: 10_000,
   };
   const archive = new Archive({ ...common, keepHistory: true, log: new RecordingLog() });
-  const snapshot = snapshotOf(version, { kongVersion: common.kongVersion });
+  const snapshot = snapshotOf(name, { kongVersion: common.kongVersion });
   await archive.save(snapshot, CONDITIONAL, signal);
 }
 
@@ -35,7 +35,7 @@ async function setUp(wanted: string, saved: readonly string[], match: VersionMat
     seal: PLAIN_SEAL,
     maxConfigBytes: 10_000,
   };
-  return { store, log, reader: new NearestReader({ ...common, match, log }) };
+  return { store, log, reader: new StoreReader({ ...common, match, log }) };
 }
 
 describe("a reader that may take an older version", () => {
@@ -94,6 +94,18 @@ describe("a reader that may take an older version", () => {
     await assert.rejects(reader.latest(signal), { code: "SNAPSHOT_CORRUPT" });
   });
 
+  it("takes no older one in place of one that is gone and whose history is damaged", async () => {
+    const { store, reader } = await setUp("3.9.1", ["3.9.0", "3.9.1"]);
+    store.objects.delete("3.9.1/config.json");
+    for (const [key, object] of store.objects) {
+      if (key.startsWith("3.9.1/")) store.objects.set(key, { ...object, body: Buffer.from("{") });
+    }
+    await assert.rejects(reader.latest(signal), {
+      code: "SNAPSHOT_MISSING",
+      message: /is gone, its history is there/,
+    });
+  });
+
   it("does not take a store that is down for one without the version", async () => {
     const { store, reader } = await setUp("3.9.1", ["3.9.0"]);
     const down = new StoreError("STORE_UNAVAILABLE", "down");
@@ -111,5 +123,38 @@ describe("a reader that may take an older version", () => {
     await save(store, "3.9.1");
     const next = await reader.refresh(first.version, signal);
     assert.equal(next?.snapshot.kongVersion, "3.9.1");
+  });
+
+  it("looks again without moving what would not do the last time, nor complaining of it, and lists once", async () => {
+    const { store, reader, log } = await setUp("3.9.1", ["3.9.0"]);
+    await save(store, "3.9.0", "newer");
+    store.objects.delete("3.9.0/config.json");
+    const [newest] = [...store.objects.keys()].sort().reverse();
+    const object = store.objects.get(newest ?? "");
+    assert.ok(newest && object);
+    store.objects.set(newest, { ...object, body: Buffer.from("damaged") });
+    const first = await reader.refresh(undefined, signal);
+    assert.equal(first?.snapshot.origin.kind, "history");
+    const lists: string[] = [];
+    store.intercept = async (operation, key) => {
+      if (operation === "list") lists.push(key);
+    };
+    store.bytesRead = 0;
+    assert.equal(await reader.refresh(first.version, signal), undefined);
+    assert.equal(store.bytesRead, 0);
+    assert.equal(log.find("snapshot of the history cannot be used").length, 1);
+    assert.deepEqual(lists, ["3.9.1/history", "", "3.9.0/history"]);
+  });
+
+  it("takes the exact one where the store tells it apart from the stand-in by neither body nor version", async () => {
+    const { store, reader } = await setUp("3.9.1", ["3.9.0"]);
+    const first = await reader.refresh(undefined, signal);
+    assert.ok(first);
+    await save(store, "3.9.1");
+    const object = store.objects.get("3.9.1/config.json");
+    assert.ok(object);
+    store.objects.set("3.9.1/config.json", { ...object, version: first.version });
+    assert.equal((await reader.refresh(first.version, signal))?.snapshot.kongVersion, "3.9.1");
+    assert.equal(await reader.refresh(first.version, signal), undefined);
   });
 });

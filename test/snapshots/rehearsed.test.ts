@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { Archive } from "../../src/snapshots/archive.ts";
 import { SnapshotError } from "../../src/snapshots/errors.ts";
-import { NearestReader } from "../../src/snapshots/reader.ts";
+import { StoreReader } from "../../src/snapshots/reader.ts";
 import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import type { Key } from "../../src/store/port.ts";
 import { kongVersion, snapshotOf, V391 } from "../fakes/config.ts";
@@ -29,7 +29,7 @@ function archiveOn(store: MemoryStore): Archive {
 function readerOf(store: MemoryStore, requireRehearsed: boolean, version = V391) {
   const log = new RecordingLog();
   const common = { store, seal: PLAIN_SEAL, kongVersion: version, maxConfigBytes: 10_000, log };
-  return { log, reader: new NearestReader({ ...common, match: "patch", requireRehearsed }) };
+  return { log, reader: new StoreReader({ ...common, match: "patch", requireRehearsed }) };
 }
 
 function rehearsedIn(store: MemoryStore, key: Key = KEY): string | undefined {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
 import { describe, it } from "vitest";
 import { Archive } from "../../src/snapshots/archive.ts";
-import { NearestReader } from "../../src/snapshots/reader.ts";
+import { StoreReader } from "../../src/snapshots/reader.ts";
 import { REPLICA_GRACE_MS, ReplicaReader } from "../../src/snapshots/replicas.ts";
 import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import type { NewSnapshot } from "../../src/snapshots/snapshot.ts";
@@ -19,16 +19,16 @@ async function setUp(...saved: readonly (NewSnapshot | undefined)[]) {
   const clock = new ManualClock();
   const log = new RecordingLog();
   const stores: MemoryStore[] = [];
-  for (const [place, snapshot] of saved.entries()) {
-    const store = new MemoryStore({ url: `memory://${place}` });
+  for (const [index, snapshot] of saved.entries()) {
+    const store = new MemoryStore({ url: `memory://${index}` });
     stores.push(store);
     if (snapshot !== undefined) await save(store, snapshot);
   }
   const common = { kongVersion: V391, seal: PLAIN_SEAL, maxConfigBytes: 10_000, log };
-  const replicas = stores.map(
-    (store) => new NearestReader({ ...common, store, match: "patch" as const }),
+  const readers = stores.map(
+    (store) => new StoreReader({ ...common, store, match: "patch" as const }),
   );
-  const reader = new ReplicaReader({ ...common, replicas, clock });
+  const reader = new ReplicaReader({ ...common, readers, clock });
   return { clock, log, stores, reader };
 }
 

@@ -15,7 +15,7 @@ const MAX_READ = 20;
 
 export interface Saved {
   readonly place: Place;
-  /** What readers get who have the keys: see SnapshotReader.sight. */
+  /** What readers get who have the keys: see StoreReader.sight. */
   readonly latest: Readable<FoundSighting>;
   /** Id of one in the history that is newer, though the current one should be: somebody put an old one back. */
   readonly newerId: string | undefined;

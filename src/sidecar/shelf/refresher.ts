@@ -7,7 +7,7 @@ import type { Log } from "../../core/log.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import type { NewSnapshot } from "../../snapshots/snapshot.ts";
 import { MAX_VERSIONS, type Shelf } from "./shelf.ts";
-import { type StoreReader, StoreWatch } from "./store-watch.ts";
+import { StoreWatch, type StoreWatchOptions } from "./store-watch.ts";
 
 /** What an earlier run of this process kept: a DiskCache. */
 export interface DiskReader {
@@ -20,7 +20,7 @@ export interface RefresherOptions {
   /** Undefined: nothing is kept on disk. */
   readonly disk: DiskReader | undefined;
   /** Undefined: there is no store. */
-  readonly store: ((version: KongVersion) => StoreReader) | undefined;
+  readonly store: ((version: KongVersion) => StoreWatchOptions["reader"]) | undefined;
   /** Between two looks into the store, milliseconds, give or take a tenth; up to four times that while it fails. */
   readonly refreshMs: number;
   /** How long `firstRound` waits for disk and store, milliseconds. */

@@ -7,25 +7,17 @@ import type { Log } from "../../core/log.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import { SnapshotError } from "../../snapshots/errors.ts";
 import { isBetter, isNewer, isSameConfig } from "../../snapshots/order.ts";
+import type { SnapshotReader } from "../../snapshots/reader.ts";
 import {
   describeBare,
-  type Found,
   type FoundSnapshot,
   type SnapshotMetadata,
 } from "../../snapshots/snapshot.ts";
 import type { Version } from "../../store/port.ts";
 import type { Shelf } from "./shelf.ts";
 
-/** What the store has for one Kong version, be it another one's: a NearestReader. */
-export interface StoreReader {
-  /** The object with its store, for messages. */
-  readonly name: string;
-  /** Verified; undefined if the object still has version `seen`. Rejects with a ServiceError. */
-  refresh(seen: Version | undefined, signal: AbortSignal): Promise<Found | undefined>;
-}
-
 export interface StoreWatchOptions {
-  readonly reader: StoreReader;
+  readonly reader: Pick<SnapshotReader, "name" | "refresh">;
   readonly kongVersion: KongVersion;
   readonly shelf: Shelf;
   readonly clock: Clock;

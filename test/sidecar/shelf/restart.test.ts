@@ -17,7 +17,7 @@ import { Archive } from "../../../src/snapshots/archive.ts";
 import { SnapshotError } from "../../../src/snapshots/errors.ts";
 import { currentKey } from "../../../src/snapshots/layout.ts";
 import { encodeMetadata } from "../../../src/snapshots/metadata.ts";
-import { NearestReader } from "../../../src/snapshots/reader.ts";
+import { StoreReader } from "../../../src/snapshots/reader.ts";
 import { PLAIN_SEAL } from "../../../src/snapshots/seal/seal.ts";
 import { FileStore } from "../../../src/store/file.ts";
 import { StoreError } from "../../../src/store/port.ts";
@@ -68,7 +68,7 @@ function start(directory: string, store?: MemoryStore) {
     ...base,
     disk,
     store: (kongVersion) =>
-      new NearestReader({
+      new StoreReader({
         ...{ kongVersion, maxConfigBytes, log, store: store ?? gone },
         ...{ seal: PLAIN_SEAL, match: "patch" },
       }),
