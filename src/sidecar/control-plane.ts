@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import type { Clock } from "../core/clock.ts";
 import type { HostPort } from "../core/host-port.ts";
 import type { Log } from "../core/log.ts";
+import { inTime, orAborted, Scope, Slots } from "../core/waiting.ts";
 import type { ClusterTls } from "../kong/cluster-tls.ts";
 import { type KongVersion, parseKongVersion } from "../kong/version.ts";
 import type { Dialer } from "../source/port.ts";
@@ -11,9 +12,7 @@ import type { Arrival } from "./door/admission.ts";
 import { Listener, type ServerCertificate } from "./door/listener.ts";
 import { PacedStream } from "./door/paced-stream.ts";
 import { WarningLimit } from "./door/rate-limit.ts";
-import { TransferSlots } from "./live/transfer-slots.ts";
 import { Upstream, type UpstreamState, type UpstreamTiming } from "./live/upstream.ts";
-import { WaitingRoom } from "./live/waiting-room.ts";
 import type { SidecarMetrics } from "./metrics.ts";
 import type { PlaneContext } from "./plane/plane-context.ts";
 import { PlaneSession } from "./plane/plane-session.ts";
@@ -67,23 +66,22 @@ export class FallbackControlPlane implements AsyncDisposable {
   readonly #warnings: WarningLimit;
   readonly #sessions = new Set<PlaneSession>();
   readonly #ends = new Set<Promise<void>>();
-  readonly #closed = new AbortController();
-  readonly #stubs = new WaitingRoom();
+  readonly #closed = new Scope();
   #listener: Listener | undefined;
 
   private constructor(options: FallbackControlPlaneOptions) {
-    const { timing, maxPayloadBytes, clock, log } = options;
+    const { timing, maxPayloadBytes, clock, log, metrics } = options;
     this.#options = options;
     this.#warnings = new WarningLimit(log, clock, this.#closed.signal);
-    this.#upstream = new Upstream({ ...options, onState: (state) => this.#onState(state) });
+    this.#upstream = new Upstream({ ...options, onState: ({ kind }) => metrics.upstream(kind) });
     this.#context = {
       ...options,
       reconnectMs: timing.reconnectMs,
       configWaitMs: timing.configWaitMs,
       isAuthority: options.dialer === undefined,
       upstream: this.#upstream,
-      sendSlots: new TransferSlots(SENDS_AT_ONCE),
-      slots: new TransferSlots(Math.max(2, Math.floor(RELAY_BYTES / maxPayloadBytes))),
+      sendSlots: new Slots(SENDS_AT_ONCE),
+      slots: new Slots(Math.max(2, Math.floor(RELAY_BYTES / maxPayloadBytes))),
     };
   }
 
@@ -122,7 +120,7 @@ export class FallbackControlPlane implements AsyncDisposable {
 
   /** Drops every data plane and stops listening; they reconnect after 5 to 10 s, wherever they find a control plane. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed.abort();
+    this.#closed.end();
     await this.#listener?.[Symbol.asyncDispose]();
     await Promise.all(this.#ends);
   }
@@ -168,11 +166,10 @@ export class FallbackControlPlane implements AsyncDisposable {
     const isReady = (): boolean =>
       this.#upstream.isAnswering || (version !== undefined && shelf.newest(version) !== undefined);
     if (isReady() || searched === undefined) return isReady();
-    const over = new AbortController();
-    const limit = clock.sleep(SEARCH_MS, AbortSignal.any([gone, over.signal]));
-    // An end of the limit by `gone` or by us is no failure.
-    await Promise.race([searched, limit.catch(() => {})]);
-    over.abort();
+    await orAborted(
+      gone,
+      inTime(SEARCH_MS, clock, gone, async () => searched),
+    );
     return isReady();
   }
 
@@ -182,7 +179,6 @@ export class FallbackControlPlane implements AsyncDisposable {
       upstream: this.#upstream,
       maxPayloadBytes,
       wrap: (socket) => this.#pace(socket),
-      stubs: this.#stubs,
       releaseMs: timing.releaseMs,
       clock,
       random,
@@ -191,12 +187,6 @@ export class FallbackControlPlane implements AsyncDisposable {
 
   #pace(socket: Duplex): Duplex {
     return new PacedStream(socket, { clock: this.#options.clock, stallMs: STALL_MS });
-  }
-
-  /** Data planes on a stub come again for the real one; those whose config waits for it would wait in vain. */
-  #onState({ kind }: UpstreamState): void {
-    this.#options.metrics.upstream(kind);
-    if (kind === "live") this.#stubs.callAll();
   }
 
   #warnNothing(address: string, version: KongVersion | undefined): void {

@@ -2,9 +2,9 @@
 
 import type { WebSocket } from "ws";
 import type { Clock } from "../../core/clock.ts";
+import { orAborted, raced, Scope, type Slots } from "../../core/waiting.ts";
 import type { DialedConnection, SourceError } from "../../source/port.ts";
-import { Passage } from "./passage.ts";
-import type { TransferSlots } from "./transfer-slots.ts";
+import { Passage } from "./relay.ts";
 
 export interface LiveLinkOptions {
   /** Paused, nothing sent on it. */
@@ -12,7 +12,8 @@ export interface LiveLinkOptions {
   readonly plane: WebSocket;
   /** Kong version the data plane declared, for messages. */
   readonly version: string;
-  readonly slots: TransferSlots;
+  /** For long messages, which lie in memory as a whole. */
+  readonly slots: Slots;
   readonly clock: Clock;
   /**
    * A binary message is being passed on: a config, for a control plane sends nothing else. `sent`
@@ -33,20 +34,26 @@ export class LiveLink {
   readonly #options: LiveLinkOptions;
   readonly #toPlane: Passage;
   readonly #toControlPlane: Passage;
-  readonly #over = new AbortController();
+  readonly #over = new Scope();
   readonly #startedAtMs: number;
   #slot: "none" | "asked" | (() => void) = "none";
   /** Received since the last complete message. */
   #messageBytes = 0;
   #hasHeard = false;
   /** Ends the wait for an answer to a ping, while there is one. */
-  #answer: AbortController | undefined;
+  #answer: Scope | undefined;
+  /** Why it was ended here. */
   #error: unknown;
 
   constructor(options: LiveLinkOptions) {
-    const { connection, plane, clock } = options;
+    const { connection, plane, clock, onConfig } = options;
     this.#options = options;
-    this.#toPlane = new Passage(connection.webSocket, plane, () => this.#idle());
+    this.#toPlane = new Passage(connection.webSocket, plane, {
+      heard: (bytes) => this.#heard(bytes),
+      framed: () => this.#framed(),
+      passed: (message, isBinary, sent) => isBinary && onConfig(message, sent),
+      idle: () => this.#idle(),
+    });
     this.#toControlPlane = new Passage(plane, connection.webSocket);
     this.#startedAtMs = clock.monotonicMs();
   }
@@ -71,35 +78,28 @@ export class LiveLink {
     signal: AbortSignal,
   ): Promise<SourceError> {
     const { connection, plane, version } = this.#options;
-    const { webSocket } = connection;
-    const closed = this.#listen();
-    const stop = (): void => webSocket.terminate();
-    signal.addEventListener("abort", stop, { once: true });
-    try {
-      if (signal.aborted) stop();
-      if (webSocket.readyState === webSocket.OPEN) {
-        webSocket.send(basicInfo, { binary: true });
-        if (hash !== undefined) this.ping(Buffer.from(hash));
-        webSocket.resume();
-      }
-      const { code, reason } = await closed;
-      return connection.explain({
-        closeCode: code,
-        closeReason: reason,
-        error: this.#error,
-        afterMs: this.ageMs,
-        heard: this.#hasHeard,
-        version,
-      });
-    } finally {
-      signal.removeEventListener("abort", stop);
-      this.#over.abort();
-      this.#answer?.abort();
-      // Else what is still being sent gives it back when it has left.
-      if (!this.#toPlane.isHeld) this.#giveSlotBack();
-      // What it had sent and nobody will take now must not hold it back for ever.
-      plane.resume();
+    const { webSocket, socket } = connection;
+    const ended = this.#toPlane.follow(socket);
+    if (!signal.aborted && webSocket.readyState === webSocket.OPEN) {
+      webSocket.send(basicInfo, { binary: true });
+      if (hash !== undefined) this.ping(Buffer.from(hash));
+      webSocket.resume();
     }
+    if ((await orAborted(signal, raced(signal, ended))) === "aborted") webSocket.terminate();
+    const { code, reason, error } = await ended;
+    this.#over.end();
+    // Else what is still being sent gives it back when it has left.
+    if (!this.#toPlane.isHeld) this.#giveSlotBack();
+    // What it had sent and nobody will take now must not hold it back for ever.
+    plane.resume();
+    return connection.explain({
+      closeCode: code,
+      closeReason: reason.toString("utf8"),
+      error: this.#error ?? error,
+      afterMs: this.ageMs,
+      heard: this.#hasHeard,
+      version,
+    });
   }
 
   /** A ping of the data plane, passed on; the control plane's answer finds its own way back. */
@@ -111,37 +111,6 @@ export class LiveLink {
   /** A message of the data plane, passed on. */
   send(data: Buffer, isBinary: boolean): void {
     void this.#toControlPlane.message(data, isBinary);
-  }
-
-  #listen(): Promise<{ readonly code: number; readonly reason: string }> {
-    const { webSocket, socket } = this.#options.connection;
-    // Before the WebSocket reads it: the last piece of a message belongs to that message.
-    socket.prependListener("data", (chunk: Buffer) => this.#heard(chunk.length));
-    webSocket.on("message", (data, isBinary) => {
-      this.#framed();
-      const sent = this.#toPlane.message(data, isBinary);
-      if (isBinary && Buffer.isBuffer(data)) this.#options.onConfig(data, sent);
-    });
-    webSocket.on("ping", (payload) => {
-      this.#framed();
-      this.#toPlane.ping(payload);
-    });
-    webSocket.on("pong", (payload) => {
-      this.#framed();
-      this.#toPlane.pong(payload);
-    });
-    for (const emitter of [socket, webSocket]) {
-      emitter.on("error", (error: unknown) => {
-        this.#error ??= error;
-        webSocket.terminate();
-      });
-    }
-    if (webSocket.readyState === webSocket.CLOSED) {
-      return Promise.resolve({ code: 1006, reason: "" });
-    }
-    return new Promise((resolve) => {
-      webSocket.once("close", (code, reason) => resolve({ code, reason: reason.toString("utf8") }));
-    });
   }
 
   /** Bytes came, be they only a part of a frame. */
@@ -162,7 +131,7 @@ export class LiveLink {
     this.#toPlane.hold();
     this.#options.slots.take(this.#over.signal).then(
       (giveBack) => {
-        if (this.#over.signal.aborted) return giveBack();
+        if (this.#over.isOver) return giveBack();
         this.#slot = giveBack;
         this.#toPlane.release();
       },
@@ -174,7 +143,7 @@ export class LiveLink {
   /** Nothing is held any more: what the control plane said meanwhile is read only now. */
   #idle(): void {
     this.#answered();
-    if (this.#messageBytes === 0 || this.#over.signal.aborted) this.#giveSlotBack();
+    if (this.#messageBytes === 0 || this.#over.isOver) this.#giveSlotBack();
   }
 
   #giveSlotBack(): void {
@@ -183,8 +152,8 @@ export class LiveLink {
   }
 
   #expectAnswer(): void {
-    if (this.#answer !== undefined || this.#over.signal.aborted) return;
-    this.#answer = new AbortController();
+    if (this.#answer !== undefined || this.#over.isOver) return;
+    this.#answer = new Scope(this.#over.signal);
     this.#options.clock.sleep(PONG_WAIT_MS, this.#answer.signal).then(
       () => {
         this.#answer = undefined;
@@ -196,12 +165,12 @@ export class LiveLink {
   }
 
   #answered(): void {
-    this.#answer?.abort();
+    this.#answer?.end();
     this.#answer = undefined;
   }
 
   #break(): void {
-    this.#error ??= new Error(`no answer to a ping within ${PONG_WAIT_MS / 1000} s`);
+    this.#error = new Error(`no answer to a ping within ${PONG_WAIT_MS / 1000} s`);
     this.#options.connection.webSocket.terminate();
   }
 }

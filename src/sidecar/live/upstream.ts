@@ -1,19 +1,18 @@
 /** What is known of the control plane, for all data planes together, and whose turn it is to try it. */
 
-import { backoffMs } from "../../core/backoff.ts";
 import type { Clock } from "../../core/clock.ts";
 import { ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
+import { Bell, forever, raced, until } from "../../core/waiting.ts";
 import {
   type DialedConnection,
   type Dialer,
   type DialRequest,
   SourceError,
 } from "../../source/port.ts";
-import { UpstreamEvidence, type UpstreamState } from "./upstream-evidence.ts";
-import { WaitingRoom } from "./waiting-room.ts";
+import { UpstreamEvidence, type UpstreamState } from "./evidence.ts";
 
-export type { UpstreamState } from "./upstream-evidence.ts";
+export type { UpstreamState } from "./evidence.ts";
 
 export interface UpstreamTiming {
   /** Between two attempts, milliseconds: at random from this to twice this. */
@@ -47,7 +46,8 @@ export class Upstream {
   readonly #options: UpstreamOptions;
   readonly #evidence: UpstreamEvidence;
   readonly #waiting = new WaitingRoom();
-  #wake: () => void = () => {};
+  /** Rung at each new state, and when a lost control plane begins to answer. */
+  readonly #news = new Bell();
 
   constructor(options: UpstreamOptions) {
     const { dialer, timing, clock, log, onState } = options;
@@ -62,10 +62,10 @@ export class Upstream {
       clock,
       log,
       onState: (state) => {
-        this.#wake();
+        this.#news.ring();
         onState?.(state);
       },
-      onAnswer: () => this.#wake(),
+      onAnswer: () => this.#news.ring(),
     });
     onState?.(this.state);
   }
@@ -83,7 +83,9 @@ export class Upstream {
   async dial(request: DialRequest, signal: AbortSignal): Promise<DialedConnection> {
     const { dialer } = this.#options;
     if (dialer === undefined) throw noControlPlane();
-    const connection = await dialer.dial(request, signal).catch((error: unknown) => {
+    const dialing = dialer.dial(request, signal);
+    const connection = await raced(signal, dialing).catch((error: unknown) => {
+      if (signal.aborted) dialing.then(({ webSocket }) => webSocket.terminate()).catch(() => {});
       signal.throwIfAborted();
       // While it is not lost, a data plane tries for `reconnectMs` before it gives it up.
       if (this.state.kind === "fallback" && error instanceof ServiceError) this.lost(error);
@@ -125,11 +127,15 @@ export class Upstream {
     }
   }
 
+  /** Resolves once it is not, or not any more, in `fallback`. Rejects with `signal.reason`. */
+  async untilBack(signal: AbortSignal): Promise<void> {
+    while (this.state.kind === "fallback") await this.#news.wait(signal);
+  }
+
   /** Watches the control plane as far as no data plane's connection does. Ends by rejecting with `signal.reason`. */
   async run(signal: AbortSignal): Promise<never> {
     const { dialer } = this.#options;
-    // Nobody calls: this ends with the signal.
-    while (dialer === undefined) await new WaitingRoom().wait(signal);
+    if (dialer === undefined) return forever(signal);
     for (;;) {
       signal.throwIfAborted();
       const { kind } = this.state;
@@ -199,23 +205,56 @@ export class Upstream {
     return undefined;
   }
 
-  /** Sleeps; false if something changed before the time was up. */
+  /** Whether the time went by without news. */
   async #rest(ms: number, signal: AbortSignal): Promise<boolean> {
-    const woken = new AbortController();
-    this.#wake = () => woken.abort();
-    try {
-      await this.#options.clock.sleep(Math.max(0, ms), AbortSignal.any([signal, woken.signal]));
+    return !(await this.#news.waitFor(ms, this.#options.clock, signal));
+  }
+}
+
+/** `first`: it was called alone, as the one that had waited longest. */
+type Call = "first" | "all";
+
+interface Waiting {
+  readonly signal: AbortSignal;
+  readonly call: (call: Call) => void;
+}
+
+/** Where data planes wait until they may try the control plane: they are called in the order they came, or all at once. */
+class WaitingRoom {
+  readonly #waiting = new Set<Waiting>();
+
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  /** Resolves when called. Rejects with `signal.reason`. */
+  wait(signal: AbortSignal): Promise<Call> {
+    return until<Call>(signal, (call) => {
+      const waiting: Waiting = { signal, call };
+      this.#waiting.add(waiting);
+      return () => this.#waiting.delete(waiting);
+    });
+  }
+
+  /** The one that has waited longest; false where nobody waits. */
+  callFirst(): boolean {
+    for (const waiting of this.#waiting) {
+      this.#waiting.delete(waiting);
+      if (waiting.signal.aborted) continue;
+      waiting.call("first");
       return true;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!woken.signal.aborted) throw error;
-      return false;
     }
+    return false;
+  }
+
+  callAll(): void {
+    for (const { call } of this.#waiting) call("all");
+    this.#waiting.clear();
   }
 }
 
 function retryInMs({ retryMs }: UpstreamTiming, random: () => number): number {
-  return backoffMs({ minMs: retryMs, maxMs: 2 * retryMs }, 1, random);
+  return Math.round(retryMs * (1 + random()));
 }
 
 function noControlPlane(): SourceError {

@@ -2,10 +2,10 @@
 
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
+import type { Slots } from "../../core/waiting.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import type { DialRequest } from "../../source/port.ts";
 import type { Accepted, Introduction } from "../door/admission.ts";
-import type { TransferSlots } from "../live/transfer-slots.ts";
 import type { Upstream } from "../live/upstream.ts";
 import type { SidecarMetrics } from "../metrics.ts";
 import type { Shelf } from "../shelf/shelf.ts";
@@ -29,9 +29,9 @@ export interface PlaneContext {
   /** Is shown every config that passes; undefined: none is remembered. */
   readonly remember: ((version: KongVersion, frame: Buffer) => void) | undefined;
   /** For long messages of the control plane. */
-  readonly slots: TransferSlots;
+  readonly slots: Slots;
   /** For long frames from the shelf. */
-  readonly sendSlots: TransferSlots;
+  readonly sendSlots: Slots;
   /** See SnapshotFeedOptions. */
   readonly isAuthority: boolean;
   /** For how long a broken connection is tried to be made again, milliseconds. */

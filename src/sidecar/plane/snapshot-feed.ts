@@ -2,9 +2,9 @@
 
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
+import type { Slots } from "../../core/waiting.ts";
 import type { BasicInfo } from "../../kong/basic-info.ts";
 import type { KongVersion } from "../../kong/version.ts";
-import type { TransferSlots } from "../live/transfer-slots.ts";
 import type { SidecarMetrics } from "../metrics.ts";
 import type { Servable } from "../shelf/payload.ts";
 import type { Shelf } from "../shelf/shelf.ts";
@@ -23,7 +23,7 @@ export interface SnapshotFeedOptions {
   /** There is no control plane whose config could be overwritten: every data plane gets the newest snapshot. */
   readonly isAuthority: boolean;
   /** How many long frames may be on their way at a time, to all data planes together. */
-  readonly sendSlots: TransferSlots;
+  readonly sendSlots: Slots;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: SidecarMetrics;

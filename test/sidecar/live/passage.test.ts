@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
 import { describe, it } from "vitest";
 import type { WebSocket } from "ws";
-import { Passage } from "../../../src/sidecar/live/passage.ts";
+import { Passage } from "../../../src/sidecar/live/relay.ts";
 
 type Done = (error?: Error) => void;
 
@@ -50,8 +50,10 @@ function setUp() {
   const to = new SlowSocket();
   let idle = 0;
   const asSocket = (socket: SlowSocket) => socket as unknown as WebSocket;
-  const passage = new Passage(asSocket(from), asSocket(to), () => {
-    idle += 1;
+  const passage = new Passage(asSocket(from), asSocket(to), {
+    idle: () => {
+      idle += 1;
+    },
   });
   return { from, to, passage, idle: () => idle };
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, it, vi } from "vitest";
-import { TransferSlots } from "../../../src/sidecar/live/transfer-slots.ts";
+import { Slots } from "../../../src/core/waiting.ts";
 import { BINARY, encodeFrame } from "../../fakes/websocket-frames.ts";
 import { SMALL } from "../../source/harness.ts";
 import { Stage } from "../stage.ts";
@@ -15,11 +15,8 @@ afterEach(() => {
 /** Counts who holds a slot, over all slots. */
 function watchSlots() {
   const counts = { held: 0, most: 0, taken: 0 };
-  const { take } = TransferSlots.prototype;
-  vi.spyOn(TransferSlots.prototype, "take").mockImplementation(async function (
-    this: TransferSlots,
-    signal,
-  ) {
+  const { take } = Slots.prototype;
+  vi.spyOn(Slots.prototype, "take").mockImplementation(async function (this: Slots, signal) {
     const giveBack = await take.call(this, signal);
     counts.held += 1;
     counts.taken += 1;
@@ -133,7 +130,7 @@ describe("with two slots for long messages", () => {
     const turn = new Promise<() => void>((resolve) => {
       call = () => resolve(() => {});
     });
-    vi.spyOn(TransferSlots.prototype, "take").mockReturnValue(turn);
+    vi.spyOn(Slots.prototype, "take").mockReturnValue(turn);
     const { frame, configHash } = largeConfig("large", 1_000_000);
     await using stage = await Stage.open({ behind: { config: frame } });
     const plane = await stage.plane();

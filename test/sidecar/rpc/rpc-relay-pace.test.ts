@@ -4,7 +4,7 @@ import type { IncomingMessage } from "node:http";
 import { Duplex } from "node:stream";
 import { describe, it } from "vitest";
 import { WebSocketServer } from "ws";
-import { joinWebSockets, type Side } from "../../../src/sidecar/rpc/rpc-relay.ts";
+import { joinWebSockets, type Side } from "../../../src/sidecar/rpc/rpc.ts";
 import { encodeMasked } from "../../fakes/data-plane-frames.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
 import { BINARY, FrameReader, PING } from "../../fakes/websocket-frames.ts";

@@ -7,7 +7,6 @@ import type { TLSSocket } from "node:tls";
 import type { HostPort } from "../../../src/core/host-port.ts";
 import { PacedStream } from "../../../src/sidecar/door/paced-stream.ts";
 import { Upstream } from "../../../src/sidecar/live/upstream.ts";
-import { WaitingRoom } from "../../../src/sidecar/live/waiting-room.ts";
 import { type RpcContext, serveRpc } from "../../../src/sidecar/rpc/rpc.ts";
 import { ClusterDialer } from "../../../src/source/dialer.ts";
 import type { Dialer } from "../../../src/source/port.ts";
@@ -50,7 +49,6 @@ export class RpcStage implements AsyncDisposable {
 
   private constructor(door: Door, { dialer, random = () => 0 }: RpcStageOptions) {
     const { clock, log } = door;
-    const stubs = new WaitingRoom();
     this.clock = clock;
     this.address = { host: "127.0.0.1", port: door.listener.port };
     this.#door = door;
@@ -61,15 +59,11 @@ export class RpcStage implements AsyncDisposable {
       clock,
       random: () => 0,
       log,
-      onState: ({ kind }) => {
-        if (kind === "live") stubs.callAll();
-      },
     });
     const context: RpcContext = {
       upstream: this.upstream,
       maxPayloadBytes: MAX_PAYLOAD_BYTES,
       wrap: (socket) => new PacedStream(socket, { clock, stallMs: 15_000 }),
-      stubs,
       releaseMs: TIMING.releaseMs,
       clock,
       random,

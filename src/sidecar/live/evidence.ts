@@ -4,7 +4,6 @@ import type { Clock } from "../../core/clock.ts";
 import type { ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { DialedConnection } from "../../source/port.ts";
-import { RecoveryTime } from "./recovery-time.ts";
 
 export type UpstreamState =
   /** Nothing is known yet. */
@@ -154,5 +153,44 @@ export class UpstreamEvidence {
   #become(state: UpstreamState): void {
     this.#state = state;
     this.#options.onState(state);
+  }
+}
+
+const QUIET_MS = 10 * 60_000;
+const LONGEST_MS = 5 * 60_000;
+
+/**
+ * How long a control plane that comes and goes must stay before it is trusted again. The first loss costs `recoveryMs`; each one less than 10 minutes after the last trouble doubles
+ * it, up to 5 minutes. Trouble is a loss or a relapse; after 10 minutes without any it is
+ * `recoveryMs` again.
+ */
+export class RecoveryTime {
+  readonly #recoveryMs: number;
+  #currentMs: number;
+  #troubleAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(recoveryMs: number) {
+    this.#recoveryMs = recoveryMs;
+    this.#currentMs = recoveryMs;
+  }
+
+  /** It failed though it was trusted. `nowMs`: monotonic, as below. */
+  lost(nowMs: number): void {
+    const doubled = Math.max(this.#recoveryMs, Math.min(this.#currentMs * 2, LONGEST_MS));
+    this.#currentMs = this.#isQuiet(nowMs) ? this.#recoveryMs : doubled;
+    this.#troubleAtMs = nowMs;
+  }
+
+  /** It answered, and failed before it was trusted. */
+  relapsed(nowMs: number): void {
+    this.#troubleAtMs = nowMs;
+  }
+
+  ms(nowMs: number): number {
+    return this.#isQuiet(nowMs) ? this.#recoveryMs : this.#currentMs;
+  }
+
+  #isQuiet(nowMs: number): boolean {
+    return nowMs - this.#troubleAtMs >= QUIET_MS;
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { RecoveryTime } from "../../../src/sidecar/live/recovery-time.ts";
+import { RecoveryTime } from "../../../src/sidecar/live/evidence.ts";
 
 const MINUTE = 60_000;
 

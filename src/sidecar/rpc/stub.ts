@@ -2,6 +2,7 @@
 
 import type { WebSocket } from "ws";
 import type { Clock } from "../../core/clock.ts";
+import { orAborted, Scope, untilQuiet } from "../../core/waiting.ts";
 import { SILENCE_LIMIT_MS, STEP_TIMEOUT_MS } from "../../kong/wire.ts";
 
 /** The only frame encoding there is. Kong/kong@3.9.1 kong/clustering/rpc/manager.lua */
@@ -19,11 +20,10 @@ export async function runRpcStub(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
-  const gone = new AbortController();
-  const over = AbortSignal.any([signal, gone.signal]);
+  using over = new Scope(signal);
   let heardAtMs = clock.monotonicMs();
   let isGreeted = false;
-  webSocket.once("close", () => gone.abort());
+  webSocket.once("close", () => over.end());
   webSocket.on("ping", () => {
     heardAtMs = clock.monotonicMs();
     // Whoever does not take the pongs is not read either.
@@ -40,16 +40,12 @@ export async function runRpcStub(
     isGreeted = answer !== undefined;
   });
   webSocket.resume();
-  try {
-    await clock.sleep(STEP_TIMEOUT_MS, over);
-    while (isGreeted) {
-      const silentForMs = clock.monotonicMs() - heardAtMs;
-      if (silentForMs >= SILENCE_LIMIT_MS) break;
-      await clock.sleep(SILENCE_LIMIT_MS - silentForMs, over);
-    }
-  } catch {
-    // It is gone, or to be sent away: the sleep ended early.
-  }
+  const watch = async (): Promise<void> => {
+    await clock.sleep(STEP_TIMEOUT_MS, over.signal);
+    if (isGreeted) await untilQuiet(SILENCE_LIMIT_MS, () => heardAtMs, clock, over.signal);
+  };
+  // It may be gone, or to be sent away, before.
+  await orAborted(over.signal, watch());
   webSocket.terminate();
 }
 
