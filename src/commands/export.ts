@@ -12,11 +12,11 @@ import { Archive } from "../snapshots/archive.ts";
 import type { Seal } from "../snapshots/seal/seal.ts";
 import type { Store } from "../store/port.ts";
 import { type Command, type CommandContext, requireSettings } from "./context.ts";
+import { openStatusServer } from "./daemon.ts";
 import { openElection } from "./election.ts";
 import { type ConfiguredGates, openGates } from "./gates.ts";
 import { type ClusterSettings, openHybridSource } from "./hybrid-source.ts";
 import { openWritingSeal } from "./seal.ts";
-import { openStatusServer } from "./status.ts";
 import { askPreconditions, openConfiguredStores } from "./store.ts";
 
 /** While the store does not take a config, milliseconds. */

@@ -7,7 +7,7 @@ import { Interrupted, onShutdown } from "../../runtime/shutdown.ts";
 import { DblessKeeper } from "../../sidecar/dbless/keeper.ts";
 import { unpackSnapshot } from "../../sidecar/shelf/payload.ts";
 import { type CommandContext, requireSettings } from "../context.ts";
-import { openStatusServer } from "../status.ts";
+import { openStatusServer } from "../daemon.ts";
 import { missingSnapshots, reportSnapshots } from "./report.ts";
 import { openSnapshots } from "./snapshots.ts";
 import { openStateDir } from "./state-dir.ts";

@@ -2,6 +2,7 @@
 
 import type { ServiceError } from "../../core/errors.ts";
 import { countEntities, type EntityCounts } from "../../kong/entity-counts.ts";
+import { RESTORED } from "../../maintenance/restore.ts";
 import { type SealMarks, sealText } from "../../snapshots/seal/seal.ts";
 import { metadataOf, type Sighting } from "../../snapshots/sighting.ts";
 import { type Snapshot, type SnapshotMetadata, sha256, takenAt } from "../../snapshots/snapshot.ts";
@@ -57,9 +58,6 @@ export function describeRehearsed(metadata: SnapshotMetadata | undefined): strin
 export function shortExporter(exporterId: string): string {
   return exporterId.startsWith(RESTORED) ? "restored" : exporterId.slice(0, 8);
 }
-
-/** How the exporter id of a snapshot begins that `restore` made current; the id it had in the history follows. */
-export const RESTORED = "restored:";
 
 /** For machines; `metadata` is null where the object carries none. */
 export function snapshotJson({ config, metadata }: Snapshot): object {

@@ -1,16 +1,16 @@
 /** `snapshots list`: what is saved, the newest first. */
 
 import type { ServiceError } from "../../core/errors.ts";
+import { type Result, resultOf } from "../../core/result.ts";
+import { CURRENT, folderName, reasonOf, type VersionFolder } from "../../maintenance/folder.ts";
+import { type ListedEntry, type Listing, listFolder } from "../../maintenance/list.ts";
 import { metadataOf } from "../../snapshots/sighting.ts";
 import type { SnapshotMetadata } from "../../snapshots/snapshot.ts";
+import type { ActionContext } from "../folders.ts";
 import { print, printJson } from "../print.ts";
 import { formatBytes, formatDuration } from "../quantities.ts";
 import { type Column, formatTable, type Row } from "../table.ts";
 import { bytesOf, errorJson, shortExporter, sightingJson, summariseSighting } from "./describe.ts";
-import { CURRENT } from "./find.ts";
-import { type ListedEntry, type Listing, listPlace, type Readable, tryRead } from "./listing.ts";
-import { type ActionContext, type Place, placeName } from "./place.ts";
-import { reasonOf } from "./reason.ts";
 import type { SnapshotsRequest } from "./request.ts";
 
 /** How many of the history are read unless all are asked for: each is fetched whole. */
@@ -25,61 +25,67 @@ const COLUMNS: readonly Column[] = [
   { title: "STATE" },
 ];
 
-/** Resolves to 0 where anything was listed. Rejects as the first place that failed where nothing was. */
+interface Listed {
+  readonly folder: VersionFolder;
+  readonly listing: Result<Listing>;
+}
+
+/** Resolves to 0 where anything was listed. Rejects as the first folder that failed where nothing was. */
 export async function listCommand(
   { all }: Extract<SnapshotsRequest, { kind: "list" }>,
-  { places, stdout, json, clock }: ActionContext,
+  { folders, stdout, json, clock }: ActionContext,
   signal: AbortSignal,
 ): Promise<number> {
   const limit = all ? Number.POSITIVE_INFINITY : DEFAULT_LIMIT;
-  const listed: { place: Place; listing: Readable<Listing> }[] = [];
-  for (const place of places) {
-    listed.push({ place, listing: await tryRead(() => listPlace(place, limit, signal), signal) });
+  const listed: Listed[] = [];
+  for (const folder of folders) {
+    const listing = await resultOf(() => listFolder(folder, limit, signal), signal);
+    listed.push({ folder, listing });
   }
   const failures = listed.map(({ listing }) => failureOf(listing));
   const failure = failures.find((error) => error !== undefined);
   if (failure !== undefined && failures.every((error) => error !== undefined)) throw failure;
   if (json) {
-    await printJson(stdout, listed.map(placeJson), signal);
+    await printJson(stdout, listed.map(toJson), signal);
   } else {
-    const texts = listed.map(({ place, listing }) => placeText(place, listing, clock.now()));
+    const texts = listed.map((each) => toText(each, clock.now()));
     await print(stdout, texts.join("\n"), signal);
   }
   return 0;
 }
 
 /** Why there is nothing to list. */
-function failureOf(listing: Readable<Listing>): ServiceError | undefined {
+function failureOf(listing: Result<Listing>): ServiceError | undefined {
   if (listing.kind === "bad") return listing.error;
-  const { current, entries } = listing.snapshot;
+  const { current, entries } = listing.value;
   return current.kind === "bad" && entries.length === 0 ? current.error : undefined;
 }
 
-function placeText(place: Place, listing: Readable<Listing>, now: Date): string {
-  const title = `${placeName(place)}\n`;
+function toText({ folder, listing }: Listed, now: Date): string {
+  const title = `${folderName(folder)}\n`;
   if (listing.kind === "bad") return `${title}  ${listing.error.message}\n`;
-  const { current, newerId, entries, olderCount } = listing.snapshot;
+  const { current, newerId, entries, olderCount } = listing.value;
   const isListed = entries.some(({ isCurrent }) => isCurrent);
   const isToldThere = isListed && current.kind === "good" && newerId === undefined;
   const rows = [
-    ...(isToldThere ? [] : [currentRow(listing.snapshot, place, now)]),
-    ...entries.map((entry) => entryRow(entry, place, now)),
+    ...(isToldThere ? [] : [currentRow(listing.value, folder, now)]),
+    ...entries.map((entry) => entryRow(entry, folder, now)),
   ];
   const more = olderCount === 0 ? "" : `and ${olderCount} older: --all lists them\n`;
   return `${title}${formatTable(COLUMNS, rows)}${more}`;
 }
 
 /** For a current one that is not in the part of the history that is listed, or cannot be used, or is not the newest. */
-function currentRow({ current, newerId }: Listing, place: Place, now: Date): Row {
+function currentRow({ current, newerId }: Listing, folder: VersionFolder, now: Date): Row {
   if (current.kind === "bad") {
     const { error } = current;
     const hints = error.hint === undefined ? [] : [`try: ${error.hint}`];
     return {
       cells: [CURRENT, "", "", "", "", "unusable"],
-      notes: [reasonOf(error, place, CURRENT), ...hints],
+      notes: [reasonOf(error, folder, CURRENT), ...hints],
     };
   }
-  const sighting = current.snapshot;
+  const sighting = current.value;
   const metadata = metadataOf(sighting);
   const bytes = bytesOf(sighting);
   const cells =
@@ -95,20 +101,17 @@ function currentRow({ current, newerId }: Listing, place: Place, now: Date): Row
   };
 }
 
-function entryRow({ entry, isCurrent, read }: ListedEntry, place: Place, now: Date): Row {
+function entryRow({ entry, isCurrent, read }: ListedEntry, folder: VersionFolder, now: Date): Row {
   if (read.kind === "bad") {
     const age = formatDuration(now.getTime() - entry.at.getTime());
-    const notes = [reasonOf(read.error, place, entry.id)];
+    const notes = [reasonOf(read.error, folder, entry.id)];
     return { cells: [entry.id, age, "", "", "", "unusable"], notes };
   }
-  const { metadata, held } = read.snapshot;
+  const { metadata, held } = read.value;
   const state = held === undefined ? "" : "held";
   return {
     cells: [entry.id, ...metadataCells(metadata, now), isCurrent ? "current" : state],
-    notes: [
-      summariseSighting(read.snapshot),
-      ...(held === undefined ? [] : [`held back: ${held}`]),
-    ],
+    notes: [summariseSighting(read.value), ...(held === undefined ? [] : [`held back: ${held}`])],
   };
 }
 
@@ -120,13 +123,13 @@ function metadataCells(
   return [age, formatBytes(bytes), String(fencingToken), shortExporter(exporterId)];
 }
 
-function placeJson({ place, listing }: { place: Place; listing: Readable<Listing> }): object {
-  const where = { kongVersion: place.version, store: place.store.url };
+function toJson({ folder, listing }: Listed): object {
+  const where = { kongVersion: folder.version, store: folder.store.url };
   if (listing.kind === "bad") return { ...where, ...errorJson(listing.error) };
-  const { current, newerId, entries, olderCount } = listing.snapshot;
+  const { current, newerId, entries, olderCount } = listing.value;
   return {
     ...where,
-    current: current.kind === "bad" ? errorJson(current.error) : sightingJson(current.snapshot),
+    current: current.kind === "bad" ? errorJson(current.error) : sightingJson(current.value),
     newerId: newerId ?? null,
     history: entries.map(({ entry, isCurrent, read }) => ({
       id: entry.id,
@@ -135,7 +138,7 @@ function placeJson({ place, listing }: { place: Place; listing: Readable<Listing
       held: entry.held,
       ...(read.kind === "bad"
         ? errorJson(read.error)
-        : { heldBecause: read.snapshot.held ?? null, ...sightingJson(read.snapshot) }),
+        : { heldBecause: read.value.held ?? null, ...sightingJson(read.value) }),
     })),
     olderCount,
   };

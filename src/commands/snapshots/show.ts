@@ -1,15 +1,15 @@
 /** `snapshots show`: all that is known about one snapshot, or its bytes. */
 
 import { countEntities } from "../../kong/entity-counts.ts";
+import { findSnapshot, type NamedSnapshot } from "../../maintenance/find.ts";
 import { sealText } from "../../snapshots/seal/seal.ts";
 import { sha256 } from "../../snapshots/snapshot.ts";
+import { type ActionContext, onlyVersion } from "../folders.ts";
 import { print, printJson } from "../print.ts";
 import { formatBytes, formatTime } from "../quantities.ts";
 import { formatList } from "../table.ts";
 import { UsageError } from "../usage-error.ts";
 import { describeRehearsed, formatTaken, sealJson, snapshotJson } from "./describe.ts";
-import { type FoundSnapshot, findSnapshot } from "./find.ts";
-import type { ActionContext } from "./place.ts";
 import type { SnapshotsRequest } from "./request.ts";
 
 /** With `config`, the exact bytes and no line feed behind them: they hold every secret of the configuration. */
@@ -18,17 +18,17 @@ export async function showCommand(
   context: ActionContext,
   signal: AbortSignal,
 ): Promise<number> {
-  const { stdout, json, clock } = context;
+  const { folders, log, stdout, json, clock } = context;
   if (wantsConfig && json) {
     throw new UsageError("--config and --json both want standard output", "Give one of them up.");
   }
-  const found = await findSnapshot(which, context, "show", signal);
+  const found = await findSnapshot(which, onlyVersion(folders, "show"), log, signal);
   if (wantsConfig) {
     await print(stdout, found.config, signal);
   } else if (json) {
-    const { place, held, marks } = found;
+    const { where, held, marks } = found;
     const seal = marks && { seal: sealJson(marks) };
-    const json = { which, place, held: held ?? null, ...snapshotJson(found), ...seal };
+    const json = { which, place: where, held: held ?? null, ...snapshotJson(found), ...seal };
     await printJson(stdout, json, signal);
   } else {
     await print(stdout, formatList(factsOf(found, clock.now())), signal);
@@ -38,14 +38,14 @@ export async function showCommand(
 
 type Facts = readonly (readonly [name: string, value: string])[];
 
-function factsOf({ which, place, config, metadata, held, marks }: FoundSnapshot, now: Date): Facts {
+function factsOf({ which, where, config, metadata, held, marks }: NamedSnapshot, now: Date): Facts {
   const entities = Object.entries(countEntities(config))
     .filter(([, count]) => count > 0)
     .map(([kind, count]) => `${kind} ${count}`)
     .join(", ");
   const facts: Facts = [
     ["snapshot", which],
-    ["place", place],
+    ["place", where],
     ...(held === undefined ? [] : [["held back", held] as const]),
     ["seal", (marks && sealText(marks)) || "none: neither signed nor encrypted"],
     ["size", `${formatBytes(config.length)} (${config.length} bytes)`],

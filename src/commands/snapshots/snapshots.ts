@@ -3,9 +3,9 @@
 import { onShutdown } from "../../runtime/shutdown.ts";
 import type { Terminal } from "../confirm.ts";
 import type { Command } from "../context.ts";
+import { type ActionContext, openFolders } from "../folders.ts";
 import { diffCommand } from "./diff.ts";
 import { listCommand } from "./list.ts";
-import { type ActionContext, openPlaces } from "./place.ts";
 import { pruneCommand } from "./prune.ts";
 import { quietly } from "./quiet.ts";
 import type { SnapshotsRequest } from "./request.ts";
@@ -20,9 +20,9 @@ export function snapshotsCommand(request: SnapshotsRequest, stdin: Terminal["std
     const signal = shutdown.stop;
     const context = quietly(given, "snapshots");
     const allVersions = "allVersions" in request && request.allVersions;
-    await using opened = await openPlaces(context, allVersions, signal);
-    const { places, seal } = opened;
-    return await act(request, { ...context, stdin, places, seal }, signal);
+    await using opened = await openFolders(context, allVersions, signal);
+    const { folders, seal } = opened;
+    return await act(request, { ...context, stdin, folders, seal }, signal);
   };
 }
 

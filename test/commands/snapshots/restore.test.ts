@@ -118,7 +118,7 @@ describe("kong-fallback snapshots restore", () => {
     assert.match(asked.stderr, /It was held back: services fell/);
     const { status, stdout } = await stage.run(["snapshots", "restore", id, "--yes"]);
     assert.equal(status, 0);
-    assert.match(stdout, /It had been held back; being current/);
+    assert.match(stdout, /It had been held back; now that it is current/);
     const { config, metadata } = await current(stage);
     assert.equal(config, text(shrunken));
     assert.equal(metadata.controlPlaneTimestamp, shrunken.metadata.controlPlaneTimestamp);
@@ -154,6 +154,18 @@ describe("kong-fallback snapshots restore", () => {
     const { stdout } = await stage.run(["snapshots", "restore", olderId, "--yes", "--json"]);
     const [{ replacedId }] = JSON.parse(stdout);
     assert.equal(text(await stage.archive().history.read(replacedId, NEVER)), text(byHand));
+  });
+
+  it("refuses to take over a Lease of Kubernetes before it asks anything", async () => {
+    const { stage: opened, newer, olderId } = await stageWithTwo();
+    await using stage = opened;
+    const environment = { KONG_FALLBACK_ELECTION: "kubernetes" };
+    const argv = ["snapshots", "restore", olderId, "--take-over"];
+    const { status, stderr } = await stage.run(argv, { answer: "yes", environment });
+    assert.equal(status, 2);
+    assert.match(stderr, /not one in Kubernetes .*\n.*Scale the exporters down/);
+    assert.doesNotMatch(stderr, /Type yes/);
+    assert.equal((await current(stage)).config, text(newer));
   });
 
   it("refuses a damaged one, and current", async () => {

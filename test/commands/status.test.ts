@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { rm, writeFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, it } from "vitest";
-import type { ClusterCertificate } from "../../../src/kong/cluster-certificate.ts";
-import { systemClock } from "../../../src/runtime/clock.ts";
-import type { NewSnapshot } from "../../../src/snapshots/snapshot.ts";
-import { clusterCertificate, sharedTls } from "../../fakes/certificates.ts";
-import { FakeControlPlane } from "../../fakes/control-plane.ts";
-import { leaseIn } from "../../fakes/lease.ts";
+import type { ClusterCertificate } from "../../src/kong/cluster-certificate.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
+import type { NewSnapshot } from "../../src/snapshots/snapshot.ts";
+import { clusterCertificate, sharedTls } from "../fakes/certificates.ts";
+import { FakeControlPlane } from "../fakes/control-plane.ts";
+import { leaseIn } from "../fakes/lease.ts";
 import {
   DEAD_STORE,
   DEAD_STORE_URL,
@@ -16,7 +16,7 @@ import {
   SnapshotsStage,
   services,
   snapshotAt,
-} from "../snapshots/stage.ts";
+} from "./snapshots/stage.ts";
 
 let pair: ClusterCertificate;
 const resources: AsyncDisposable[] = [];

@@ -1,26 +1,25 @@
 import assert from "node:assert/strict";
-import { EventEmitter } from "node:events";
-import { Writable } from "node:stream";
 import { describe, it } from "vitest";
-import { RestoreError } from "../../../src/commands/snapshots/restore-error.ts";
-import { type SeatRequest, takeSeat } from "../../../src/commands/snapshots/seat.ts";
-import { UsageError } from "../../../src/commands/usage-error.ts";
-import { MAX_TOKEN } from "../../../src/election/lease.ts";
-import { ElectionError, type Leadership } from "../../../src/election/port.ts";
-import { decodeLease, encodeLease, StoreElection } from "../../../src/election/store.ts";
-import { createLogger } from "../../../src/runtime/logger.ts";
-import { readSettings } from "../../../src/runtime/settings.ts";
-import { Archive } from "../../../src/snapshots/archive.ts";
-import { CurrentObject } from "../../../src/snapshots/current.ts";
-import { leaseKey } from "../../../src/snapshots/layout.ts";
-import { PLAIN_SEAL } from "../../../src/snapshots/seal/seal.ts";
-import { StoreError } from "../../../src/store/port.ts";
-import { V391 } from "../../fakes/config.ts";
-import { leaseIn } from "../../fakes/lease.ts";
-import { ManualClock } from "../../fakes/manual-clock.ts";
-import { MemoryStore } from "../../fakes/memory-store.ts";
-import { RecordingLog } from "../../fakes/recording-log.ts";
-import { NEVER, services, snapshotAt } from "./stage.ts";
+import { MAX_TOKEN } from "../../src/election/lease.ts";
+import { NoElection } from "../../src/election/none.ts";
+import { ElectionError, type Leadership } from "../../src/election/port.ts";
+import { decodeLease, encodeLease, StoreElection } from "../../src/election/store.ts";
+import { RestoreError } from "../../src/maintenance/errors.ts";
+import { foldersOf } from "../../src/maintenance/folder.ts";
+import {
+  obtainLease,
+  type RestoreLeaseContext,
+  type RestoreLeaseRequest,
+} from "../../src/maintenance/restore-lease.ts";
+import { leaseKey } from "../../src/snapshots/layout.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
+import { StoreError } from "../../src/store/port.ts";
+import { NEVER, services, snapshotAt } from "../commands/snapshots/stage.ts";
+import { V391 } from "../fakes/config.ts";
+import { leaseIn } from "../fakes/lease.ts";
+import { ManualClock } from "../fakes/manual-clock.ts";
+import { MemoryStore } from "../fakes/memory-store.ts";
+import { RecordingLog } from "../fakes/recording-log.ts";
 
 const KEY = leaseKey(V391);
 
@@ -29,43 +28,47 @@ async function world() {
   const clock = new ManualClock();
   const store = new MemoryStore();
   const log = new RecordingLog();
-  const place = { store, kongVersion: V391, seal: PLAIN_SEAL, maxConfigBytes: 1_000_000, log };
-  const archive = new Archive(place);
+  const [folder] = foldersOf([V391], [store], {
+    seal: PLAIN_SEAL,
+    maxConfigBytes: 1_000_000,
+    log,
+  });
+  assert.ok(folder);
+  const { archive } = folder;
   const snapshot = snapshotAt(0, services("a"), { fencingToken: 4 });
   await archive.save(snapshot, { conditional: true }, NEVER);
   const said: string[] = [];
-  const sink = new Writable({
-    write: (chunk, _, done) => {
-      said.push(String(chunk));
-      done();
-    },
-  });
-  const seat = (
-    more: Partial<SeatRequest> = {},
-    environment: Readonly<Record<string, string>> = {},
+  const obtain = (
+    more: Partial<RestoreLeaseRequest> = {},
+    election: RestoreLeaseContext["election"] = "store",
   ) =>
-    takeSeat(
+    obtainLease(
+      { folder, conditional: true, takeOver: false, ...more },
       {
-        place: { version: V391, store, archive, current: new CurrentObject(place) },
-        conditional: true,
-        takeOver: false,
-        ...more,
-      },
-      {
-        settings: readSettings(environment),
-        log: createLogger({ level: "warn", stream: sink }),
-        stdout: sink,
-        stderr: sink,
-        json: false,
-        signals: new EventEmitter(),
+        election,
+        openElection: async (_, id, conditional) => {
+          const exporter = { id, hostname: "workstation" };
+          const floor = (signal: AbortSignal) => archive.highestToken(signal);
+          const common = { exporter, ttlMs: 15_000, floor, clock, random: () => 0, log };
+          return election === "off"
+            ? new NoElection({ ...common, name: "none" })
+            : new StoreElection({
+                ...common,
+                store,
+                key: KEY,
+                conditional: async () => conditional,
+              });
+        },
+        leaseTtlMs: 15_000,
         hostname: "workstation",
         clock,
-        random: () => 0,
+        log,
+        say: (line) => said.push(line),
       },
       NEVER,
     );
   const lease = () => decodeLease(store.objects.get(KEY)?.body ?? Buffer.alloc(0), KEY);
-  return { clock, store, log, archive, said, seat, lease };
+  return { clock, store, log, archive, said, obtain, lease };
 }
 
 /** An exporter that holds the lease and renews it. */
@@ -111,10 +114,10 @@ async function outcome<T>(clock: ManualClock, promise: Promise<T>): Promise<T> {
   return promise;
 }
 
-describe("the seat of a restore", () => {
+describe("the lease of a restore", () => {
   it("is won where nobody holds the lease, above every token, and given back", async () => {
-    const { clock, seat, lease, said } = await world();
-    const won = await outcome(clock, seat());
+    const { clock, obtain, lease, said } = await world();
+    const won = await outcome(clock, obtain());
     assert.equal(won.token, 5);
     assert.equal(lease().state, "held");
     await won[Symbol.asyncDispose]();
@@ -130,7 +133,7 @@ describe("the seat of a restore", () => {
     const startedAt = scene.clock.monotonicMs();
     const refused = await outcome(
       scene.clock,
-      assert.rejects(scene.seat(), (error) => {
+      assert.rejects(scene.obtain(), (error) => {
         assert.ok(error instanceof RestoreError);
         assert.equal(error.code, "RESTORE_LEASE_HELD");
         assert.match(error.message, /exporter-1 on host-1 is alive/);
@@ -145,9 +148,9 @@ describe("the seat of a restore", () => {
   });
 
   it("is won from an exporter that died", async () => {
-    const { clock, store, seat } = await world();
+    const { clock, store, obtain } = await world();
     await leaseIn(store, clock).take(6, undefined, NEVER);
-    const won = await outcome(clock, seat());
+    const won = await outcome(clock, obtain());
     assert.equal(won.token, 7);
     await won[Symbol.asyncDispose]();
   });
@@ -155,7 +158,7 @@ describe("the seat of a restore", () => {
   it("is taken from an exporter that lives, which steps down and is elected again afterwards", async () => {
     const scene = await world();
     await using living = await exporter(scene);
-    const taken = await scene.seat({ takeOver: true });
+    const taken = await scene.obtain({ takeOver: true });
     assert.equal(taken.token, 6);
     await scene.clock.advance(6_000);
     assert.equal(living.seen.at(-1)?.kind, "follower");
@@ -167,7 +170,7 @@ describe("the seat of a restore", () => {
   });
 
   it("is taken though the holder renews at the same moment", async () => {
-    const { clock, store, seat, lease } = await world();
+    const { clock, store, obtain, lease } = await world();
     const holder = leaseIn(store, clock);
     const held = await holder.take(6, undefined, NEVER);
     assert.ok(held);
@@ -177,14 +180,14 @@ describe("the seat of a restore", () => {
       renewals += 1;
       assert.ok(await holder.renew(held, NEVER));
     };
-    const taken = await seat({ takeOver: true });
+    const taken = await obtain({ takeOver: true });
     assert.equal(renewals, 1);
     assert.equal(taken.token, 7);
     assert.equal(lease().holder, "snapshots-restore");
   });
 
   it("is not taken where the lease changes under each attempt", async () => {
-    const { store, clock, seat } = await world();
+    const { store, clock, obtain } = await world();
     const holder = leaseIn(store, clock);
     let held = await holder.take(6, undefined, NEVER);
     let isRenewing = false;
@@ -196,7 +199,7 @@ describe("the seat of a restore", () => {
       isRenewing = false;
     };
     await assert.rejects(
-      seat({ takeOver: true }),
+      obtain({ takeOver: true }),
       (error) =>
         error instanceof RestoreError &&
         error.code === "RESTORE_OVERTAKEN" &&
@@ -205,48 +208,59 @@ describe("the seat of a restore", () => {
   });
 
   it("is given back later, by its expiry, where the store takes nothing any more", async () => {
-    const { store, seat, lease, said } = await world();
-    const taken = await seat({ takeOver: true });
+    const { store, obtain, lease, log } = await world();
+    const taken = await obtain({ takeOver: true });
     store.intercept = async () => {
       throw new StoreError("STORE_UNAVAILABLE", "the store is down");
     };
     await taken[Symbol.asyncDispose]();
     assert.equal(lease().state, "held");
-    assert.match(said.join(), /lease not released, exporters take it when it expires/);
+    const said = log.find("warn").map(({ message }) => message);
+    assert.deepEqual(said, ["lease not released, exporters take it when it expires"]);
+  });
+
+  it("is not waited for longer than it runs where the store hangs when it is given back", async () => {
+    const { clock, store, obtain, log } = await world();
+    const taken = await obtain({ takeOver: true });
+    store.intercept = () => new Promise(() => {});
+    const startedAt = clock.monotonicMs();
+    await outcome(clock, Promise.resolve(taken[Symbol.asyncDispose]()));
+    assert.equal(clock.monotonicMs() - startedAt, 15_000);
+    assert.equal(log.find("warn").length, 1);
+  });
+
+  it("is not held by an election that was opened where the lease cannot even be read", async () => {
+    const { clock, store, obtain } = await world();
+    store.intercept = async () => {
+      throw new StoreError("STORE_DENIED", "no");
+    };
+    await assert.rejects(outcome(clock, obtain()), { code: "STORE_DENIED" });
+    assert.equal(clock.sleepers, 0);
   });
 
   it("is not to be had where no lease is possible, but for an operator who does without", async () => {
-    const { clock, seat, store } = await world();
+    const { clock, obtain, store } = await world();
     for (const takeOver of [false, true]) {
       await assert.rejects(
-        outcome(clock, seat({ conditional: false, takeOver })),
+        outcome(clock, obtain({ conditional: false, takeOver })),
         (error) => error instanceof ElectionError && error.code === "ELECTION_UNSAFE",
       );
     }
-    const off = { KONG_FALLBACK_ELECTION: "off" };
-    await using given = await seat({ conditional: false }, off);
+    await using given = await obtain({ conditional: false }, "off");
     assert.equal(given.token, 4, "a higher one would keep the only exporter out");
     assert.equal(store.objects.has(KEY), false);
-  });
-
-  it("cannot be taken from the holder of a Lease of Kubernetes", async () => {
-    const { seat } = await world();
-    await assert.rejects(
-      seat({ takeOver: true }, { KONG_FALLBACK_ELECTION: "kubernetes" }),
-      (error) => error instanceof UsageError && /Scale the exporters down/.test(error.hint ?? ""),
-    );
   });
 
   it.each([
     ["for which metadata have no room", MAX_TOKEN],
     ["that no count can have reached", 2_000_000_000],
   ])("takes no token over %s, though somebody forged it", async (_, token) => {
-    const { store, seat, lease } = await world();
-    const taken = await seat({ takeOver: true });
+    const { store, obtain, lease } = await world();
+    const taken = await obtain({ takeOver: true });
     await taken[Symbol.asyncDispose]();
     const body = encodeLease({ ...lease(), token });
     const { version } = await store.put(KEY, body, { metadata: {}, contentType: "" }, NEVER);
-    await assert.rejects(seat({ takeOver: true }), { code: "ELECTION_CORRUPT" });
+    await assert.rejects(obtain({ takeOver: true }), { code: "ELECTION_CORRUPT" });
     assert.equal(store.objects.get(KEY)?.version, version);
   });
 });

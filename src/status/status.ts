@@ -1,0 +1,192 @@
+/** What `status` finds out about one Kong version: what its stores have, and what the control plane has now. */
+
+import type { BackoffPolicy } from "../core/backoff.ts";
+import type { Clock } from "../core/clock.ts";
+import { type Result, resultOf } from "../core/result.ts";
+import { type LeaseDocument, readLease } from "../election/store.ts";
+import { awaitAnswer, silence } from "../importer/probe.ts";
+import { retryWithin } from "../importer/retry.ts";
+import type { ConfigUpdate } from "../kong/reconfigure.ts";
+import type { KongVersion } from "../kong/version.ts";
+import { reasonOf, type VersionFolder } from "../maintenance/folder.ts";
+import { isOlderThan } from "../maintenance/list.ts";
+import type { HistoryEntry } from "../snapshots/history.ts";
+import { leaseKey } from "../snapshots/layout.ts";
+import { isSameConfig } from "../snapshots/order.ts";
+import type { FoundSighting } from "../snapshots/reader.ts";
+import { metadataOf } from "../snapshots/sighting.ts";
+import { sha256 } from "../snapshots/snapshot.ts";
+import type { ConfigSource } from "../source/port.ts";
+import { StoreError } from "../store/port.ts";
+
+export interface VersionStatus {
+  readonly version: KongVersion;
+  /** What the control plane has now, or why nobody knows. */
+  readonly live: Result<ConfigUpdate>;
+  /** One for each store. */
+  readonly stores: readonly StoreStatus[];
+}
+
+export interface StoreStatus {
+  readonly folder: VersionFolder;
+  /** What readers get who have the keys: see StoreReader.sight. */
+  readonly latest: Result<FoundSighting>;
+  /** How that compares with what the control plane has now. */
+  readonly comparison: Comparison;
+  /** Id of one in the history that is newer, though the current one should be: somebody put an old one back. */
+  readonly newerId: string | undefined;
+  /** The newest first; undefined where the store does not tell. */
+  readonly held: readonly HistoryEntry[] | undefined;
+  /** Why the newest of these was held back. */
+  readonly heldBecause: string | undefined;
+  /** Undefined: there is none in the store. */
+  readonly lease: Result<LeaseDocument | undefined>;
+}
+
+export type Comparison =
+  | { readonly kind: "same" }
+  /** Another config. `seconds` by the control plane's own timestamps; undefined where one is missing. */
+  | { readonly kind: "behind"; readonly seconds: number | undefined }
+  /** Another config, and the saved one is newer: it was restored, or comes from a control plane whose clock is ahead. */
+  | { readonly kind: "ahead"; readonly seconds: number }
+  | { readonly kind: "unknown"; readonly reason: string };
+
+/** 0: one store has a good one; 4: none does, and one did not answer; 3: none does. */
+export function exitStatusOf({ stores }: VersionStatus): 0 | 3 | 4 {
+  if (stores.some(({ latest }) => latest.kind === "good")) return 0;
+  const isDown = stores.some(
+    ({ latest }) =>
+      latest.kind === "bad" && latest.error instanceof StoreError && latest.error.exitStatus === 4,
+  );
+  return isDown ? 4 : 3;
+}
+
+/** Entries of the history that are read to find a good one. */
+const MAX_READ = 20;
+
+/** `ask`: see `askControlPlane`; all are asked at the same time. Rejects only with `signal.reason`: what fails is part of the answer. */
+export async function statusOf(
+  version: KongVersion,
+  folders: readonly VersionFolder[],
+  ask: (signal: AbortSignal) => Promise<ConfigUpdate>,
+  signal: AbortSignal,
+): Promise<VersionStatus> {
+  const [live, ...found] = await Promise.all([
+    resultOf(() => ask(signal), signal),
+    ...folders.map((folder) => lookAt(folder, signal)),
+  ]);
+  const stores = found.map((each) => ({ ...each, comparison: compare(live, each.latest) }));
+  return { version, live, stores };
+}
+
+async function lookAt(
+  folder: VersionFolder,
+  signal: AbortSignal,
+): Promise<Omit<StoreStatus, "comparison">> {
+  const { history } = folder.archive;
+  const latest = await resultOf(() => sightLatest(folder, signal), signal);
+  const lease = await resultOf(() => lookAtLease(folder, signal), signal);
+  const entries = await resultOf(() => history.list(signal), signal);
+  if (entries.kind === "bad") {
+    return { folder, latest, newerId: undefined, held: undefined, heldBecause: undefined, lease };
+  }
+  const held = entries.value.filter((entry) => entry.held);
+  const kept = entries.value.filter((entry) => !entry.held).slice(0, MAX_READ);
+  return {
+    folder,
+    latest,
+    newerId: await newerThan(latest, kept, folder, signal),
+    held,
+    heldBecause: await heldReason(folder, held[0], signal),
+    lease,
+  };
+}
+
+async function sightLatest(
+  { archive }: VersionFolder,
+  signal: AbortSignal,
+): Promise<FoundSighting> {
+  const found = await archive.sight(undefined, signal);
+  if (found === undefined) throw new TypeError("unchanged, though nothing was seen before");
+  return found;
+}
+
+/** The id of the newest good one of `entries`, if that is newer than `latest`. */
+async function newerThan(
+  latest: StoreStatus["latest"],
+  entries: readonly HistoryEntry[],
+  { archive }: VersionFolder,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const metadata = latest.kind === "bad" ? undefined : metadataOf(latest.value);
+  if (metadata === undefined) return undefined;
+  for (const { id } of entries) {
+    const kept = await resultOf(() => archive.history.sight(id, signal), signal);
+    if (kept.kind === "good") return isOlderThan(kept.value.metadata, metadata) ? id : undefined;
+  }
+  return undefined;
+}
+
+async function heldReason(
+  folder: VersionFolder,
+  entry: HistoryEntry | undefined,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (entry === undefined) return undefined;
+  const kept = await resultOf(() => folder.archive.history.sight(entry.id, signal), signal);
+  return kept.kind === "good" ? kept.value.held : reasonOf(kept.error, folder, entry.id);
+}
+
+async function lookAtLease(
+  { store, version }: VersionFolder,
+  signal: AbortSignal,
+): Promise<LeaseDocument | undefined> {
+  return (await readLease({ store, key: leaseKey(version) }, signal))?.document;
+}
+
+function compare(live: VersionStatus["live"], latest: StoreStatus["latest"]): Comparison {
+  if (live.kind === "bad") return { kind: "unknown", reason: live.error.message };
+  const saved = latest.kind === "bad" ? undefined : metadataOf(latest.value);
+  if (saved === undefined) {
+    return { kind: "unknown", reason: "what is saved carries no metadata to compare by" };
+  }
+  const { configHash, configTable, timestamp } = live.value;
+  const isSame = isSameConfig(saved, { ...saved, configHash, sha256: sha256(configTable) });
+  if (isSame) return { kind: "same" };
+  const made = saved.controlPlaneTimestamp;
+  if (timestamp === undefined || made === undefined) return { kind: "behind", seconds: undefined };
+  const seconds = Math.round(timestamp - made);
+  return seconds >= 0 ? { kind: "behind", seconds } : { kind: "ahead", seconds: -seconds };
+}
+
+export interface AskOptions {
+  /** For all attempts together, milliseconds. */
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+}
+
+const ASK_BACKOFF: BackoffPolicy = { minMs: 500, maxMs: 3_000 };
+
+/** What the control plane has now: the first config of a session in the way of a data plane. Rejects with a ServiceError that says why none came, or with `signal.reason`. */
+export async function askControlPlane(
+  source: ConfigSource,
+  { timeoutMs, clock, random }: AskOptions,
+  signal: AbortSignal,
+): Promise<ConfigUpdate> {
+  const update = await retryWithin(
+    {
+      budgetMs: timeoutMs,
+      backoff: ASK_BACKOFF,
+      clock,
+      random,
+      timedOut: () => silence(source, "config", timeoutMs),
+      onRetry: () => {},
+    },
+    signal,
+    (attemptSignal) => awaitAnswer(source, "config", attemptSignal),
+  );
+  if (update === undefined) throw new TypeError("no config was waited for");
+  return update;
+}
