@@ -5,6 +5,7 @@ import { hostname } from "node:os";
 import { parseCommandLine } from "./commands/command-line.ts";
 import { exitStatusOf, printError } from "./commands/failure.ts";
 import { systemClock } from "./runtime/clock.ts";
+import { leave } from "./runtime/leave.ts";
 import { createLogger } from "./runtime/logger.ts";
 import { doubtfulSettings, readSettings } from "./runtime/settings.ts";
 
@@ -37,13 +38,15 @@ process.on("uncaughtException", (error) => {
   printError(error, process.stderr);
   process.exit(1);
 });
+let status: number;
 try {
-  process.exitCode = await main();
+  status = await main();
 } catch (error) {
   printError(error, process.stderr);
-  process.exitCode = exitStatusOf(error);
+  status = exitStatusOf(error);
 }
-// A socket or timer that somebody forgot must not keep a finished command alive: say which, then go.
+process.exitCode = status;
+// A socket or timer that somebody forgot, or a call that hangs, must not keep a finished command alive: say which, then go.
 setTimeout(() => {
   const open = process
     .getActiveResourcesInfo()
@@ -51,5 +54,5 @@ setTimeout(() => {
   process.stderr.write(
     `kong-fallback: still open 2 s after the end, leaving: ${open.join(", ")}\n`,
   );
-  process.exit();
+  leave(status);
 }, 2_000).unref();

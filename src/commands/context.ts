@@ -3,6 +3,7 @@
 import type { Writable } from "node:stream";
 import type { Logger } from "pino";
 import type { Clock } from "../core/clock.ts";
+import { within } from "../core/waiting.ts";
 import type { SettingName } from "../runtime/settings/table.ts";
 import { type Settings, SettingsError } from "../runtime/settings.ts";
 
@@ -24,6 +25,24 @@ export interface CommandContext {
 
 /** Runs to its end and gives the exit status; an error is for cli.ts to print. */
 export type Command = (context: CommandContext) => Promise<number>;
+
+/** For the files that settings name, and for those of the state directory: none is large. */
+const FILES_TIMEOUT_MS = 10_000;
+
+/** What `read` gives, which reads `what`. Rejects with SettingsError where a file system hangs, and with `signal.reason`. */
+export function readInTime<T>(
+  what: string,
+  { clock }: Pick<CommandContext, "clock">,
+  signal: AbortSignal,
+  read: () => Promise<T>,
+): Promise<T> {
+  const late = () =>
+    new SettingsError(
+      [`${what}: could not be read within ${FILES_TIMEOUT_MS / 1000} s`],
+      "See whether the disk or server that it lies on hangs.",
+    );
+  return within({ ms: FILES_TIMEOUT_MS, clock, late }, signal, read);
+}
 
 type Present<T> = { readonly [Name in keyof T]: NonNullable<T[Name]> };
 

@@ -3,8 +3,9 @@
 import { foldersOf, type VersionFolder, versionsIn } from "../maintenance/folder.ts";
 import { SettingsError } from "../runtime/settings.ts";
 import type { Seal } from "../snapshots/seal/seal.ts";
+import { ReadDeadlineStore } from "../store/read-deadline.ts";
 import type { Terminal } from "./confirm.ts";
-import { type CommandContext, requireSettings } from "./context.ts";
+import { type CommandContext, readInTime, requireSettings } from "./context.ts";
 import { openConfiguredSeal } from "./seal.ts";
 import { openConfiguredStores } from "./store.ts";
 
@@ -30,7 +31,7 @@ export async function openFolders(
   allVersions: boolean,
   signal: AbortSignal,
 ): Promise<OpenFolders> {
-  const { settings, log } = context;
+  const { settings, clock, log } = context;
   const required = requireSettings(
     "this command",
     {
@@ -39,10 +40,18 @@ export async function openFolders(
     },
     "Run it where the exporter's settings are, or give --storage and --kong-version.",
   );
-  const seal = await openConfiguredSeal(settings);
-  const opened = await openConfiguredStores(required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE, context);
-  const { stores } = opened;
-  const close = () => opened[Symbol.asyncDispose]();
+  const seal = await readInTime("the seal's keys", context, signal, () =>
+    openConfiguredSeal(settings),
+  );
+  const opened = await readInTime("the store's certificates", context, signal, () =>
+    openConfiguredStores(required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE, context),
+  );
+  const stores = opened.stores.map(
+    (store) => new ReadDeadlineStore(store, { ms: settings.readTimeoutMs, clock }),
+  );
+  const close = async () => {
+    for (const store of stores) await store[Symbol.asyncDispose]();
+  };
   try {
     const found = allVersions ? await versionsIn(stores, signal) : [];
     const versions = [...new Set([...settings.kongVersions, ...found])];

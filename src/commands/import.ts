@@ -8,7 +8,7 @@ import type { KongVersion } from "../kong/version.ts";
 import { loadNodeId, nodeIdFor } from "../runtime/node-id.ts";
 import { SettingsError } from "../runtime/settings.ts";
 import { onShutdown } from "../runtime/shutdown.ts";
-import { type Command, type CommandContext, requireSettings } from "./context.ts";
+import { type Command, type CommandContext, readInTime, requireSettings } from "./context.ts";
 import { openHybridSource, requireCluster } from "./hybrid-source.ts";
 import { createProgress } from "./progress.ts";
 import { openConfiguredSeal } from "./seal.ts";
@@ -28,8 +28,11 @@ export const importCommand: Command = async (context) => {
     throw new UsageError("--json and --to - both want standard output", "Give one of them up.");
   }
   const version = onlyVersion(required.KONG_VERSION);
-  const seal = await openConfiguredSeal(settings);
   using shutdown = onShutdown(signals, settings.shutdownTimeoutMs);
+  const signal = shutdown.stop;
+  const seal = await readInTime("the seal's keys", context, signal, () =>
+    openConfiguredSeal(settings),
+  );
   await using target = await openTarget(required.KONG_FALLBACK_IMPORT_TO, {
     fileMode: settings.fileMode,
     stdout,
@@ -40,30 +43,35 @@ export const importCommand: Command = async (context) => {
     random,
     log,
   });
-  await using probe = await openProbe(context, version);
-  await using storage = await openConfiguredStores(
-    required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE,
-    context,
+  await using probe = await readInTime("the cluster's certificates", context, signal, () =>
+    openProbe(context, version),
+  );
+  await using storage = await readInTime("the store's certificates", context, signal, () =>
+    openConfiguredStores(required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE, context),
   );
   const { readTimeoutMs, prefixDir } = settings;
   const reader = readerOf(storage.stores, version, context, { seal, log });
   const progress = createProgress(stderr, clock);
   const outcome = await importConfig(
     {
-      reader: { latest: (signal) => reader.latest(signal, progress) },
+      reader: { latest: (until) => reader.latest(until, progress) },
       target,
       probe: probe.ask,
       localCache:
         prefixDir === undefined
           ? undefined
-          : (signal) => readLocalCache(prefixDir, version, signal),
+          : (until) =>
+              readLocalCache(
+                { prefixDir, kongVersion: version, timeoutMs: readTimeoutMs, clock },
+                until,
+              ),
       readTimeoutMs,
       ...(settings.adapt ? { adaptTo: { kongVersion: version, plugins: settings.plugins } } : {}),
       clock,
       random,
       log,
     },
-    shutdown.stop,
+    signal,
   );
   if (json) stdout.write(`${JSON.stringify(report(outcome, target.name, reader.name))}\n`);
   return 0;

@@ -1,6 +1,7 @@
 /** `kong-fallback status`: one shot: what is saved, how old it is, and how it compares with what the control plane has now. */
 
 import type { LeaseDocument } from "../election/store.ts";
+import { fetchConfig } from "../importer/probe.ts";
 import type { ConfigUpdate } from "../kong/reconfigure.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { folderName } from "../maintenance/folder.ts";
@@ -11,14 +12,13 @@ import { sealText } from "../snapshots/seal/seal.ts";
 import { metadataOf } from "../snapshots/sighting.ts";
 import type { SnapshotOrigin } from "../snapshots/snapshot.ts";
 import {
-  askControlPlane,
   type Comparison,
   exitStatusOf,
   type StoreStatus,
   statusOf,
   type VersionStatus,
 } from "../status/status.ts";
-import type { Command, CommandContext } from "./context.ts";
+import { type Command, type CommandContext, readInTime } from "./context.ts";
 import { openFolders } from "./folders.ts";
 import { openHybridSource, requireCluster } from "./hybrid-source.ts";
 import { print, printJson } from "./print.ts";
@@ -64,23 +64,22 @@ async function askAs(
   version: KongVersion,
   signal: AbortSignal,
 ): Promise<ConfigUpdate> {
-  const { settings, clock, random, hostname } = context;
+  const { settings, clock, random, log, hostname } = context;
   const cluster = requireCluster("comparing with the control plane", settings);
   // Never the exporter's, which may be kept in the state directory: the control plane would mix them up.
   const nodeId = await loadNodeId(undefined, hostname, "status");
-  await using source = await openHybridSource({
-    settings,
-    cluster,
-    nodeId: nodeIdFor(nodeId, version),
-    hostname: `kong-fallback-status.${hostname}`,
-    version,
-    clock,
-  });
-  return await askControlPlane(
-    source,
-    { timeoutMs: settings.probeTimeoutMs, clock, random },
-    signal,
+  await using source = await readInTime("the cluster's certificates", context, signal, () =>
+    openHybridSource({
+      settings,
+      cluster,
+      nodeId: nodeIdFor(nodeId, version),
+      hostname: `kong-fallback-status.${hostname}`,
+      version,
+      clock,
+    }),
   );
+  const { probeTimeoutMs: timeoutMs } = settings;
+  return await fetchConfig(source, { timeoutMs, clock, random, log }, signal);
 }
 
 type Facts = readonly (readonly [name: string, value: string])[];

@@ -1,8 +1,8 @@
 /** The job of restoring: gives a new data plane the newest good snapshot while the control plane is down. */
 
-import type { BackoffPolicy } from "../core/backoff.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
+import { type BackoffPolicy, keepTryingWithin } from "../core/trying.ts";
 import type { AdaptTarget } from "../kong/adapt/adapt-config.ts";
 import type { Change } from "../kong/adapt/change.ts";
 import type { Snapshot, SnapshotMetadata } from "../snapshots/snapshot.ts";
@@ -10,7 +10,6 @@ import { StoreError } from "../store/port.ts";
 import { adaptSnapshot } from "./adapt.ts";
 import type { LocalCache } from "./local-cache.ts";
 import type { ProbeResult } from "./probe.ts";
-import { retryWithin } from "./retry.ts";
 import { type Target, TargetError } from "./targets/port.ts";
 
 /** The snapshots of one Kong version. */
@@ -94,7 +93,7 @@ async function isCached({ localCache, log }: ImportJob, signal: AbortSignal): Pr
       return false;
     case "unreadable":
       log.warn(
-        { path: cache.path, reason: cache.reason, hint: "Run the importer as Kong's user." },
+        { path: cache.path, reason: cache.reason, hint: cache.hint },
         "cannot see whether the data plane has a config of its own, importing as if it had none",
       );
       return false;
@@ -123,13 +122,12 @@ async function isLive({ probe, log }: ImportJob, signal: AbortSignal): Promise<b
 
 async function read(job: ImportJob, signal: AbortSignal): Promise<Snapshot> {
   const { reader, readTimeoutMs, clock, random, log } = job;
-  const snapshot = await retryWithin(
+  const snapshot = await keepTryingWithin(
+    { ms: readTimeoutMs, timedOut: () => noAnswer(readTimeoutMs) },
     {
-      budgetMs: readTimeoutMs,
       backoff: BACKOFF,
       clock,
       random,
-      timedOut: () => noAnswer(readTimeoutMs),
       onRetry: (error, attempt, delayMs) =>
         log.warn({ err: error, attempt, delayMs }, "snapshot not read, trying again"),
     },

@@ -4,7 +4,9 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
+import type { Clock } from "../core/clock.ts";
 import { describeCause } from "../core/errors.ts";
+import { within } from "../core/waiting.ts";
 import { checkDeclarativeConfig } from "../kong/declarative-config.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { LmdbFormatError, LmdbReader } from "./lmdb-reader.ts";
@@ -12,12 +14,26 @@ import { LmdbFormatError, LmdbReader } from "./lmdb-reader.ts";
 /**
  * - `config`: Kong will start with what lies there.
  * - `none`: Kong would start empty; `reason` says what is missing or why Kong would throw it away.
- * - `unreadable`: we may not look; `reason` says why. Kong itself may well find a config there.
+ * - `unreadable`: we cannot look; `reason` says why. Kong itself may well find a config there.
  */
 export type LocalCache =
   | { readonly kind: "config"; readonly path: string; readonly configHash: string | undefined }
   | { readonly kind: "none"; readonly path: string; readonly reason: string }
-  | { readonly kind: "unreadable"; readonly path: string; readonly reason: string };
+  | {
+      readonly kind: "unreadable";
+      readonly path: string;
+      readonly reason: string;
+      readonly hint: string;
+    };
+
+export interface LocalCacheOptions {
+  /** Kong's `prefix`, mounted. */
+  readonly prefixDir: string;
+  readonly kongVersion: KongVersion;
+  /** For the file system to answer, milliseconds. */
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+}
 
 /** Kong/kong@3.9.1 kong/constants.lua: DECLARATIVE_HASH_KEY; kong/db/declarative/import.lua sets it with every config. */
 const HASH_KEY = "declarative_config:hash";
@@ -31,25 +47,25 @@ const LARGEST_CACHE_BYTES = 1024 * 1024 * 1024;
 const gunzipAsync = promisify(gunzip);
 
 /**
- * Looks into `prefixDir` (Kong's `prefix`, mounted) while Kong of version `kongVersion` is not
- * running. In doubt the answer is not `config`: a wrong `config` would leave an empty data plane
+ * Looks into `prefixDir` while Kong of version `kongVersion` is not running. In doubt the answer is not `config`: a wrong `config` would leave an empty data plane
  * empty, a wrong `none` only starts it with a slightly older config. So the existence of files
  * proves nothing (an empty Kong creates them too); the config itself must be found. Rejects only
  * on abort, with `signal.reason`.
  */
 export async function readLocalCache(
-  prefixDir: string,
-  kongVersion: KongVersion,
+  { prefixDir, kongVersion, timeoutMs, clock }: LocalCacheOptions,
   signal: AbortSignal,
 ): Promise<LocalCache> {
-  signal.throwIfAborted();
   const [major = 0, minor = 0] = kongVersion.split(".").map(Number);
   const path =
     major >= 3
       ? join(prefixDir, "dbless.lmdb", "data.mdb")
       : join(prefixDir, "config.cache.json.gz");
+  const late = () => new Hanging(`the file system did not answer within ${timeoutMs / 1000} s`);
   try {
-    return major >= 3 ? await readLmdb(path, major, minor) : await readGzip(path, signal);
+    return await within({ ms: timeoutMs, clock, late }, signal, (both) =>
+      major >= 3 ? readLmdb(path, major, minor) : readGzip(path, both),
+    );
   } catch (error) {
     signal.throwIfAborted();
     return explain(path, error);
@@ -86,14 +102,22 @@ async function readGzip(path: string, signal: AbortSignal): Promise<LocalCache> 
   return { kind: "config", path, configHash: undefined };
 }
 
+class Hanging extends Error {}
+
 function explain(path: string, error: unknown): LocalCache {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (code === "ENOENT" || code === "ENOTDIR")
+  if (code === "ENOENT" || code === "ENOTDIR") {
     return { kind: "none", path, reason: "no such file" };
-  const isOutOfReach = code === "EACCES" || code === "EPERM" || code === "EIO" || code === "ESTALE";
-  const kind = isOutOfReach ? "unreadable" : "none";
-  const what = error instanceof LmdbFormatError || isOutOfReach ? "" : "damaged: ";
-  return { kind, path, reason: what + describeCause(error) };
+  }
+  const reason = describeCause(error);
+  if (error instanceof Hanging || code === "EIO" || code === "ESTALE") {
+    return { kind: "unreadable", path, reason, hint: "See what is wrong with the disk it is on." };
+  }
+  if (code === "EACCES" || code === "EPERM") {
+    return { kind: "unreadable", path, reason, hint: "Run the importer as Kong's user." };
+  }
+  const what = error instanceof LmdbFormatError ? "" : "damaged: ";
+  return { kind: "none", path, reason: what + reason };
 }
 
 function printable(tag: string): string {

@@ -1,12 +1,11 @@
 /** Asks whether the control plane is there, the way a data plane would: by opening a session with it. */
 
-import type { BackoffPolicy } from "../core/backoff.ts";
 import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
+import { type BackoffPolicy, keepTryingWithin } from "../core/trying.ts";
 import type { ConfigUpdate } from "../kong/reconfigure.ts";
 import { type ConfigSource, SourceError } from "../source/port.ts";
-import { retryWithin } from "./retry.ts";
 
 /**
  * What counts as reachable. `handshake`: TCP, TLS and the WebSocket upgrade succeed. `config`: a
@@ -34,37 +33,19 @@ const BACKOFF: BackoffPolicy = { minMs: 500, maxMs: 3_000 };
  * One answer within `timeoutMs`; the source is left open for its owner to dispose of. A refusal
  * that waiting will not cure (TLS, version, proxy) is `unreachable` at once: the data plane would be
  * refused as well, and importing does no harm, since a control plane that delivers wins over a
- * snapshot. In mode `config`, `withheld` and `rejected` do not end the wait, because a control plane
- * may still push; if nothing follows they are the `error`. Rejects only with `signal.reason`, or
- * with what is no ServiceError.
+ * snapshot. Rejects only with `signal.reason`, or with what is no ServiceError.
  */
 export async function probeControlPlane(
   source: ConfigSource,
   options: ProbeOptions,
   signal: AbortSignal,
 ): Promise<ProbeResult> {
-  const { mode, timeoutMs, clock, random, log } = options;
   let attempts = 0;
+  const onAttempt = (): void => {
+    attempts += 1;
+  };
   try {
-    await retryWithin(
-      {
-        budgetMs: timeoutMs,
-        backoff: BACKOFF,
-        clock,
-        random,
-        timedOut: () => silence(source, mode, timeoutMs),
-        onRetry: (error, attempt, delayMs) =>
-          log.debug(
-            { err: error, controlPlane: source.name, attempt, delayMs },
-            "control plane did not answer, trying again",
-          ),
-      },
-      signal,
-      (attemptSignal) => {
-        attempts += 1;
-        return awaitAnswer(source, mode, attemptSignal);
-      },
-    );
+    await awaitAnswer(source, { ...options, onAttempt }, signal);
     return { kind: "reachable", attempts };
   } catch (error) {
     signal.throwIfAborted();
@@ -73,42 +54,89 @@ export async function probeControlPlane(
   }
 }
 
+/** The config the control plane has now. Rejects with a ServiceError that says why none comes, or with `signal.reason`. */
+export async function fetchConfig(
+  source: ConfigSource,
+  options: Omit<ProbeOptions, "mode">,
+  signal: AbortSignal,
+): Promise<ConfigUpdate> {
+  const update = await awaitAnswer(source, { ...options, mode: "config" }, signal);
+  if (update === undefined) throw new TypeError("no config was waited for");
+  return update;
+}
+
 /**
- * One session, until it has shown what `mode` asks for: resolves to the config, undefined for a mere
- * handshake; breaking off there sends nothing. If the time is up first, what the session said
- * meanwhile is the error, for it explains more.
+ * Opens sessions until one has shown what `mode` asks for: resolves to the config, undefined for a
+ * mere handshake; breaking off there sends nothing. `withheld` and `rejected` do not end the wait for
+ * a config, because a control plane may still push. If the time is up in such a session, what it said
+ * is the error, for it explains more than the silence or an earlier failure.
  */
-export async function awaitAnswer(
+async function awaitAnswer(
+  source: ConfigSource,
+  options: ProbeOptions & { readonly onAttempt?: () => void },
+  signal: AbortSignal,
+): Promise<ConfigUpdate | undefined> {
+  const { mode, timeoutMs, clock, random, log, onAttempt } = options;
+  /** Of the session that is open. */
+  let complaint: ServiceError | undefined;
+  const attempt = async (both: AbortSignal): Promise<ConfigUpdate | undefined> => {
+    onAttempt?.();
+    try {
+      return await watchOnce(source, mode, both, (error) => {
+        complaint = error;
+      });
+    } finally {
+      if (!both.aborted) complaint = undefined;
+    }
+  };
+  try {
+    return await keepTryingWithin(
+      { ms: timeoutMs, timedOut: () => silence(source, mode, timeoutMs) },
+      {
+        backoff: BACKOFF,
+        clock,
+        random,
+        onRetry: (error, number, delayMs) =>
+          log.debug(
+            { err: error, controlPlane: source.name, attempt: number, delayMs },
+            "control plane did not answer, trying again",
+          ),
+      },
+      signal,
+      attempt,
+    );
+  } catch (error) {
+    signal.throwIfAborted();
+    throw complaint ?? error;
+  }
+}
+
+async function watchOnce(
   source: ConfigSource,
   mode: ProbeMode,
   signal: AbortSignal,
+  onComplaint: (error: ServiceError) => void,
 ): Promise<ConfigUpdate | undefined> {
-  let diagnosis: ServiceError | undefined;
-  try {
-    for await (const event of source.watch(signal)) {
-      switch (event.kind) {
-        case "connected":
-          if (mode === "handshake") return undefined;
-          break;
-        case "config":
-          return event.update;
-        case "rejected":
-        case "withheld":
-          diagnosis = event.error;
-          break;
-        default:
-          event satisfies never;
-      }
+  for await (const event of source.watch(signal)) {
+    switch (event.kind) {
+      case "connected":
+        if (mode === "handshake") return undefined;
+        break;
+      case "config":
+        return event.update;
+      case "rejected":
+      case "withheld":
+        onComplaint(event.error);
+        break;
+      default:
+        event satisfies never;
     }
-  } catch (error) {
-    if (signal.aborted && diagnosis !== undefined) throw diagnosis;
-    throw error;
   }
   throw new SourceError("SOURCE_LOST", `the control plane ${source.name} ended the session`);
 }
 
 /** The time was up, and nothing had been said. */
-export function silence(source: ConfigSource, mode: ProbeMode, timeoutMs: number): SourceError {
+function silence(source: ConfigSource, mode: ProbeMode, timeoutMs: number): SourceError {
   const missing = mode === "handshake" ? "did not answer" : "sent no config";
   return new SourceError(
     "SOURCE_UNREACHABLE",

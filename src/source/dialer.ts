@@ -29,8 +29,8 @@ export class ClusterDialer implements Dialer {
   }
 
   async dial(request: DialRequest, signal: AbortSignal): Promise<DialedConnection> {
-    const { loadTls, maxPayloadBytes } = this.#options;
-    const tls = await loadTlsForSession(loadTls);
+    const { loadTls, maxPayloadBytes, clock } = this.#options;
+    const tls = await loadTlsForSession(loadTls, clock, signal);
     const { peer, ...connection } = await shakeHands({ ...this.#options, ...request, tls }, signal);
     return {
       ...connection,

@@ -90,7 +90,7 @@ export class HybridSource implements ConfigSource {
 
   async #connect(signal: AbortSignal): Promise<Session> {
     const { clock, maxConfigBytes, maxPayloadBytes, syncStatus, version } = this.#options;
-    const tls = await loadTlsForSession(this.#options.loadTls);
+    const tls = await loadTlsForSession(this.#options.loadTls, clock, signal);
     const target = outletTarget(this.#options);
     const connection = await shakeHands({ ...this.#options, target, tls }, signal);
     return new Session(

@@ -1,11 +1,7 @@
 /** What `status` finds out about one Kong version: what its stores have, and what the control plane has now. */
 
-import type { BackoffPolicy } from "../core/backoff.ts";
-import type { Clock } from "../core/clock.ts";
 import { type Result, resultOf } from "../core/result.ts";
 import { type LeaseDocument, readLease } from "../election/store.ts";
-import { awaitAnswer, silence } from "../importer/probe.ts";
-import { retryWithin } from "../importer/retry.ts";
 import type { ConfigUpdate } from "../kong/reconfigure.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { reasonOf, type VersionFolder } from "../maintenance/folder.ts";
@@ -16,7 +12,6 @@ import { isSameConfig } from "../snapshots/order.ts";
 import type { FoundSighting } from "../snapshots/reader.ts";
 import { metadataOf } from "../snapshots/sighting.ts";
 import { sha256 } from "../snapshots/snapshot.ts";
-import type { ConfigSource } from "../source/port.ts";
 import { StoreError } from "../store/port.ts";
 
 export interface VersionStatus {
@@ -64,7 +59,7 @@ export function exitStatusOf({ stores }: VersionStatus): 0 | 3 | 4 {
 /** Entries of the history that are read to find a good one. */
 const MAX_READ = 20;
 
-/** `ask`: see `askControlPlane`; all are asked at the same time. Rejects only with `signal.reason`: what fails is part of the answer. */
+/** `ask`: what the control plane has now, see `fetchConfig`; all are asked at the same time. Rejects only with `signal.reason`: what fails is part of the answer. */
 export async function statusOf(
   version: KongVersion,
   folders: readonly VersionFolder[],
@@ -157,36 +152,4 @@ function compare(live: VersionStatus["live"], latest: StoreStatus["latest"]): Co
   if (timestamp === undefined || made === undefined) return { kind: "behind", seconds: undefined };
   const seconds = Math.round(timestamp - made);
   return seconds >= 0 ? { kind: "behind", seconds } : { kind: "ahead", seconds: -seconds };
-}
-
-export interface AskOptions {
-  /** For all attempts together, milliseconds. */
-  readonly timeoutMs: number;
-  readonly clock: Clock;
-  /** In [0, 1). */
-  readonly random: () => number;
-}
-
-const ASK_BACKOFF: BackoffPolicy = { minMs: 500, maxMs: 3_000 };
-
-/** What the control plane has now: the first config of a session in the way of a data plane. Rejects with a ServiceError that says why none came, or with `signal.reason`. */
-export async function askControlPlane(
-  source: ConfigSource,
-  { timeoutMs, clock, random }: AskOptions,
-  signal: AbortSignal,
-): Promise<ConfigUpdate> {
-  const update = await retryWithin(
-    {
-      budgetMs: timeoutMs,
-      backoff: ASK_BACKOFF,
-      clock,
-      random,
-      timedOut: () => silence(source, "config", timeoutMs),
-      onRetry: () => {},
-    },
-    signal,
-    (attemptSignal) => awaitAnswer(source, "config", attemptSignal),
-  );
-  if (update === undefined) throw new TypeError("no config was waited for");
-  return update;
 }

@@ -151,11 +151,12 @@ describe("importing a config", () => {
   });
 
   it("imports where it may not look into the prefix, with a warning that says what to do", async () => {
-    const cache: LocalCache = { kind: "unreadable", path: "/kong", reason: "EACCES" };
+    const hint = "Run the importer as Kong's user.";
+    const cache: LocalCache = { kind: "unreadable", path: "/kong", reason: "EACCES", hint };
     const { run, log } = scene({ cache, probe: UNREACHABLE });
     assert.equal((await run()).kind, "imported");
     const [line] = log.find("warn");
-    assert.equal(line?.fields["hint"], "Run the importer as Kong's user.");
+    assert.equal(line?.fields["hint"], hint);
   });
 
   it("does not let an old file that cannot be moved keep a data plane from starting", async () => {

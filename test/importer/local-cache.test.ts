@@ -9,10 +9,13 @@ import { afterEach, beforeEach, describe, it } from "vitest";
 import { LmdbFormatError, LmdbReader } from "../../src/importer/lmdb-reader.ts";
 import { type LocalCache, readLocalCache } from "../../src/importer/local-cache.ts";
 import type { KongVersion } from "../../src/kong/version.ts";
+import { makeFifo } from "../fakes/fifo.ts";
+import { ManualClock } from "../fakes/manual-clock.ts";
 
 const HASH = "2b5a0ff71d2f8cf83f1a3fd1a5cfc1f7";
 const FIXTURES = new URL("../fixtures/lmdb/", import.meta.url);
 const signal = new AbortController().signal;
+const clock = new ManualClock();
 
 let prefix: string;
 beforeEach(async () => {
@@ -22,10 +25,15 @@ afterEach(() => rm(prefix, { recursive: true, force: true }));
 
 const fixture = (name: string) => readFile(new URL(`${name}.mdb`, FIXTURES));
 
+function look(version: string, until = signal): Promise<LocalCache> {
+  const kongVersion = version as KongVersion;
+  return readLocalCache({ prefixDir: prefix, kongVersion, timeoutMs: 60_000, clock }, until);
+}
+
 async function withLmdb(file: Uint8Array, version: string): Promise<LocalCache> {
   await mkdir(join(prefix, "dbless.lmdb"), { recursive: true });
   await writeFile(join(prefix, "dbless.lmdb", "data.mdb"), file);
-  return readLocalCache(prefix, version as KongVersion, signal);
+  return look(version);
 }
 
 function reasonOf(cache: LocalCache): string {
@@ -89,12 +97,12 @@ describe("local cache of Kong 3", () => {
   it("reads a sparse file of 3 GiB, too long to be read whole", async () => {
     await withLmdb(await fixture("small-3.9"), "3.9.1");
     await truncate(join(prefix, "dbless.lmdb", "data.mdb"), 3 * 2 ** 30);
-    const cache = await readLocalCache(prefix, "3.9.1" as KongVersion, signal);
+    const cache = await look("3.9.1");
     assert.equal(cache.kind, "config");
   });
 
   it("says no to a folder that holds nothing", async () => {
-    const cache = await readLocalCache(prefix, "3.9.1" as KongVersion, signal);
+    const cache = await look("3.9.1");
     assert.equal(reasonOf(cache), "no such file");
   });
 
@@ -120,32 +128,48 @@ describe("local cache of Kong 3", () => {
 
   it("survives any byte of the file being wrong", async () => {
     const small = await fixture("small-3.9");
+    const read = async (path: string): Promise<string> => {
+      try {
+        await using reader = await LmdbReader.open(path);
+        await reader.get("validation_tag");
+        await reader.get("declarative_config:hash", "_default");
+        return "read";
+      } catch (error) {
+        return error instanceof LmdbFormatError ? "refused" : String(error);
+      }
+    };
+    const outcomes = new Set<string>();
     for (let offset = 0; offset < small.length; offset += 1) {
       if (small[offset] === 0) continue;
       const damaged = Buffer.from(small);
       damaged[offset] = 0xff;
       const path = join(prefix, "damaged.mdb");
       await writeFile(path, damaged);
-      try {
-        await using reader = await LmdbReader.open(path);
-        await reader.get("validation_tag");
-        await reader.get("declarative_config:hash", "_default");
-      } catch (error) {
-        assert.ok(error instanceof LmdbFormatError, `byte ${offset}: ${error}`);
-      }
+      outcomes.add(await read(path));
     }
+    assert.deepEqual([...outcomes].sort(), ["read", "refused"]);
+  });
+
+  it("gives a hanging file system up in time, and says so", async () => {
+    await mkdir(join(prefix, "dbless.lmdb"));
+    await using _ = await makeFifo(join(prefix, "dbless.lmdb", "data.mdb"));
+    const cache = look("3.9.1");
+    await clock.advance(60_000);
+    assert.equal(reasonOf(await cache), "the file system did not answer within 60 s");
+    assert.equal((await cache).kind, "unreadable");
   });
 
   it("says that it may not look", async () => {
     await withLmdb(await fixture("small-3.9"), "3.9.1");
-    const cache = await asNobody(() => readLocalCache(prefix, "3.9.1" as KongVersion, signal));
+    const cache = await asNobody(() => look("3.9.1"));
     assert.equal(cache.kind, "unreadable");
     assert.match(reasonOf(cache), /EACCES/);
+    assert.equal(cache.kind === "unreadable" && cache.hint, "Run the importer as Kong's user.");
   });
 
   it("rejects with the reason of an abort", async () => {
     const reason = new Error("stop");
-    const read = readLocalCache(prefix, "3.9.1" as KongVersion, AbortSignal.abort(reason));
+    const read = look("3.9.1", AbortSignal.abort(reason));
     await assert.rejects(read, (error) => error === reason);
   });
 });
@@ -155,7 +179,7 @@ describe("local cache of Kong 2", () => {
 
   async function withGzip(bytes: Uint8Array): Promise<LocalCache> {
     await writeFile(join(prefix, "config.cache.json.gz"), bytes);
-    return readLocalCache(prefix, "2.8.5" as KongVersion, signal);
+    return look("2.8.5");
   }
 
   it("finds a config", async () => {
@@ -181,7 +205,7 @@ describe("local cache of Kong 2", () => {
 
   it("does not look at the database of Kong 3", async () => {
     await withLmdb(await fixture("small-3.9"), "3.9.1");
-    const cache = await readLocalCache(prefix, "2.8.5" as KongVersion, signal);
+    const cache = await look("2.8.5");
     assert.equal(reasonOf(cache), "no such file");
   });
 });

@@ -93,6 +93,33 @@ describe("the probe by handshake", () => {
     assert.deepEqual(await result, { kind: "reachable", attempts: 2 });
   });
 
+  it("gives an earlier failure rather than the silence of the last session", async () => {
+    const source = new ScriptedSource();
+    source.emit(REFUSED);
+    const { result, clock } = probe(source);
+    await clock.advance(10_000);
+    assert.deepEqual(await result, { kind: "unreachable", attempts: 2, error: REFUSED });
+  });
+
+  it("does not wait for a source that takes no notice of its signal", async () => {
+    const source: ConfigSource = {
+      name: "control-plane:8005",
+      watch: async function* () {
+        await new Promise(() => {});
+      },
+      acknowledge: () => {},
+      [Symbol.asyncDispose]: async () => {},
+    };
+    const { result, clock } = probe(source);
+    await clock.advance(10_000);
+    assert.match(errorOf(await result).message, /did not answer within 10 s$/);
+    const controller = new AbortController();
+    const stopped = probe(source, "handshake", controller.signal).result;
+    const reason = new Error("stop");
+    controller.abort(reason);
+    await assert.rejects(stopped, (error) => error === reason);
+  });
+
   it("does not sit out a wait that ends after its time", async () => {
     const source = new ScriptedSource();
     const error = new SourceError("SOURCE_BUSY", "503", { retryAfterMs: 60_000 });
@@ -157,5 +184,30 @@ describe("the probe by config", () => {
     const { result, clock } = probe(source, "config");
     await clock.advance(10_000);
     assert.deepEqual(await result, { kind: "unreachable", attempts: 1, error: WITHHELD });
+  });
+
+  it("tells a later failure rather than what an earlier session said", async () => {
+    const refused = new SourceError("SOURCE_TLS", "untrusted");
+    const lost = new SourceError("SOURCE_BUSY", "503", { retryAfterMs: 60_000 });
+    for (const failure of [refused, lost]) {
+      const source = new ScriptedSource();
+      source.emit(CONNECTED);
+      source.emit({ kind: "withheld", error: WITHHELD });
+      source.emit(new SourceError("SOURCE_LOST", "it closed"));
+      source.emit(failure);
+      const { result, clock } = probe(source, "config");
+      await clock.advance(500);
+      assert.deepEqual(await result, { kind: "unreachable", attempts: 2, error: failure });
+    }
+  });
+
+  it("tells what the open session said rather than an earlier failure", async () => {
+    const source = new ScriptedSource();
+    source.emit(REFUSED);
+    source.emit(CONNECTED);
+    source.emit({ kind: "withheld", error: WITHHELD });
+    const { result, clock } = probe(source, "config");
+    await clock.advance(10_000);
+    assert.deepEqual(await result, { kind: "unreachable", attempts: 2, error: WITHHELD });
   });
 });

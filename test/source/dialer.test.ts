@@ -112,6 +112,24 @@ describe("dialing a control plane for a data plane", () => {
     await failure(dialerTo(absent, { loadTls }).dial({ target: TARGET }, never), "SOURCE_TLS");
   });
 
+  it("does not wait for certificates on a file system that hangs", async () => {
+    const clock = new ManualClock(new Date());
+    const loadTls = () => new Promise<never>(() => {});
+    const dialer = dialerTo({ address: { host: "127.0.0.1", port: 1 } }, { loadTls, clock });
+    const refused = failure(dialer.dial({ target: TARGET }, never), "SOURCE_TLS");
+    await clock.advance(5_000);
+    assert.match(
+      (await refused).message,
+      /^the cluster's certificates could not be read within 5 s/,
+    );
+    const controller = new AbortController();
+    const stopped = dialer.dial({ target: TARGET }, controller.signal);
+    const reason = new Error("stop");
+    controller.abort(reason);
+    await assert.rejects(stopped, (error) => error === reason);
+    assert.equal(clock.sleepers, 0);
+  });
+
   it("fails, and leaves nothing open, where the data plane's request cannot be made", async () => {
     await using controlPlane = await FakeControlPlane.listen({ tls: clusterTls });
     const dialer = dialerTo(controlPlane);

@@ -1,13 +1,12 @@
 /** Target `http(s)://…`: the Admin API of a DB-less Kong, which takes the config at once and keeps it. */
 
-import type { BackoffPolicy } from "../../core/backoff.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
+import { type BackoffPolicy, keepTryingWithin } from "../../core/trying.ts";
 import type { AdminClient } from "../../kong/admin-client.ts";
 import { AdminError } from "../../kong/admin-error.ts";
 import { type ConfigLoad, isEmptyHash, prepareConfigLoad } from "../../kong/config-load.ts";
 import type { Snapshot } from "../../snapshots/snapshot.ts";
-import { retryWithin } from "../retry.ts";
 import { type Target, TargetError } from "./port.ts";
 
 export interface AdminTargetOptions {
@@ -52,13 +51,12 @@ export class AdminTarget implements Target {
     }
     let isLoaded = false;
     try {
-      return await retryWithin(
+      return await keepTryingWithin(
+        { ms: timeoutMs, timedOut: () => this.#timedOut(snapshot.config.length) },
         {
-          budgetMs: timeoutMs,
           backoff: BACKOFF,
           clock,
           random,
-          timedOut: () => this.#timedOut(snapshot.config.length),
           onRetry: (error, attempt, delayMs) =>
             log.info(
               { err: error, target: this.name, attempt, delayMs },

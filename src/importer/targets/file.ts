@@ -12,12 +12,21 @@ import {
   unlink,
 } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import type { Clock } from "../../core/clock.ts";
 import { describeCause } from "../../core/errors.ts";
+import { within } from "../../core/waiting.ts";
 import type { Snapshot } from "../../snapshots/snapshot.ts";
 import { type Target, TargetError } from "./port.ts";
 
-/** For Kong's user through a shared group, and for nobody else: the config holds keys and passwords. */
-const DEFAULT_FILE_MODE = 0o640;
+export interface FileTargetOptions {
+  /** Absolute. */
+  readonly path: string;
+  /** Set as given, whatever the umask. */
+  readonly mode: number;
+  /** For the file system to take the file, milliseconds. */
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+}
 
 /** Only a run that was killed leaves its temporary file this long. */
 const ORPHAN_AGE_MS = 60 * 60 * 1000;
@@ -31,37 +40,42 @@ export class FileTarget implements Target {
   readonly name: string;
   readonly #path: string;
   readonly #mode: number;
+  readonly #options: FileTargetOptions;
 
-  /** `path` is absolute; `mode` is set as given, whatever the umask. */
-  constructor(path: string, mode: number = DEFAULT_FILE_MODE) {
-    this.name = `file:${path}`;
-    this.#path = path;
-    this.#mode = mode;
+  constructor(options: FileTargetOptions) {
+    this.name = `file:${options.path}`;
+    this.#path = options.path;
+    this.#mode = options.mode;
+    this.#options = options;
   }
 
-  async apply(snapshot: Snapshot, signal: AbortSignal): Promise<"applied" | "unchanged"> {
-    signal.throwIfAborted();
-    try {
-      if (await this.#holds(snapshot.config, signal)) return "unchanged";
-      await this.#replace(snapshot.config, signal);
-      return "applied";
-    } catch (error) {
-      signal.throwIfAborted();
-      throw this.#explain("write the config to", error, snapshot.config.length);
-    }
+  apply({ config }: Snapshot, signal: AbortSignal): Promise<"applied" | "unchanged"> {
+    const what = "write the config to";
+    return this.#inTime(what, signal, async (both) => {
+      try {
+        if (await this.#holds(config, both)) return "unchanged";
+        await this.#replace(config, both);
+        return "applied";
+      } catch (error) {
+        both.throwIfAborted();
+        throw this.#explain(what, error, config.length);
+      }
+    });
   }
 
   /** Renames the file to `<path>.superseded`, over one that lies there. */
-  async withdraw(signal: AbortSignal): Promise<boolean> {
-    signal.throwIfAborted();
-    try {
-      if ((await lstat(this.#path)).isDirectory()) throw errno("EISDIR", "it is a directory");
-      await rename(this.#path, `${this.#path}.superseded`);
-      return true;
-    } catch (error) {
-      if (codeOf(error) === "ENOENT") return false;
-      throw this.#explain("withdraw", error, 0);
-    }
+  withdraw(signal: AbortSignal): Promise<boolean> {
+    return this.#inTime("withdraw", signal, async (both) => {
+      try {
+        if ((await lstat(this.#path)).isDirectory()) throw errno("EISDIR", "it is a directory");
+        both.throwIfAborted();
+        await rename(this.#path, `${this.#path}.superseded`);
+        return true;
+      } catch (error) {
+        if (codeOf(error) === "ENOENT") return false;
+        throw this.#explain("withdraw", error, 0);
+      }
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -115,6 +129,23 @@ export class FileTarget implements Target {
         // Gone already, or not ours to remove: the write does not depend on it.
       }
     }
+  }
+
+  #inTime<T>(
+    what: string,
+    signal: AbortSignal,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const { timeoutMs: ms, clock } = this.#options;
+    const late = () =>
+      new TargetError(
+        "TARGET_UNAVAILABLE",
+        `could not ${what} ${this.#path}: the file system did not answer within ${ms / 1000} s`,
+        {
+          hint: `See whether the disk or server behind ${dirname(this.#path)} hangs; if it is only slow, raise KONG_FALLBACK_APPLY_TIMEOUT.`,
+        },
+      );
+    return within({ ms, clock, late }, signal, work);
   }
 
   get #temporaryPrefix(): string {

@@ -34,7 +34,7 @@ export interface TargetOptions {
   readonly adminToken: Secret | undefined;
   /** PEM of the authority behind an Admin API's `https:`. */
   readonly adminCa: string | undefined;
-  /** For an Admin API to take and confirm the config, milliseconds. */
+  /** For an Admin API to take and confirm the config, or a file system to take the file, milliseconds. */
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly random: () => number;
@@ -78,7 +78,7 @@ export async function openTarget(text: string, options: TargetOptions): Promise<
     case "stdout":
       return new StdoutTarget(options.stdout);
     case "file":
-      return new FileTarget(address.path, options.fileMode);
+      return new FileTarget({ ...options, path: address.path, mode: options.fileMode });
     case "admin": {
       const [{ AdminClient }, { AdminTarget }] = await Promise.all([
         import("../../kong/admin-client.ts"),

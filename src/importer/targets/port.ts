@@ -17,7 +17,7 @@ export interface Target extends AsyncDisposable {
 }
 
 /**
- * - `TARGET_UNAVAILABLE`: nothing answered, or it answered 429, 5xx. Retried.
+ * - `TARGET_UNAVAILABLE`: nothing answered, not even the file system, or an Admin API answered 429, 5xx. An Admin API is tried again.
  * - `TARGET_REFUSED`: it understood and said no: 400 with reasons, 413, not DB-less. What it held before is untouched.
  * - `TARGET_UNWRITABLE`: the file cannot be written: read-only, a directory, no permission. Nothing was overwritten.
  * - `TARGET_FULL`: no space left. Nothing was overwritten.

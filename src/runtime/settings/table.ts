@@ -445,15 +445,17 @@ export const SETTINGS = {
     parse: seconds(0.1, HOUR),
     default: "60",
     example: "120",
-    meaning: "How long `import` tries to read the snapshot, seconds, all attempts together.",
-    readBy: ["import"],
+    meaning:
+      "How long `import` tries to read the snapshot, seconds, all attempts together; how long `status` and `snapshots` wait for a store that is silent.",
+    readBy: ["import", "status", "snapshots"],
   },
   KONG_FALLBACK_APPLY_TIMEOUT: {
     as: "applyTimeoutMs",
     parse: seconds(0.1, HOUR),
     default: "60",
     example: "120",
-    meaning: "How long `import` waits for an Admin API to take and confirm the config, seconds.",
+    meaning:
+      "How long `import` waits for an Admin API to take and confirm the config, or for the file to be written, seconds.",
     readBy: ["import"],
   },
   KONG_FALLBACK_ADMIN_URL: {

@@ -13,6 +13,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, it } from "vitest
 import { FileTarget } from "../../../src/importer/targets/file.ts";
 import { TargetError } from "../../../src/importer/targets/port.ts";
 import { snapshotOf } from "../../fakes/config.ts";
+import { ManualClock } from "../../fakes/manual-clock.ts";
 
 const signal = new AbortController().signal;
 const OLD = snapshotOf("old");
@@ -25,6 +26,12 @@ beforeEach(async () => {
   path = join(directory, "kong.json");
 });
 afterEach(() => rm(directory, { recursive: true, force: true }));
+
+const clock = new ManualClock();
+
+function targetAt(at: string, mode = 0o640): FileTarget {
+  return new FileTarget({ path: at, mode, timeoutMs: 60_000, clock });
+}
 
 /** A tmpfs of 1 MiB; needs root and the right to mount. */
 function mountSmall(at: string): boolean {
@@ -42,7 +49,7 @@ describe("a full disk", () => {
     await mkdir(small);
     if (!mountSmall(small)) return context.skip("no tmpfs can be mounted: it takes root");
     try {
-      const target = new FileTarget(join(small, "kong.json"));
+      const target = targetAt(join(small, "kong.json"));
       await target.apply(OLD, signal);
       const big = { ...NEW, config: Buffer.alloc(2 * 1024 * 1024, "x") };
       const error = await target.apply(big, signal).then(
@@ -67,11 +74,14 @@ describe("an import that is killed", () => {
   const root = fileURLToPath(new URL("../../../", import.meta.url));
   const SCRIPT = `
     import { FileTarget } from "./importer/targets/file.js";
+    import { systemClock } from "./runtime/clock.js";
     const config = Buffer.alloc(256 * 1024 * 1024, "x");
     const ready = new Promise((resolve) => process.once("message", resolve));
     process.send("ready");
     await ready;
-    await new FileTarget(process.argv[2]).apply({ config, metadata: undefined }, new AbortController().signal);
+    const path = process.argv[2];
+    const target = new FileTarget({ path, mode: 0o640, timeoutMs: 60_000, clock: systemClock });
+    await target.apply({ config, metadata: undefined }, new AbortController().signal);
     process.disconnect();
   `;
   let compiled: string;
@@ -88,7 +98,7 @@ describe("an import that is killed", () => {
   afterAll(() => rm(compiled, { recursive: true, force: true }));
 
   it("leaves the old file whole, and a temporary one that only its owner can read", async () => {
-    await new FileTarget(path).apply(OLD, signal);
+    await targetAt(path).apply(OLD, signal);
     // A kill may come after the rename on a quick disk; then the next try gets it.
     for (let attempt = 1; ; attempt += 1) {
       const child = spawn(process.execPath, [join(compiled, "run.js"), path], {
@@ -102,7 +112,7 @@ describe("an import that is killed", () => {
       await once(child, "exit");
       const left = (await readdir(directory)).filter((name) => name !== "kong.json");
       if (left[0] === undefined && attempt < 20) {
-        await new FileTarget(path).apply(OLD, signal);
+        await targetAt(path).apply(OLD, signal);
         continue;
       }
       assert.equal(left.length, 1);
@@ -112,7 +122,7 @@ describe("an import that is killed", () => {
       assert.deepEqual(await readFile(path), OLD.config);
       break;
     }
-    assert.equal(await new FileTarget(path).apply(NEW, signal), "applied");
+    assert.equal(await targetAt(path).apply(NEW, signal), "applied");
     assert.deepEqual(await readFile(path), NEW.config);
   });
 });

@@ -3,9 +3,11 @@
 import assert from "node:assert/strict";
 import {
   chmod,
+  type FileHandle,
   lstat,
   mkdir,
   mkdtemp,
+  open,
   readdir,
   readFile,
   rm,
@@ -16,15 +18,18 @@ import {
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, describe, it } from "vitest";
 import { FileTarget } from "../../../src/importer/targets/file.ts";
 import { TargetError } from "../../../src/importer/targets/port.ts";
 import { snapshotOf } from "../../fakes/config.ts";
+import { ManualClock } from "../../fakes/manual-clock.ts";
 
 const signal = new AbortController().signal;
 const isRoot = process.geteuid?.() === 0;
 const OLD = snapshotOf("old");
 const NEW = snapshotOf("new");
+const NEW_AND_LONGER = snapshotOf("new, and longer than the old one");
 
 let directory: string;
 let path: string;
@@ -33,6 +38,12 @@ beforeEach(async () => {
   path = join(directory, "kong.json");
 });
 afterEach(() => rm(directory, { recursive: true, force: true }));
+
+const clock = new ManualClock();
+
+function targetAt(at: string, mode = 0o640): FileTarget {
+  return new FileTarget({ path: at, mode, timeoutMs: 60_000, clock });
+}
 
 async function failureOf(promise: Promise<unknown>): Promise<TargetError> {
   try {
@@ -44,6 +55,20 @@ async function failureOf(promise: Promise<unknown>): Promise<TargetError> {
   assert.fail("expected a TargetError");
 }
 
+/** Has `body` called in place of each fsync. */
+async function onSync(body: (this: FileHandle) => Promise<void>): Promise<Disposable> {
+  const handle = await open(directory, "r");
+  const prototype: FileHandle = Object.getPrototypeOf(handle);
+  await handle.close();
+  const { sync } = prototype;
+  prototype.sync = body;
+  return {
+    [Symbol.dispose]() {
+      prototype.sync = sync;
+    },
+  };
+}
+
 async function modeOf(file: string): Promise<string> {
   return ((await lstat(file)).mode & 0o7777).toString(8);
 }
@@ -53,7 +78,7 @@ describe("a file target", () => {
     for (const umask of [0o000, 0o077]) {
       const before = process.umask(umask);
       try {
-        assert.equal(await new FileTarget(path).apply(NEW, signal), "applied");
+        assert.equal(await targetAt(path).apply(NEW, signal), "applied");
       } finally {
         process.umask(before);
       }
@@ -64,12 +89,12 @@ describe("a file target", () => {
   });
 
   it("takes another mode", async () => {
-    await new FileTarget(path, 0o600).apply(NEW, signal);
+    await targetAt(path, 0o600).apply(NEW, signal);
     assert.equal(await modeOf(path), "600");
   });
 
   it("replaces what was there and leaves nothing beside it", async () => {
-    const target = new FileTarget(path);
+    const target = targetAt(path);
     await target.apply(OLD, signal);
     assert.equal(await target.apply(NEW, signal), "applied");
     assert.deepEqual(await readFile(path), NEW.config);
@@ -77,7 +102,7 @@ describe("a file target", () => {
   });
 
   it("leaves the same bytes alone", async () => {
-    const target = new FileTarget(path);
+    const target = targetAt(path);
     await target.apply(NEW, signal);
     const before = await stat(path);
     assert.equal(await target.apply(NEW, signal), "unchanged");
@@ -86,7 +111,7 @@ describe("a file target", () => {
 
   it("tightens a file with the same bytes that others may read", async () => {
     await writeFile(path, NEW.config, { mode: 0o644 });
-    assert.equal(await new FileTarget(path).apply(NEW, signal), "applied");
+    assert.equal(await targetAt(path).apply(NEW, signal), "applied");
     assert.equal(await modeOf(path), "640");
   });
 
@@ -94,20 +119,22 @@ describe("a file target", () => {
     const elsewhere = join(directory, "elsewhere");
     await writeFile(elsewhere, "mine");
     await symlink(elsewhere, path);
-    await new FileTarget(path).apply(NEW, signal);
+    await targetAt(path).apply(NEW, signal);
     assert.equal(await readFile(elsewhere, "utf8"), "mine");
     assert.ok((await lstat(path)).isFile());
   });
 
   it("is never seen half-written or readable for others while it is replaced", async () => {
-    await new FileTarget(path).apply(OLD, signal);
+    await targetAt(path).apply(OLD, signal);
     const big = { ...NEW, config: Buffer.alloc(64 * 1024 * 1024, "x") };
     const seen = new Set<string>();
     const umask = process.umask(0);
     let isDone = false;
-    const applied = new FileTarget(path).apply(big, signal).finally(() => {
-      isDone = true;
-    });
+    const applied = targetAt(path)
+      .apply(big, signal)
+      .finally(() => {
+        isDone = true;
+      });
     while (!isDone) {
       for (const name of await readdir(directory)) {
         const info = await lstat(join(directory, name)).catch(() => undefined);
@@ -140,7 +167,7 @@ describe("a file target", () => {
     for (const name of [".kong.json.a.tmp", ".other.json.a.tmp", "kong.json.bak"]) {
       await utimes(join(directory, name), anHourAgo, anHourAgo);
     }
-    await new FileTarget(path).apply(NEW, signal);
+    await targetAt(path).apply(NEW, signal);
     assert.deepEqual((await readdir(directory)).sort(), [
       ".kong.json.b.tmp",
       ".other.json.a.tmp",
@@ -150,24 +177,70 @@ describe("a file target", () => {
   });
 
   it("keeps the old file when it is told to stop", async () => {
-    const target = new FileTarget(path);
+    const target = targetAt(path);
     await target.apply(OLD, signal);
     const reason = new Error("stop");
     await assert.rejects(target.apply(NEW, AbortSignal.abort(reason)), (error) => error === reason);
     const controller = new AbortController();
     const big = { ...NEW, config: Buffer.alloc(64 * 1024 * 1024, "x") };
     const pending = target.apply(big, controller.signal);
-    setImmediate(() => controller.abort(reason));
+    setImmediate().then(() => controller.abort(reason));
     await assert.rejects(pending, (error) => error === reason);
     assert.deepEqual(await readFile(path), OLD.config);
-    assert.deepEqual(await readdir(directory), ["kong.json"]);
+    // What was under way cleans up behind itself.
+    while ((await readdir(directory)).length > 1) await setImmediate();
+    assert.deepEqual(await readFile(path), OLD.config);
+  });
+
+  it("puts the bytes on the disk before it gives them the name", async () => {
+    await targetAt(path).apply(OLD, signal);
+    const synced: string[] = [];
+    using _ = await onSync(async function (this: FileHandle) {
+      const isFile = (await this.stat()).isFile();
+      const bytes = isFile ? `${(await this.stat()).size} bytes` : "the directory";
+      synced.push(`${bytes}, while the file holds ${(await stat(path)).size}`);
+    });
+    await targetAt(path).apply(NEW_AND_LONGER, signal);
+    const { length } = NEW_AND_LONGER.config;
+    assert.deepEqual(synced, [
+      `${length} bytes, while the file holds ${OLD.config.length}`,
+      `the directory, while the file holds ${length}`,
+    ]);
+  });
+
+  it("gives a hanging file system up in time, and changes nothing if that wakes up later", async () => {
+    await targetAt(path).apply(OLD, signal);
+    let wake = () => {};
+    const hanging = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    let hangs = () => {};
+    const hung = new Promise<void>((resolve) => {
+      hangs = resolve;
+    });
+    using _ = await onSync(() => {
+      hangs();
+      return hanging;
+    });
+    const failure = failureOf(targetAt(path).apply(NEW, signal));
+    await hung;
+    await clock.advance(60_000);
+    const error = await failure;
+    assert.equal(error.code, "TARGET_UNAVAILABLE");
+    assert.equal(
+      error.message,
+      `could not write the config to ${path}: the file system did not answer within 60 s`,
+    );
+    wake();
+    while ((await readdir(directory)).length > 1) await setImmediate();
+    assert.deepEqual(await readFile(path), OLD.config);
   });
 });
 
 describe("a file target that cannot be written", () => {
   it("says that the path is a directory", async () => {
     await mkdir(path);
-    const target = new FileTarget(path);
+    const target = targetAt(path);
     const error = await failureOf(target.apply(NEW, signal));
     assert.equal(error.code, "TARGET_UNWRITABLE");
     assert.equal(error.exitStatus, 4);
@@ -181,20 +254,18 @@ describe("a file target that cannot be written", () => {
   });
 
   it("says that the directory is missing", async () => {
-    const error = await failureOf(
-      new FileTarget(join(directory, "no", "k.json")).apply(NEW, signal),
-    );
+    const error = await failureOf(targetAt(join(directory, "no", "k.json")).apply(NEW, signal));
     assert.equal(error.code, "TARGET_UNWRITABLE");
     assert.match(error.message, /ENOENT/);
     assert.match(error.hint ?? "", new RegExp(`Create the directory ${join(directory, "no")}`));
   });
 
   it("says that it may not write there, and keeps the old file", async () => {
-    await new FileTarget(path).apply(OLD, signal);
+    await targetAt(path).apply(OLD, signal);
     await chmod(directory, 0o555);
     if (isRoot) process.seteuid?.(65534);
     try {
-      const error = await failureOf(new FileTarget(path).apply(NEW, signal));
+      const error = await failureOf(targetAt(path).apply(NEW, signal));
       assert.equal(error.code, "TARGET_UNWRITABLE");
       assert.match(error.message, /EACCES/);
       assert.match(error.hint ?? "", /fsGroup/);
@@ -208,7 +279,7 @@ describe("a file target that cannot be written", () => {
 
 describe("withdrawing a file", () => {
   it("keeps its bytes and mode aside", async () => {
-    const target = new FileTarget(path);
+    const target = targetAt(path);
     await target.apply(OLD, signal);
     assert.equal(await target.withdraw(signal), true);
     assert.deepEqual(await readdir(directory), ["kong.json.superseded"]);
@@ -217,16 +288,16 @@ describe("withdrawing a file", () => {
   });
 
   it("finds nothing the second time, nor in a directory that is not there", async () => {
-    const target = new FileTarget(path);
+    const target = targetAt(path);
     await target.apply(OLD, signal);
     await target.withdraw(signal);
     assert.equal(await target.withdraw(signal), false);
-    assert.equal(await new FileTarget(join(directory, "no", "k.json")).withdraw(signal), false);
+    assert.equal(await targetAt(join(directory, "no", "k.json")).withdraw(signal), false);
   });
 
   it("rejects with the reason of an abort", async () => {
     const reason = new Error("stop");
-    const withdrawn = new FileTarget(path).withdraw(AbortSignal.abort(reason));
+    const withdrawn = targetAt(path).withdraw(AbortSignal.abort(reason));
     await assert.rejects(withdrawn, (error) => error === reason);
   });
 });
