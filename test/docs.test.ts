@@ -11,7 +11,7 @@ import { type ReportSubject, reportPlanes } from "../src/commands/serve/report.t
 import { parseKongVersion } from "../src/kong/version.ts";
 import { createMetrics } from "../src/runtime/metrics.ts";
 import { SETTINGS, type Setting } from "../src/runtime/settings/table.ts";
-import { packSnapshot } from "../src/sidecar/shelf/payload.ts";
+import { packSnapshot } from "../src/sidecar/shelf/shelf.ts";
 import { describeBare } from "../src/snapshots/snapshot.ts";
 import { SourceError } from "../src/source/port.ts";
 

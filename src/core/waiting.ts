@@ -1,5 +1,6 @@
 /** Waiting for the outside world: every wait ends with its caller's signal and, where it has one, its deadline, whatever the other side does. */
 
+import { setMaxListeners } from "node:events";
 import type { Clock } from "./clock.ts";
 
 /**
@@ -12,6 +13,8 @@ export class Scope implements Disposable {
   readonly #relays: (() => void)[] = [];
 
   constructor(...parents: readonly AbortSignal[]) {
+    // Many may wait for one end, and none stays; Node would warn of the eleventh.
+    setMaxListeners(0, this.#controller.signal);
     this.#parents = parents;
     for (const parent of parents) {
       const relay = (): void => this.end(parent.reason);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { getEventListeners } from "node:events";
+import { getEventListeners, getMaxListeners } from "node:events";
 import { describe, it } from "vitest";
 import {
   Bell,
@@ -57,6 +57,12 @@ describe("a scope", () => {
     })();
     assert.equal(signal.aborted, true);
     assert.equal(listeners(parent.signal), 0);
+  });
+});
+
+describe("waiting for the end of a scope", () => {
+  it("is for any number: Node does not warn of a leak", () => {
+    assert.equal(getMaxListeners(new Scope().signal), 0);
   });
 });
 

@@ -9,8 +9,8 @@ import {
 } from "../../src/sidecar/control-plane.ts";
 import type { SidecarMetrics } from "../../src/sidecar/metrics.ts";
 import type { PlaneSession } from "../../src/sidecar/plane/plane-session.ts";
-import type { Servable } from "../../src/sidecar/shelf/payload.ts";
 import { Remember } from "../../src/sidecar/shelf/remember.ts";
+import type { Servable } from "../../src/sidecar/shelf/shelf.ts";
 import { Shelf } from "../../src/sidecar/shelf/shelf.ts";
 import type { NewSnapshot } from "../../src/snapshots/snapshot.ts";
 import { ClusterDialer } from "../../src/source/dialer.ts";

@@ -5,7 +5,7 @@ import { createMetrics } from "../../runtime/metrics.ts";
 import { SettingsError } from "../../runtime/settings.ts";
 import { Interrupted, onShutdown } from "../../runtime/shutdown.ts";
 import { DblessKeeper } from "../../sidecar/dbless/keeper.ts";
-import { unpackSnapshot } from "../../sidecar/shelf/payload.ts";
+import { unpackSnapshot } from "../../sidecar/shelf/shelf.ts";
 import { type CommandContext, requireSettings } from "../context.ts";
 import { openStatusServer } from "../daemon.ts";
 import { missingSnapshots, reportSnapshots } from "./report.ts";

@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import { type WebSocket, WebSocketServer } from "ws";
 import { describeCause } from "../../core/errors.ts";
+import { Scope } from "../../core/waiting.ts";
 import type { ClusterTls } from "../../kong/cluster-tls.ts";
 import { CLUSTER_PATH } from "../../kong/wire.ts";
 
@@ -25,6 +26,9 @@ export interface Introduction {
   readonly version: string;
 }
 
+/** Whether a request is let in. */
+export type Admission = Admitted | TurnedAway;
+
 export type Admitted =
   | {
       readonly kind: "admitted";
@@ -33,8 +37,8 @@ export type Admitted =
     }
   | { readonly kind: "admitted"; readonly path: typeof RPC_PATH; readonly introduction: undefined };
 
-export interface Refusal {
-  readonly kind: "refused";
+export interface TurnedAway {
+  readonly kind: "turned away";
   /** One of a few texts: it may serve as a key. */
   readonly why: string;
   /** Undefined: close without an answer, as nginx does for its status 444. */
@@ -97,31 +101,31 @@ const REASONS = { 400: "Bad Request", 404: "Not Found", 503: "Service Unavailabl
  * In Kong's order: path, certificate, node id and version, WebSocket. Lenient where Kong is: any
  * text will do for a node id and a version, the query of version 2 is not looked at.
  */
-export function judge(request: IncomingMessage, tls: ClusterTls): Admitted | Refusal {
+export function admit(request: IncomingMessage, tls: ClusterTls): Admission {
   const [path, query] = (request.url ?? "").split("?", 2);
-  if (path !== CLUSTER_PATH && path !== RPC_PATH) return refused("unknown path", 404);
-  const refusal = judgeCertificate(request.socket, tls);
-  if (refusal !== undefined) return refusal;
+  if (path !== CLUSTER_PATH && path !== RPC_PATH) return turnedAway("unknown path", 404);
+  const fault = findCertificateFault(request.socket, tls);
+  if (fault !== undefined) return fault;
   if (path === RPC_PATH) {
     const offered = request.headers["sec-websocket-protocol"]?.split(",") ?? [];
     if (!offered.some((protocol) => protocol.trim() === RPC_PROTOCOL)) {
-      return refused(`does not offer ${RPC_PROTOCOL}`);
+      return turnedAway(`does not offer ${RPC_PROTOCOL}`);
     }
     return isUpgrade(request) ? { kind: "admitted", path, introduction: undefined } : NO_UPGRADE;
   }
   const introduction = introductionIn(query);
-  if (introduction === undefined) return refused("no node_id or no node_version", 400);
+  if (introduction === undefined) return turnedAway("no node_id or no node_version", 400);
   return isUpgrade(request) ? { kind: "admitted", path, introduction } : NO_UPGRADE;
 }
 
-/** What `judge` says of a request that cannot become a WebSocket. */
-export const NO_UPGRADE: Refusal = refused("no WebSocket upgrade");
+/** Of a request that cannot become a WebSocket. */
+export const NO_UPGRADE: TurnedAway = turnedAway("no WebSocket upgrade");
 
 export function arrive({ path, introduction }: Admitted, upgrade: Upgrade): Arrival {
   const { request, socket, address } = upgrade;
   const protocol = request.headers["sec-websocket-protocol"];
-  const gone = new AbortController();
-  socket.once("close", () => gone.abort(new Error("the data plane has gone")));
+  const gone = new Scope();
+  socket.once("close", () => gone.end(new Error("the data plane has gone")));
   let decided = false;
   return {
     path,
@@ -195,17 +199,20 @@ function open(
   return accepted;
 }
 
-function judgeCertificate(socket: Duplex, tls: ClusterTls): Refusal | undefined {
-  if (!(socket instanceof TLSSocket)) return refused("no TLS");
+function findCertificateFault(socket: Duplex, tls: ClusterTls): TurnedAway | undefined {
+  if (!(socket instanceof TLSSocket)) return turnedAway("no TLS");
   const shown = socket.getPeerX509Certificate();
   const status = tls.mtls === "pki" ? 400 : undefined;
   // Node calls a resumed TLS 1.3 session without a certificate authorized.
-  if (shown === undefined) return refused("shows no certificate", status);
+  if (shown === undefined) return turnedAway("shows no certificate", status);
   if (tls.mtls === "shared" && shown.fingerprint256 !== tls.fingerprint256) {
-    return refused("its certificate is not the cluster certificate");
+    return turnedAway("its certificate is not the cluster certificate");
   }
   if (tls.mtls === "pki" && !socket.authorized) {
-    return refused(`its certificate is refused: ${describeCause(socket.authorizationError)}`, 400);
+    return turnedAway(
+      `its certificate is refused: ${describeCause(socket.authorizationError)}`,
+      400,
+    );
   }
   return undefined;
 }
@@ -229,6 +236,6 @@ function isUpgrade({ method, httpVersion, headers }: IncomingMessage): boolean {
   );
 }
 
-function refused(why: string, status?: 400 | 404): Refusal {
-  return { kind: "refused", why, status };
+function turnedAway(why: string, status?: 400 | 404): TurnedAway {
+  return { kind: "turned away", why, status };
 }

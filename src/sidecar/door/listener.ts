@@ -11,9 +11,10 @@ import { formatHostPort, type HostPort } from "../../core/host-port.ts";
 import { ListenError } from "../../core/listen-error.ts";
 import type { Log } from "../../core/log.ts";
 import type { Secret } from "../../core/secret.ts";
+import { Scope } from "../../core/waiting.ts";
 import type { ClusterTls } from "../../kong/cluster-tls.ts";
 import { STEP_TIMEOUT_MS } from "../../kong/wire.ts";
-import { type Arrival, answer, arrive, judge, NO_UPGRADE } from "./admission.ts";
+import { type Arrival, admit, answer, arrive, NO_UPGRADE } from "./admission.ts";
 import { Turnstile, WarningLimit } from "./rate-limit.ts";
 
 /** What data planes are shown in mode `pki`, where the cluster certificate may be a client's. */
@@ -57,9 +58,9 @@ export class Listener implements AsyncDisposable {
   readonly #turnstile: Turnstile<Socket>;
   readonly #warnings: WarningLimit;
   readonly #connections = new Set<Socket>();
-  /** Of each secured connection that has asked nothing yet. Aborted when it is let in, or has gone. */
-  readonly #deadlines = new WeakMap<Socket, AbortController>();
-  readonly #closed = new AbortController();
+  /** Of each secured connection that has asked nothing yet. Over when it is let in, or has gone. */
+  readonly #deadlines = new WeakMap<Socket, Scope>();
+  readonly #closed = new Scope();
   #tls: ClusterTls;
 
   private constructor(options: ListenerOptions) {
@@ -121,7 +122,7 @@ export class Listener implements AsyncDisposable {
 
   /** Drops every connection, whatever its state, and stops listening. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed.abort();
+    this.#closed.end();
     for (const connection of this.#connections) connection.destroy();
     await new Promise((resolve) => this.#tcp.close(resolve));
   }
@@ -162,9 +163,9 @@ export class Listener implements AsyncDisposable {
 
   /** The head of a request has 5 s, however it drips. Node enforces `headersTimeout` only in a server that listens. */
   #awaitRequest(socket: TLSSocket): void {
-    const over = new AbortController();
+    const over = new Scope();
     this.#deadlines.set(socket, over);
-    socket.once("close", () => over.abort());
+    socket.once("close", () => over.end());
     // Node's own listeners end with the upgrade.
     socket.on("error", () => {});
     const address = addressOf(socket);
@@ -186,13 +187,13 @@ export class Listener implements AsyncDisposable {
     if (deadline === undefined) return;
     this.#deadlines.delete(socket);
     const address = addressOf(socket);
-    const verdict = judge(request, this.#tls);
-    if (verdict.kind === "admitted" && head !== undefined) {
-      deadline.abort();
-      this.#options.onRequest(arrive(verdict, { request, socket, head, address }));
+    const admission = admit(request, this.#tls);
+    if (admission.kind === "admitted" && head !== undefined) {
+      deadline.end();
+      this.#options.onRequest(arrive(admission, { request, socket, head, address }));
       return;
     }
-    const { why, status } = verdict.kind === "refused" ? verdict : NO_UPGRADE;
+    const { why, status } = admission.kind === "admitted" ? NO_UPGRADE : admission;
     this.#warn(why, address);
     answer(socket, status);
   }

@@ -2,6 +2,7 @@
 
 import { Duplex } from "node:stream";
 import type { Clock } from "../../core/clock.ts";
+import { Scope, within } from "../../core/waiting.ts";
 
 /** TLS encrypts a write as a whole, into memory of its own, before the first byte leaves. */
 const PIECE_BYTES = 65_536;
@@ -30,9 +31,7 @@ export class StalledReader extends Error {
 export class PacedStream extends Duplex {
   readonly #socket: Duplex;
   readonly #options: PacedStreamOptions;
-  readonly #gone = new AbortController();
-  /** When the write in progress last got on, by the monotonic clock. */
-  #movedAtMs = 0;
+  readonly #gone = new Scope();
 
   constructor(socket: Duplex, options: PacedStreamOptions) {
     super({ allowHalfOpen: false });
@@ -67,48 +66,29 @@ export class PacedStream extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#gone.abort(error ?? new Error("the connection is closed"));
+    this.#gone.end(error ?? new Error("the connection is closed"));
     this.#socket.destroy();
     done(error);
   }
 
-  async #writeAll(chunk: Buffer): Promise<void> {
-    const { clock } = this.#options;
-    const written = new AbortController();
-    this.#movedAtMs = clock.monotonicMs();
-    this.#dropStalled(written.signal).catch(() => {
-      // Only the end of the write ends this watch early.
-    });
-    try {
+  /** Settles even where a destroyed socket never calls back. */
+  #writeAll(chunk: Buffer): Promise<void> {
+    const { clock, stallMs } = this.#options;
+    const late = (): StalledReader => new StalledReader(stallMs);
+    return within({ ms: stallMs, clock, late }, this.#gone.signal, async (_, moved) => {
       for (let start = 0; start < chunk.length; start += PIECE_BYTES) {
         await this.#writePiece(chunk.subarray(start, start + PIECE_BYTES));
-        this.#movedAtMs = clock.monotonicMs();
+        moved();
       }
-    } finally {
-      written.abort();
-    }
+    });
   }
 
-  /** Settles even where a destroyed socket never calls back. */
   #writePiece(piece: Buffer): Promise<void> {
-    const { signal } = this.#gone;
     return new Promise((resolve, reject) => {
-      const stop = (): void => reject(signal.reason);
-      signal.addEventListener("abort", stop, { once: true });
       this.#socket.write(piece, (error) => {
-        signal.removeEventListener("abort", stop);
         if (error === undefined || error === null) resolve();
         else reject(error);
       });
     });
-  }
-
-  async #dropStalled(signal: AbortSignal): Promise<void> {
-    const { clock, stallMs } = this.#options;
-    for (;;) {
-      const stalledForMs = clock.monotonicMs() - this.#movedAtMs;
-      if (stalledForMs >= stallMs) return void this.destroy(new StalledReader(stallMs));
-      await clock.sleep(stallMs - stalledForMs, signal);
-    }
   }
 }

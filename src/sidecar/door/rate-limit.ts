@@ -2,6 +2,7 @@
 
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
+import { orAborted } from "../../core/waiting.ts";
 
 export interface TurnstileOptions<T> {
   /** Also how many may pass at once after a quiet time; at least 1. */
@@ -43,12 +44,9 @@ export class Turnstile<T> {
   async #passWaiting(): Promise<void> {
     const { perSecond, clock, pass, signal } = this.#options;
     while (this.#waiting.length > 0) {
-      try {
-        await clock.sleep(Math.ceil(((1 - this.#tokens) * 1000) / perSecond), signal);
-      } catch {
-        // Closed: whoever still waits is not let in.
-        return;
-      }
+      const nextMs = Math.ceil(((1 - this.#tokens) * 1000) / perSecond);
+      // Closed: whoever still waits is not let in.
+      if ((await orAborted(signal, clock.sleep(nextMs, signal))) === "aborted") return;
       while (this.#waiting.length > 0 && this.#take()) {
         for (const item of this.#waiting.splice(0, 1)) pass(item);
       }
@@ -102,16 +100,12 @@ export class WarningLimit {
   }
 
   async #tellLater(reason: string, message: string, everyMs: number): Promise<void> {
-    try {
-      for (;;) {
-        await this.#clock.sleep(everyMs, this.#signal);
-        const suppressed = this.#suppressed.get(reason) ?? 0;
-        if (suppressed === 0) break;
-        this.#suppressed.set(reason, 0);
-        this.#log.warn({ reason, suppressed }, message);
-      }
-    } catch {
-      // Closed.
+    const rest = () => orAborted(this.#signal, this.#clock.sleep(everyMs, this.#signal));
+    while ((await rest()) !== "aborted") {
+      const suppressed = this.#suppressed.get(reason) ?? 0;
+      if (suppressed === 0) break;
+      this.#suppressed.set(reason, 0);
+      this.#log.warn({ reason, suppressed }, message);
     }
     this.#suppressed.delete(reason);
   }

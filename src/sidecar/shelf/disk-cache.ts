@@ -1,9 +1,10 @@
 /** The newest config of each Kong version on the local disk, for a restart while control plane and store are gone. */
 
-import { type BackoffPolicy, backoffMs } from "../../core/backoff.ts";
 import type { Clock } from "../../core/clock.ts";
 import { ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
+import { Backoff, type BackoffPolicy } from "../../core/trying.ts";
+import { Bell, orAborted } from "../../core/waiting.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import { SnapshotError } from "../../snapshots/errors.ts";
 import { currentKey } from "../../snapshots/layout.ts";
@@ -12,10 +13,8 @@ import { olderVersions, type VersionMatch } from "../../snapshots/order.ts";
 import type { Seal } from "../../snapshots/seal/seal.ts";
 import { maxCurrentBytes, opened, sightCurrent } from "../../snapshots/sighting.ts";
 import type { NewSnapshot } from "../../snapshots/snapshot.ts";
-import { type Store, type StoredObject, StoreError } from "../../store/port.ts";
-import { Bell } from "./bell.ts";
-import { type Servable, unpackSnapshot } from "./payload.ts";
-import { checkVoucher, voucher } from "./voucher.ts";
+import { type Metadata, type Store, type StoredObject, StoreError } from "../../store/port.ts";
+import { type Origin, type Servable, unpackSnapshot } from "./shelf.ts";
 
 export interface DiskCacheOptions {
   /** A directory of this process's own: what lies there is overwritten without a look. */
@@ -38,6 +37,11 @@ export interface DiskCacheOptions {
   readonly log: Log;
 }
 
+/** Name of the metadata that say who vouched for a config when it was put here: the disk asks for no signature, and keys change. */
+const VOUCHED_BY = "vouched-by";
+const CONTROL_PLANE = "control-plane";
+/** Metadata have 2 kB in all. */
+const MAX_NAMED = 30;
 /** While the disk takes nothing. */
 const RETRY: BackoffPolicy = { minMs: 10_000, maxMs: 5 * 60_000 };
 
@@ -97,24 +101,20 @@ export class DiskCache {
    * logged and tried again later. Resolves to whether nothing was left; rejects only for a bug.
    */
   async run(stop: AbortSignal, deadline: AbortSignal): Promise<boolean> {
-    const { clock, random } = this.#options;
-    try {
-      for (let failures = 0; ; ) {
-        while (this.#pending.size === 0) await this.#bell.wait(stop);
-        failures = (await this.#writeAll(deadline)) ? 0 : failures + 1;
-        if (failures > 0) await clock.sleep(backoffMs(RETRY, failures, random), stop);
-        stop.throwIfAborted();
-      }
-    } catch (error) {
-      // Anything else than the end of a wait, or of a write cut off by the deadline, is a bug.
-      if (!deadline.aborted && !(stop.aborted && error === stop.reason)) throw error;
-    }
-    try {
-      if (!deadline.aborted) await this.#writeAll(deadline);
-    } catch (error) {
-      if (!deadline.aborted) throw error;
-    }
+    // Anything else than the end of a wait, or of a write cut off by the deadline, is a bug.
+    await orAborted(deadline, orAborted(stop, this.#writeUntil(stop, deadline)));
+    if (!deadline.aborted) await orAborted(deadline, this.#writeAll(deadline));
     return this.#pending.size === 0;
+  }
+
+  async #writeUntil(stop: AbortSignal, deadline: AbortSignal): Promise<never> {
+    const failing = new Backoff(this.#options.random);
+    for (;;) {
+      while (this.#pending.size === 0) await this.#bell.wait(stop);
+      if (await this.#writeAll(deadline)) failing.succeeded();
+      else await this.#options.clock.sleep(failing.failed(RETRY), stop);
+      stop.throwIfAborted();
+    }
   }
 
   /** Whether none failed. Rejects with `signal.reason`. */
@@ -154,4 +154,29 @@ export class DiskCache {
     this.#toReseal.delete(kongVersion);
     log.debug({ kongVersion, configHash, bytes }, "config kept on the local disk");
   }
+}
+
+/** `trusted`: the ids of the keys one of which must have signed what came from a store; none: no signature was asked for. */
+function voucher(origin: Origin, trusted: readonly string[]): Metadata {
+  if (origin === "memory") return { [VOUCHED_BY]: CONTROL_PLANE };
+  return trusted.length === 0 ? {} : { [VOUCHED_BY]: trusted.slice(0, MAX_NAMED).join(",") };
+}
+
+/**
+ * Throws SNAPSHOT_UNSIGNED where signatures are asked for now, and one of a key that is not trusted any
+ * more, or none at all, was good enough then. `name` is the object, for the message.
+ */
+function checkVoucher(metadata: Metadata, trusted: readonly string[], name: string): void {
+  const vouchedBy = metadata[VOUCHED_BY];
+  if (trusted.length === 0 || vouchedBy === CONTROL_PLANE) return;
+  const ids = vouchedBy?.split(",") ?? [];
+  if (ids.length > 0 && ids.every((id) => trusted.includes(id))) return;
+  const then = ids.length === 0 ? "no signature was asked for" : `${ids.join(", ")} were trusted`;
+  throw new SnapshotError(
+    "SNAPSHOT_UNSIGNED",
+    `${name} was kept while ${then}, so it is not used`,
+    {
+      hint: "Nothing has to be done: it is replaced by what the store or the control plane has.",
+    },
+  );
 }

@@ -1,9 +1,9 @@
 /** Keeps the shelf warm: looks on the local disk once, and into the store again and again, for each Kong version that is wanted. */
 
-import { once } from "node:events";
 import type { Clock } from "../../core/clock.ts";
 import { ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
+import { forever, inTime, orAborted, Scope, Slots } from "../../core/waiting.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import type { NewSnapshot } from "../../snapshots/snapshot.ts";
 import { MAX_VERSIONS, type Shelf } from "./shelf.ts";
@@ -43,8 +43,8 @@ export class Refresher {
   /** With the end of the first try; resolved where it has not begun. */
   readonly #wanted = new Map<KongVersion, Promise<void>>();
   /** One at a time: a config is in memory uncompressed while it is read. A dead store does not hold up the disk. */
-  readonly #diskTurn = new Turn();
-  readonly #storeTurn = new Turn();
+  readonly #diskTurn = new Slots(1);
+  readonly #storeTurn = new Slots(1);
   #endFirstRound: () => void = () => {};
   /** Set while running. Resolves after the first try. */
   #begin: ((version: KongVersion) => Promise<void>) | undefined;
@@ -82,42 +82,37 @@ export class Refresher {
 
   /** Resolves once `signal` aborts and nothing is being read any more; rejects only for a bug. */
   async run(signal: AbortSignal): Promise<void> {
-    const failed = new AbortController();
-    const over = AbortSignal.any([signal, failed.signal]);
+    using over = new Scope(signal);
     const lives: Promise<void>[] = [];
     this.#begin = (version) =>
       new Promise((resolve) => {
-        const life = this.#keepWarm(version, resolve, over)
-          .catch((error: unknown) => {
-            if (!over.aborted) failed.abort(error);
-          })
-          .finally(resolve);
-        lives.push(life);
+        const life = orAborted(over.signal, this.#keepWarm(version, resolve, over.signal));
+        // A bug in one life ends them all.
+        lives.push(life.then(() => {}).finally(resolve));
+        life.catch((bug: unknown) => over.end(bug));
       });
-    void this.#awaitFirstRound([...this.#wanted.keys()].map(this.#begin), over);
-    if (!over.aborted) await once(over, "abort");
+    void this.#awaitFirstRound([...this.#wanted.keys()].map(this.#begin), over.signal);
+    await orAborted(over.signal, forever(over.signal));
     this.#begin = undefined;
     await Promise.all(lives);
-    if (failed.signal.aborted) throw failed.signal.reason;
   }
 
   async #awaitFirstRound(tries: readonly Promise<void>[], over: AbortSignal): Promise<void> {
     const { clock, firstRoundMs } = this.#options;
-    const done = new AbortController();
-    const time = clock.sleep(firstRoundMs, AbortSignal.any([over, done.signal]));
-    // The end of the wait, by whatever reason, is all that counts.
-    await Promise.race([Promise.all(tries), time]).catch(() => {});
-    done.abort();
+    await orAborted(
+      over,
+      inTime(firstRoundMs, clock, over, () => Promise.all(tries)),
+    );
     this.#endFirstRound();
   }
 
   async #keepWarm(version: KongVersion, onTried: () => void, signal: AbortSignal): Promise<void> {
     const { shelf, store, clock, log } = this.#options;
-    await this.#diskTurn.take(() => this.#readDisk(version, signal));
+    await this.#diskTurn.within(signal, () => this.#readDisk(version, signal));
     const reader = store?.(version);
     const watch = reader && new StoreWatch({ ...this.#options, reader, kongVersion: version });
     for (let failures = 0, isFirst = true; ; isFirst = false) {
-      const isWell = !watch || (await this.#storeTurn.take(() => watch.look(signal)));
+      const isWell = !watch || (await this.#storeTurn.within(signal, () => watch.look(signal)));
       if (isFirst) {
         onTried();
         if (shelf.newest(version) === undefined) {
@@ -160,14 +155,3 @@ export class Refresher {
 
 const NOTHING_THERE =
   "no snapshot for this Kong version yet: let an exporter run for it, or connect while the control plane lives";
-
-/** Lets jobs happen one after the other, in the order they came, whatever becomes of the ones before. */
-class Turn {
-  #last: Promise<unknown> = Promise.resolve();
-
-  take<T>(job: () => Promise<T>): Promise<T> {
-    const result = this.#last.then(job, job);
-    this.#last = result;
-    return result;
-  }
-}

@@ -3,10 +3,10 @@
 import type { Clock } from "../../core/clock.ts";
 import { ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
+import { Bell, orAborted } from "../../core/waiting.ts";
 import { decodeReconfigure } from "../../kong/reconfigure.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import { sha256 } from "../../snapshots/snapshot.ts";
-import { Bell } from "./bell.ts";
 import { MAX_VERSIONS, type Shelf } from "./shelf.ts";
 
 export interface RememberOptions {
@@ -59,9 +59,8 @@ export class Remember {
         await this.#remember(version, passed);
       }
       if (stop.aborted) return;
-      await this.#bell.wait(stop).catch(() => {
-        // Told to stop: what came meanwhile is still read.
-      });
+      // Told to stop, too: what came meanwhile is still read.
+      await orAborted(stop, this.#bell.wait(stop));
     }
   }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { DiskCache } from "../../../src/sidecar/shelf/disk-cache.ts";
-import { packSnapshot } from "../../../src/sidecar/shelf/payload.ts";
+import { packSnapshot } from "../../../src/sidecar/shelf/shelf.ts";
 import { PLAIN_SEAL, type Seal } from "../../../src/snapshots/seal/seal.ts";
 import { snapshotOf, V391 } from "../../fakes/config.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";

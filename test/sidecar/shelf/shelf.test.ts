@@ -2,8 +2,12 @@ import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { decodeReconfigure } from "../../../src/kong/reconfigure.ts";
 import type { KongVersion } from "../../../src/kong/version.ts";
-import { type Servable, unpackSnapshot } from "../../../src/sidecar/shelf/payload.ts";
-import { MAX_VERSIONS, Shelf } from "../../../src/sidecar/shelf/shelf.ts";
+import {
+  MAX_VERSIONS,
+  type Servable,
+  Shelf,
+  unpackSnapshot,
+} from "../../../src/sidecar/shelf/shelf.ts";
 import { kongVersion, snapshotOf, V391 } from "../../fakes/config.ts";
 
 const T0 = 1_795_220_000;
