@@ -103,7 +103,7 @@ function combine(values: Values, isSet: (name: SettingName) => boolean, fault: N
     /** Undefined where none is to be used. */
     proxy: usesProxy ? { ...proxyServer, verifyCertificate: proxyVerify } : undefined,
     awsRegion: awsRegion ?? awsDefaultRegion,
-    /** As chooseAccess of store/azure/credentials.ts takes them. */
+    /** As chooseAccess of store/azure/identity.ts takes them. */
     azureCredentials: {
       accountKey: azureStorageKey,
       sasToken: azureStorageSasToken,

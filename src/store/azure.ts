@@ -1,32 +1,22 @@
 /** Objects in a container of Azure Blob Storage; docs/stores/azure.md tells what it asks of an account. */
 
-import type { BlockBlobClient, ContainerClient } from "@azure/storage-blob";
-import { readAnswer } from "./azure/answer.ts";
-import { bareETag, md5, outgoing, readObject, versionOf } from "./azure/body.ts";
+import { createHash } from "node:crypto";
+import { Readable } from "node:stream";
+import type {
+  BlobDownloadResponseParsed,
+  BlockBlobClient,
+  ContainerClient,
+} from "@azure/storage-blob";
+import type { Clock } from "../core/clock.ts";
 import type { AzureConnection } from "./azure/client.ts";
 import { connectContainer } from "./azure/client.ts";
-import { azureError, isCutOff, notAzure } from "./azure/errors.ts";
-import type { Asked, Page } from "./azure/listing.ts";
-import { byKey, readPage } from "./azure/listing.ts";
-import { fromBlobMetadata, toBlobMetadata } from "./azure/metadata.ts";
-import type { AzureAttempt } from "./azure/verdicts.ts";
-import type { Watched } from "./azure/watch.ts";
-import { Watch } from "./azure/watch.ts";
-import { hasLost } from "./cut-off.ts";
-import { checkKey, checkMetadata, checkPrefix } from "./keys.ts";
-import type {
-  GetOptions,
-  Key,
-  ObjectHead,
-  ObjectInfo,
-  Precondition,
-  PutOptions,
-  Store,
-  StoredObject,
-  Version,
-} from "./port.ts";
+import { azureError, isBrokenOff, notAzure, readAnswer } from "./azure/verdicts.ts";
+import type { GetOptions, Metadata, Precondition, PutOptions, Store, Version } from "./port.ts";
 import { StoreError } from "./port.ts";
-import { fault, lostRace, unavailable } from "./verdict.ts";
+import type { Call, Driver, Fetched, Head, Page } from "./remote.ts";
+import { outgoing, RemoteStore, readBody } from "./remote.ts";
+import type { StoreAttempt } from "./verdict.ts";
+import { damaged, isReset } from "./verdict.ts";
 
 export interface AzureStoreOptions extends AzureConnection {
   /** The storage URL, without credentials. */
@@ -35,6 +25,7 @@ export interface AzureStoreOptions extends AzureConnection {
   readonly prefix: string;
   /** Longest silence, milliseconds: until a token comes, while connecting, between two pieces of a body. */
   readonly timeoutMs: number;
+  readonly clock: Clock;
   /** Objects per page of a listing, at most 5000; absent: the server's choice. */
   readonly pageSize?: number | undefined;
 }
@@ -42,160 +33,91 @@ export interface AzureStoreOptions extends AzureConnection {
 /** Opens no connection. Rejects with StoreError where the options alone show that nothing could work. */
 export async function openAzureStore(options: AzureStoreOptions): Promise<Store> {
   const { client, place } = await connectContainer(options);
-  return new AzureStore(options, client, place);
+  const driver = new AzureDriver(options, client, place);
+  return new RemoteStore(driver, { ...options, silenceMs: options.timeoutMs });
 }
 
 /**
- * - A version is an ETag: every put makes a new one, be it of the same content.
+ * - A version is an ETag without its quotes: every put makes a new one, be it of the same content.
  * - A put is one Put Blob, which Azure takes up to 5000 MiB, and so atomic; there are no blocks.
  *   https://learn.microsoft.com/rest/api/storageservices/put-blob
+ * - Bodies are checked against their MD5: on the way up by Azure, which keeps it, on the way down here.
  */
-class AzureStore implements Store {
-  readonly url: string;
-  readonly #account: string;
-  readonly #base: string;
+class AzureDriver implements Driver {
+  readonly root: string;
+  readonly bucket: string;
+  readonly place: string;
+  readonly awaitedFirst = "answer";
+  /** "Alphabetical" says Azure of its order; Azurite's is that of UTF-16, a hierarchical namespace's by folder. */
+  readonly isListingSorted = false;
   readonly #pageSize: number | undefined;
-  readonly #timeoutMs: number;
   readonly #client: ContainerClient;
-  readonly #place: string;
-  readonly #watch: Watch;
 
   constructor(options: AzureStoreOptions, client: ContainerClient, place: string) {
-    this.url = options.url;
-    this.#account = options.account;
-    this.#base = options.prefix === "" ? "" : `${options.prefix}/`;
+    this.root = `azure://${options.account}/${options.container}`;
+    this.bucket = options.container;
+    this.place = place;
     this.#pageSize = options.pageSize;
-    this.#timeoutMs = options.timeoutMs;
     this.#client = client;
-    this.#place = place;
-    this.#watch = new Watch(options.timeoutMs);
   }
 
-  async get(key: Key, options: GetOptions, signal: AbortSignal): Promise<StoredObject> {
-    checkKey(key);
-    return this.#attempt({ action: "read", key }, signal, async (attempt, { signal, moved }) => {
-      const answer = await this.#blob(key).download(0, undefined, { ...ONCE, abortSignal: signal });
-      moved();
-      return readObject(key, answer, options, attempt, moved);
-    });
+  /** Azure takes a backslash for a slash: "b\\c" would come back as another key. */
+  checkName(name: string): void {
+    if (!name.includes("\\")) return;
+    throw new StoreError(
+      "STORE_BAD_KEY",
+      `not usable in Azure: ${JSON.stringify(name)} has a backslash`,
+      { hint: "Choose a version or prefix without one." },
+    );
   }
 
-  async head(key: Key, signal: AbortSignal): Promise<ObjectHead> {
-    checkKey(key);
-    return this.#attempt({ action: "read", key }, signal, async (attempt, { signal }) => {
-      const answer = await this.#blob(key).getProperties({ abortSignal: signal });
-      const { etag, contentLength: bytes, metadata } = answer;
-      if (bytes === undefined) throw notAzure(attempt, "an answer without a length");
-      return {
-        key,
-        version: versionOf(etag, attempt),
-        bytes,
-        metadata: fromBlobMetadata(metadata),
-      };
-    });
-  }
-
-  async getIfChanged(
-    key: Key,
-    than: Version,
+  async get(
+    name: string,
+    than: Version | undefined,
     options: GetOptions,
-    signal: AbortSignal,
-  ): Promise<StoredObject | undefined> {
-    checkKey(key);
-    return this.#attempt({ action: "read", key }, signal, async (attempt, { signal, moved }) => {
-      const conditions = { ifNoneMatch: `"${than}"` };
-      try {
-        const request = { ...ONCE, conditions, abortSignal: signal };
-        const answer = await this.#blob(key).download(0, undefined, request);
-        moved();
-        return await readObject(key, answer, options, attempt, moved);
-      } catch (error) {
-        // 304 Not Modified is an exception to the SDK.
-        if (readAnswer(error)?.status !== 304) throw error;
-        return undefined;
-      }
-    });
-  }
-
-  async put(
-    key: Key,
-    body: Uint8Array,
-    options: PutOptions,
-    signal: AbortSignal,
-  ): Promise<ObjectInfo> {
-    checkKey(key);
-    checkMetadata(options.metadata);
-    const { when, metadata, contentType } = options;
-    const bytes = body.byteLength;
-    return this.#attempt({ action: "write", key, when }, signal, async (attempt, watched) => {
-      const abortSignal = watched.signal;
-      try {
-        const request = {
-          abortSignal,
-          conditions: condition(when),
-          metadata: toBlobMetadata(metadata),
-          // Azure compares the MD5 with what arrives, and keeps it.
-          blobHTTPHeaders: { blobContentType: contentType, blobContentMD5: md5(body) },
-        };
-        const pieces = () => outgoing(body, watched.moved);
-        const answer = await this.#blob(key).upload(pieces, bytes, request);
-        return { key, version: versionOf(answer.etag, attempt), bytes };
-      } catch (error) {
-        if (when === undefined || abortSignal.aborted || !isCutOff(error)) throw error;
-        watched.moved();
-        const there = await this.#blob(key)
-          .getProperties({ abortSignal })
-          .catch(() => undefined);
-        if (there === undefined) throw error;
-        const now = {
-          version: there.etag && bareETag(there.etag),
-          bytes: there.contentLength,
-          metadata: fromBlobMetadata(there.metadata),
-        };
-        throw hasLost({ bytes, metadata, when }, now) ? lostRace(attempt) : error;
-      }
-    });
-  }
-
-  async *list(prefix: Key | "", signal: AbortSignal): AsyncIterable<ObjectInfo> {
-    checkPrefix(prefix);
-    const below = this.#base + (prefix === "" ? "" : `${prefix}/`);
-    const what = { action: "list", key: prefix } as const;
-    const container = this.#client.containerName;
-    const objects: ObjectInfo[] = [];
-    let token: string | undefined;
-    do {
-      const page = await this.#attempt(what, signal, (attempt, watched) =>
-        this.#page({ container, base: this.#base, below, token }, attempt, watched),
+    call: Call,
+  ): Promise<Fetched | undefined> {
+    const request = {
+      // Otherwise the SDK may ask up to five times for the rest of a body that breaks off.
+      maxRetryRequests: 0,
+      conditions: than === undefined ? {} : { ifNoneMatch: `"${than}"` },
+      abortSignal: call.signal,
+    };
+    try {
+      return await readObject(
+        await this.#blob(name).download(0, undefined, request),
+        options,
+        call,
       );
-      objects.push(...page.objects);
-      token = page.next;
-    } while (token !== undefined);
-    // "Alphabetical" says Azure of its order; Azurite's is that of UTF-16, a hierarchical namespace's by folder.
-    for (const info of objects.sort(byKey)) {
-      signal.throwIfAborted();
-      yield info;
+    } catch (error) {
+      // 304 Not Modified is an exception to the SDK.
+      if (than === undefined || readAnswer(error)?.status !== 304) throw error;
+      return undefined;
     }
   }
 
-  async delete(key: Key, signal: AbortSignal): Promise<void> {
-    checkKey(key);
-    await this.#attempt({ action: "delete", key }, signal, async (_, { signal }) => {
-      await this.#blob(key)
-        .delete({ abortSignal: signal })
-        .catch((error: unknown) => {
-          if (readAnswer(error)?.name !== "BlobNotFound") throw error;
-        });
-    });
+  async head(name: string, { attempt, signal }: Call): Promise<Head> {
+    const answer = await this.#blob(name).getProperties({ abortSignal: signal });
+    const { etag, contentLength: bytes, metadata } = answer;
+    if (bytes === undefined) throw notAzure(attempt, "an answer without a length");
+    return { version: versionOf(etag, attempt), bytes, metadata: fromBlobMetadata(metadata) };
   }
 
-  /** Cuts what is in flight: it rejects with STORE_CLOSED. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#watch.close();
+  async put(name: string, body: Uint8Array, options: PutOptions, call: Call): Promise<Version> {
+    const { when, metadata, contentType } = options;
+    const request = {
+      abortSignal: call.signal,
+      conditions: condition(when),
+      metadata: toBlobMetadata(metadata),
+      blobHTTPHeaders: { blobContentType: contentType, blobContentMD5: md5(body) },
+    };
+    const pieces = () => Readable.from(outgoing(body, call), { objectMode: false });
+    const answer = await this.#blob(name).upload(pieces, body.byteLength, request);
+    return versionOf(answer.etag, call.attempt);
   }
 
-  async #page(asked: Asked, attempt: AzureAttempt, { signal }: Watched): Promise<Page> {
-    const { below, token } = asked;
+  async page(below: string, token: string | undefined, call: Call): Promise<Page> {
+    const { attempt, signal } = call;
     const pages = this.#client
       .listBlobsFlat({ prefix: below, includeMetadata: true, abortSignal: signal })
       .byPage({
@@ -206,56 +128,111 @@ class AzureStore implements Store {
       // So the SDK trips over XML or HTML of another kind.
       throw error instanceof TypeError ? notAzure(attempt, "an answer that is no listing") : error;
     });
-    return readPage(done === true ? undefined : page, asked, attempt);
+    // Any XML, such as a web page, parses as a listing of nothing.
+    if (done === true || page.containerName !== this.bucket) {
+      throw notAzure(attempt, "an answer that is no listing");
+    }
+    const blobs = page.segment.blobItems.filter(({ metadata }) => !isFolder(metadata));
+    const objects = blobs.map(({ name, properties: { etag, contentLength: bytes = 0 } }) => {
+      return { name, version: versionOf(etag, attempt), bytes };
+    });
+    const next = page.continuationToken === "" ? undefined : page.continuationToken;
+    return { objects, next };
   }
 
-  #blob(key: Key): BlockBlobClient {
-    return this.#client.getBlockBlobClient(this.#base + key);
-  }
-
-  /** Runs one operation; whatever goes wrong becomes `signal.reason` or a StoreError. */
-  async #attempt<T>(
-    what: { action: AzureAttempt["action"]; key: Key | ""; when?: Precondition | undefined },
-    signal: AbortSignal,
-    run: (attempt: AzureAttempt, watched: Watched) => Promise<T>,
-  ): Promise<T> {
-    const { action, key, when } = what;
-    checkNoBackslash(key);
-    const container = this.#client.containerName;
-    const target = `azure://${this.#account}/${container}/${this.#base}${key}`;
-    const attempt: AzureAttempt = { action, target, container, place: this.#place, when };
-    const endings = {
-      silent: () => {
-        const why = `the server does not answer in time (nothing moved for ${this.#timeoutMs} ms)`;
-        return fault(attempt, unavailable(why));
-      },
-      closed: () => fault(attempt, { code: "STORE_CLOSED", why: "the store was closed" }),
-    };
+  async delete(name: string, { signal }: Call): Promise<void> {
     try {
-      return await this.#watch.run(signal, endings, (watched) => run(attempt, watched));
+      await this.#blob(name).delete({ abortSignal: signal });
     } catch (error) {
-      signal.throwIfAborted();
-      throw azureError(error, attempt);
+      if (readAnswer(error)?.name !== "BlobNotFound") throw error;
     }
   }
+
+  explain(error: unknown, attempt: StoreAttempt): StoreError {
+    return azureError(error, attempt);
+  }
+
+  /** Also the SDK's word for a connection that broke within an answer. */
+  isCutOff(error: unknown): boolean {
+    return isReset(error) || isBrokenOff(error);
+  }
+
+  async close(): Promise<void> {}
+
+  #blob(name: string): BlockBlobClient {
+    return this.#client.getBlockBlobClient(name);
+  }
 }
 
-/** Azure takes a backslash for a slash: "b\\c" would come back as another key. */
-function checkNoBackslash(key: string): void {
-  if (!key.includes("\\")) return;
-  throw new StoreError(
-    "STORE_BAD_KEY",
-    `not usable in Azure: ${JSON.stringify(key)} has a backslash`,
-    {
-      hint: "Choose a version or prefix without one.",
-    },
-  );
+async function readObject(
+  answer: BlobDownloadResponseParsed,
+  options: GetOptions,
+  call: Call,
+): Promise<Fetched> {
+  const { readableStreamBody: stream, contentLength: bytes, contentMD5, etag, metadata } = answer;
+  const { attempt } = call;
+  if (!(stream instanceof Readable) || bytes === undefined) {
+    throw notAzure(attempt, "an answer without a body");
+  }
+  try {
+    const version = versionOf(etag, attempt);
+    const body = await readBody(stream, bytes, options, call);
+    if (contentMD5 !== undefined && Buffer.compare(md5(body), contentMD5) !== 0) {
+      throw damaged(attempt, "the bytes that arrived do not have the object's MD5");
+    }
+    return { version, bytes, body, metadata: fromBlobMetadata(metadata) };
+  } finally {
+    // Gives up the connection of an answer that was not read to its end.
+    stream.destroy();
+  }
 }
 
-/** Without it the SDK may ask up to five times for the rest of a body that breaks off. */
-const ONCE = { maxRetryRequests: 0 } as const;
+function md5(body: Uint8Array): Uint8Array {
+  return createHash("md5").update(body).digest();
+}
+
+function versionOf(etag: string | undefined, attempt: StoreAttempt): Version {
+  if (etag === undefined || etag === "") throw notAzure(attempt, "an answer without an ETag");
+  return etag.replace(/^"(.*)"$/, "$1") as Version;
+}
 
 function condition(when: Precondition | undefined): { ifMatch?: string; ifNoneMatch?: string } {
   if (when === undefined) return {};
   return "ifAbsent" in when ? { ifNoneMatch: "*" } : { ifMatch: `"${when.ifVersion}"` };
+}
+
+/**
+ * A name must be a C# identifier, its case is not kept on the way, and other tools keep their own
+ * names beside ours. So `config-hash` is `kf_config_hash`: with the prefix no name is a keyword of
+ * C# or begins with a digit, and without it it is not ours.
+ * https://learn.microsoft.com/rest/api/storageservices/setting-and-retrieving-properties-and-metadata-for-blob-resources
+ */
+const METADATA_PREFIX = "kf_";
+
+export function toBlobMetadata(metadata: Metadata): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(metadata).map(([name, value]) => [
+      METADATA_PREFIX + name.replaceAll("-", "_"),
+      value,
+    ]),
+  );
+}
+
+/** Only what `toBlobMetadata` made. */
+export function fromBlobMetadata(metadata: Readonly<Record<string, string>> = {}): Metadata {
+  return Object.fromEntries(
+    Object.entries(metadata).flatMap(([name, value]) => {
+      const lower = name.toLowerCase();
+      return lower.startsWith(METADATA_PREFIX)
+        ? [[lower.slice(METADATA_PREFIX.length).replaceAll("_", "-"), value]]
+        : [];
+    }),
+  );
+}
+
+/** Whether the blob stands for a folder, as those of a hierarchical namespace and of some tools do. */
+function isFolder(metadata: Readonly<Record<string, string>> = {}): boolean {
+  return Object.entries(metadata).some(
+    ([name, value]) => name.toLowerCase() === "hdi_isfolder" && value === "true",
+  );
 }

@@ -2,7 +2,7 @@
 
 import type { Clock } from "../core/clock.ts";
 import type { Secret } from "../core/secret.ts";
-import type { AzureCredentials } from "./azure/credentials.ts";
+import type { AzureCredentials } from "./azure/identity.ts";
 import type { Store } from "./port.ts";
 import type { StorageLocation } from "./storage-url.ts";
 
@@ -45,8 +45,13 @@ export async function openStore(location: StorageLocation, options: StoreOptions
     }
     case "azure": {
       const { openAzureStore } = await import("./azure.ts");
-      const { azureCredentials: credentials = {}, azureEndpoint: endpoint, timeoutMs } = options;
-      return openAzureStore({ ...location, credentials, endpoint, timeoutMs });
+      const {
+        azureCredentials: credentials = {},
+        azureEndpoint: endpoint,
+        timeoutMs,
+        clock,
+      } = options;
+      return openAzureStore({ ...location, credentials, endpoint, timeoutMs, clock });
     }
     case "file": {
       const { FileStore } = await import("./file.ts");

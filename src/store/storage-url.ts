@@ -4,8 +4,6 @@ import { fileURLToPath } from "node:url";
 import type { ErrorDetails } from "../core/errors.ts";
 import { describeCause, ServiceError } from "../core/errors.ts";
 import { checkPrefix } from "./keys.ts";
-import type { NameRule } from "./place-names.ts";
-import { AZURE_ACCOUNT, AZURE_CONTAINER, GCS_BUCKET, S3_BUCKET } from "./place-names.ts";
 
 /** Objects in a bucket. `prefix` has no leading or trailing `/`; `""` is the whole bucket. */
 interface BucketLocation {
@@ -45,6 +43,40 @@ export class StorageUrlError extends ServiceError {
     super(message, { retryable: false, ...details });
   }
 }
+
+/** How the buckets, accounts and containers are named that objects lie in. */
+interface NameRule {
+  readonly pattern: RegExp;
+  readonly text: string;
+}
+
+/** https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html (general purpose buckets) */
+const S3_BUCKET: NameRule = {
+  pattern: /^(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
+  text: "3 to 63 lower-case letters, digits, dots and hyphens, with a letter or digit at both ends, no two dots in a row, and not an IP address",
+};
+
+/** https://cloud.google.com/storage/docs/buckets#naming */
+const GCS_BUCKET: NameRule = {
+  pattern:
+    /^(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)(?=.{3,222}$)[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?)*$/,
+  text: "3 to 63 lower-case letters, digits, hyphens, underscores and dots (longer where dots part it), with a letter or digit at both ends, and not an IP address",
+};
+
+/** https://learn.microsoft.com/azure/storage/common/storage-account-overview#storage-account-name */
+const AZURE_ACCOUNT: NameRule = {
+  pattern: /^[a-z0-9]{3,24}$/,
+  text: "3 to 24 lower-case letters and digits, without .blob.core.windows.net",
+};
+
+/**
+ * https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata;
+ * `$root` is left out, for its blobs have no `/` in their names.
+ */
+const AZURE_CONTAINER: NameRule = {
+  pattern: /^(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/,
+  text: "3 to 63 lower-case letters, digits and single hyphens, with a letter or digit at both ends",
+};
 
 /**
  * `user:secret@…`, also where the secret holds a `/` and so ends what looks like the host. An `@`

@@ -57,7 +57,7 @@ describe("an Azure transfer", () => {
     await using hasty = await open({ timeoutMs: 200 });
     const late = {
       code: "STORE_UNAVAILABLE",
-      message: /in time \(nothing moved for 200 ms\)/,
+      message: /not answer in time \(no (?:rest of the )?answer within 200 ms\)/,
     } as const;
     for (const kind of ["stall", "half-stall"] as const) {
       fake.fault = () => ({ kind });

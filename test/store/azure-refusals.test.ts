@@ -2,6 +2,9 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "vitest";
+import { systemClock } from "../../src/runtime/clock.ts";
+import { TokenFailure } from "../../src/store/azure/identity.ts";
+import { azureError } from "../../src/store/azure/verdicts.ts";
 import type { AzureStoreOptions } from "../../src/store/azure.ts";
 import type { Store, StoreErrorCode } from "../../src/store/port.ts";
 import type { AzureFault } from "../fakes/azure-server.ts";
@@ -191,4 +194,84 @@ describe("Azure's refusals", () => {
       }
     },
   );
+});
+
+describe("an identity of Azure that gets no token", () => {
+  const attempt = {
+    action: "read",
+    target: "azure://kongfallback/backups/a",
+    bucket: "backups",
+    place: "https://kongfallback.blob.core.windows.net, an identity",
+    when: undefined,
+    clock: systemClock,
+  } as const;
+
+  it.each<
+    readonly [
+      string,
+      string,
+      ConstructorParameters<typeof TokenFailure>[2],
+      StoreErrorCode,
+      boolean,
+      RegExp,
+    ]
+  >([
+    ["nobody answers", "managed identity", {}, "STORE_DENIED", true, /assign an identity/],
+    ["HTTP 429", "managed identity", { status: 429 }, "STORE_DENIED", true, /assign an identity/],
+    ["HTTP 429", "client secret", { status: 429 }, "STORE_UNAVAILABLE", true, /AUTHORITY_HOST/],
+    ["HTTP 503", "workload identity", { status: 503 }, "STORE_UNAVAILABLE", true, /egress to/],
+    [
+      "ECONNREFUSED",
+      "client secret",
+      { nodeCode: "ECONNREFUSED" },
+      "STORE_UNAVAILABLE",
+      true,
+      /DNS/,
+    ],
+    [
+      "invalid_client",
+      "client secret",
+      { status: 401, oauth: "invalid_client" },
+      "STORE_DENIED",
+      false,
+      /CLIENT_SECRET/,
+    ],
+    [
+      "AADSTS7000222",
+      "client secret",
+      { status: 401, aadsts: "AADSTS7000222" },
+      "STORE_DENIED",
+      false,
+      /secret has expired/,
+    ],
+    [
+      "AADSTS50000",
+      "workload identity",
+      { status: 503, aadsts: "AADSTS50000" },
+      "STORE_DENIED",
+      false,
+      /TOKEN_FILE/,
+    ],
+    [
+      "ENOENT",
+      "workload identity",
+      { nodeCode: "ENOENT" },
+      "STORE_DENIED",
+      true,
+      /AZURE_FEDERATED_TOKEN_FILE/,
+    ],
+    [
+      "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+      "client secret",
+      { nodeCode: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" },
+      "STORE_MISCONFIGURED",
+      false,
+      /NODE_EXTRA_CA_CERTS/,
+    ],
+  ])("%s (%s)", async (said, identity, seen, code, retryable, hint) => {
+    const failure = new TokenFailure(identity, new Error("body-secret"), seen);
+    const message = new RegExp(`no access token for the ${identity} \\(.*${said}`);
+    const rejected = Promise.reject(azureError(failure, attempt));
+    await refused(rejected, { code, message, hint, retryable }, ["body-secret"]);
+  });
 });

@@ -6,8 +6,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, it, vi } from "vitest";
 import { Secret } from "../../src/core/secret.ts";
-import { fromBlobMetadata, toBlobMetadata } from "../../src/store/azure/metadata.ts";
 import type { AzureStoreOptions } from "../../src/store/azure.ts";
+import { fromBlobMetadata, toBlobMetadata } from "../../src/store/azure.ts";
 import { openAzure, refused } from "./azure-support.ts";
 
 const KEY = Buffer.from("kong-fallback-test-account-key").toString("base64");

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import { ContainerClient, StorageSharedKeyCredential } from "@azure/storage-blob";
 import { Secret } from "../../src/core/secret.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
 import type { AzureStoreOptions } from "../../src/store/azure.ts";
 import { openAzureStore } from "../../src/store/azure.ts";
 import type { Store } from "../../src/store/port.ts";
@@ -24,6 +25,7 @@ export function openAzure(
     endpoint,
     credentials: { accountKey: new Secret(accountKey) },
     timeoutMs: 10_000,
+    clock: systemClock,
     ...options,
   });
 }

@@ -113,8 +113,9 @@ describe("S3 store that gets no answer", () => {
     ["to a write", "put", { kind: "silence" }],
     ["after the first bytes of a body", "get", { kind: "body", bytes: 10, after: "stall" }],
   ] as const)("%s", async (_, call, fault) => {
+    await using patient = await openS3(place());
+    await put(patient, "a", LARGE);
     await using store = await openS3(place(), { timeoutMs: 150 });
-    await put(store, "a", LARGE);
     fake.fault = () => fault;
     await refused(call === "get" ? get(store, "a") : put(store, "a", "2"), {
       code: "STORE_UNAVAILABLE",

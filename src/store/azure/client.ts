@@ -7,8 +7,8 @@ import {
   StorageSharedKeyCredential,
 } from "@azure/storage-blob";
 import { StoreError } from "../port.ts";
-import type { AzureAccess, AzureCredentials } from "./credentials.ts";
-import { chooseAccess } from "./credentials.ts";
+import type { AzureAccess, AzureCredentials } from "./identity.ts";
+import { chooseAccess } from "./identity.ts";
 
 export interface AzureConnection {
   /** Name of the storage account. */

@@ -3,12 +3,12 @@
 import { X509Certificate } from "node:crypto";
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
+import { Readable } from "node:stream";
 import { rootCertificates } from "node:tls";
 import type { S3ClientConfig } from "@aws-sdk/client-s3";
 import { S3Client } from "@aws-sdk/client-s3";
 import type { Clock } from "../../core/clock.ts";
 import { StoreError } from "../port.ts";
-import { collectAnswer } from "./collect.ts";
 
 export interface S3Connection {
   /** Absent: as the SDK finds it (AWS_REGION, the profile); `us-east-1` where an endpoint is given. */
@@ -124,6 +124,24 @@ function isPut(request: unknown): request is { readonly headers: Record<string, 
     "method" in request &&
     request.method === "PUT"
   );
+}
+
+/** A listing has 1000 entries at most, of some 1.5 kB at most. */
+const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
+
+/** For answers that the SDK wants whole (listings, errors), in place of its own `streamCollector`, which takes whatever comes. Rejects with Error, and gives the connection up, at the first byte too many. */
+async function collectAnswer(stream: unknown): Promise<Uint8Array> {
+  if (!(stream instanceof Readable)) throw new Error("an answer without a body");
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+    bytes += chunk.byteLength;
+    if (bytes > MAX_ANSWER_BYTES) {
+      throw new Error(`the answer is longer than ${MAX_ANSWER_BYTES} bytes`);
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, bytes);
 }
 
 function checkEndpoint(text: string): string {

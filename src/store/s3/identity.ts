@@ -3,11 +3,9 @@
 import type { S3Client } from "@aws-sdk/client-s3";
 import { nodeCodeOf, SOCKET_CODE } from "../../core/node-code.ts";
 import type { StoreError } from "../port.ts";
-import { denied, fault, misconfigured, unavailable, type Verdict } from "../verdict.ts";
-import { describeAnswer, readAnswer } from "./answer.ts";
-import { describeFailure, isTimeout, isTlsCode } from "./errors.ts";
-import type { S3Attempt } from "./verdicts.ts";
-import { judgeAnswer } from "./verdicts.ts";
+import type { StoreAttempt, Verdict } from "../verdict.ts";
+import { denied, fault, isTimeout, isTlsCode, misconfigured, unavailable } from "../verdict.ts";
+import { describeAnswer, describeFailure, readAnswer, verdictOn } from "./verdicts.ts";
 
 /** How long a role may be missing before it is not expected any more: an agent on a new machine starts late. */
 const PATIENCE_MS = 3_000;
@@ -38,7 +36,7 @@ export class Identity {
    * are left, and asks once for many requests:
    * @aws-sdk/credential-provider-node 3.972 dist-es/runtime/memoize-chain.js.
    */
-  async find(attempt: S3Attempt): Promise<void> {
+  async find(attempt: StoreAttempt): Promise<void> {
     const nowMs = () => attempt.clock.monotonicMs();
     const sinceMs = this.#missingSinceMs ?? nowMs();
     this.#missingSinceMs = sinceMs;
@@ -71,18 +69,18 @@ const MISSING_HINT =
   "Looked at: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile AWS_PROFILE in ~/.aws, a web identity token (EKS), the container role (ECS, EKS Pod Identity), the machine's role (EC2). Set one of them.";
 
 /** No credentials could be had. What the SDK keeps on its exceptions stays here, as in `s3Error`. */
-function identityError(error: unknown, attempt: S3Attempt, isEarly: boolean): StoreError {
+function identityError(error: unknown, attempt: StoreAttempt, isEarly: boolean): StoreError {
   const answer = readAnswer(error);
   const said = answer === undefined ? describeFailure(error) : describeAnswer(answer);
-  const { why, ...verdict } = judge(error, attempt, isEarly);
+  const { why, ...verdict } = verdictOnIdentity(error, attempt, isEarly);
   return fault(attempt, { ...verdict, why: `${why} (${said})` }, { cause: new Error(said) });
 }
 
-function judge(error: unknown, attempt: S3Attempt, isEarly: boolean): Verdict {
+function verdictOnIdentity(error: unknown, attempt: StoreAttempt, isEarly: boolean): Verdict {
   const code = nodeCodeOf(error);
   const answer = readAnswer(error);
   if (answer !== undefined) {
-    const { code: meaning, why, hint = ROLE_HINT } = judgeAnswer(answer, attempt);
+    const { code: meaning, why, hint = ROLE_HINT } = verdictOn(answer, attempt);
     // STS could not ask the issuer of the token: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html
     if (meaning === "STORE_UNAVAILABLE" || answer.name === "IDPCommunicationError") {
       return unavailable("AWS's token service is overloaded or in trouble", SERVICE_HINT);
