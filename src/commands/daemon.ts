@@ -1,5 +1,7 @@
-/** Settings to a status server: shared by the daemons. */
+/** What the daemons have in common: a status server, and an end by signal. */
 
+import { orAborted } from "../core/waiting.ts";
+import { Interrupted } from "../runtime/shutdown.ts";
 import { type StatusServerOptions, startStatusServer } from "../runtime/status-server.ts";
 import type { CommandContext } from "./context.ts";
 
@@ -13,4 +15,17 @@ export async function openStatusServer(
   const server = await startStatusServer({ listen, ...options });
   log.info({ host: listen.host, port: server.port }, "status server listens");
   return server;
+}
+
+/** Resolves when `stop` aborts or one of the tasks ends; rejects if one ends with anything else, which is a bug. */
+export async function untilStopped(
+  tasks: readonly Promise<unknown>[],
+  stop: AbortSignal,
+): Promise<void> {
+  await orAborted(stop, Promise.race(tasks));
+}
+
+/** That of the signal which stopped it; 1 for any other end. */
+export function exitStatusBy(stop: AbortSignal): number {
+  return stop.reason instanceof Interrupted ? stop.reason.exitStatus : 1;
 }

@@ -11,13 +11,13 @@ import { Interrupted, onShutdown, type Shutdown } from "../runtime/shutdown.ts";
 import { Archive } from "../snapshots/archive.ts";
 import type { Seal } from "../snapshots/seal/seal.ts";
 import type { Store } from "../store/port.ts";
+import { type ClusterSettings, openHybridSource } from "./cluster.ts";
 import { type Command, type CommandContext, requireSettings } from "./context.ts";
 import { openStatusServer } from "./daemon.ts";
 import { openElection } from "./election.ts";
 import { type ConfiguredGates, openGates } from "./gates.ts";
-import { type ClusterSettings, openHybridSource } from "./hybrid-source.ts";
 import { openWritingSeal } from "./seal.ts";
-import { askPreconditions, openConfiguredStores } from "./store.ts";
+import { askPreconditions, openConfiguredStores } from "./storage.ts";
 
 /** While the store does not take a config, milliseconds. */
 const SAVE_RETRY = { minMs: 1_000, maxMs: 30_000 };

@@ -3,7 +3,7 @@
 import type { Writable } from "node:stream";
 import { describeCause, ServiceError } from "../core/errors.ts";
 import { Interrupted } from "../runtime/shutdown.ts";
-import { printable } from "./table.ts";
+import { printable } from "./text.ts";
 
 /** 1 for what nobody expected: a bug. Where several errors came together, that of the first. */
 export function exitStatusOf(error: unknown): number {

@@ -7,7 +7,7 @@ import { ReadDeadlineStore } from "../store/read-deadline.ts";
 import type { Terminal } from "./confirm.ts";
 import { type CommandContext, readInTime, requireSettings } from "./context.ts";
 import { openConfiguredSeal } from "./seal.ts";
-import { openConfiguredStores } from "./store.ts";
+import { openConfiguredStores } from "./storage.ts";
 
 export interface OpenFolders extends AsyncDisposable {
   /** Not empty: the versions in the order of the settings, of each the stores in theirs. */

@@ -8,12 +8,11 @@ import type { KongVersion } from "../kong/version.ts";
 import { loadNodeId, nodeIdFor } from "../runtime/node-id.ts";
 import { SettingsError } from "../runtime/settings.ts";
 import { onShutdown } from "../runtime/shutdown.ts";
+import { openHybridSource, requireCluster } from "./cluster.ts";
 import { type Command, type CommandContext, readInTime, requireSettings } from "./context.ts";
-import { openHybridSource, requireCluster } from "./hybrid-source.ts";
-import { createProgress } from "./progress.ts";
+import { createProgress } from "./output.ts";
 import { openConfiguredSeal } from "./seal.ts";
-import { readerOf } from "./snapshot-reader.ts";
-import { openConfiguredStores } from "./store.ts";
+import { openConfiguredStores, readerOf } from "./storage.ts";
 import { UsageError } from "./usage-error.ts";
 
 export const importCommand: Command = async (context) => {

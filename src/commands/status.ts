@@ -18,11 +18,10 @@ import {
   statusOf,
   type VersionStatus,
 } from "../status/status.ts";
+import { openHybridSource, requireCluster } from "./cluster.ts";
 import { type Command, type CommandContext, readInTime } from "./context.ts";
 import { openFolders } from "./folders.ts";
-import { openHybridSource, requireCluster } from "./hybrid-source.ts";
-import { print, printJson } from "./print.ts";
-import { formatBytes, formatDuration } from "./quantities.ts";
+import { print, printJson, quietly } from "./output.ts";
 import {
   bytesOf,
   countsOf,
@@ -32,8 +31,7 @@ import {
   sightingJson,
   summarise,
 } from "./snapshots/describe.ts";
-import { quietly } from "./snapshots/quiet.ts";
-import { formatList } from "./table.ts";
+import { formatBytes, formatDuration, formatList } from "./text.ts";
 
 export const statusCommand: Command = async (given) => {
   const context = quietly(given, "status");

@@ -1,6 +1,6 @@
 /** Where a setting has its PEM: in itself, as text or base64 of it, or in a file. Kong/kong@3.9.1 kong/conf_loader/init.lua */
 
-export type PemPlace =
+export type PemSource =
   | { readonly kind: "text"; readonly text: string }
   | {
       readonly kind: "file";
@@ -9,7 +9,7 @@ export type PemPlace =
       readonly isShown: boolean;
     };
 
-export function locatePem(value: string): PemPlace {
+export function locatePem(value: string): PemSource {
   if (isPem(value)) return { kind: "text", text: value };
   const decoded = Buffer.from(value, "base64").toString("latin1");
   if (isPem(decoded)) return { kind: "text", text: decoded };

@@ -5,7 +5,7 @@ import type { KongVersion } from "../../kong/version.ts";
 import { nodeIdFor } from "../../runtime/node-id.ts";
 import { readSettings } from "../../runtime/settings.ts";
 import type { ConfigSource, SourceEvent } from "../../source/port.ts";
-import { openHybridSource, requireCluster } from "../hybrid-source.ts";
+import { openHybridSource, requireCluster } from "../cluster.ts";
 import { promise } from "./report.ts";
 import { environmentFor, type Stage } from "./stage.ts";
 

@@ -3,7 +3,7 @@
 import type { Writable } from "node:stream";
 import type { Clock } from "../../core/clock.ts";
 import { describeCause } from "../../core/errors.ts";
-import { wrap } from "../table.ts";
+import { wrap } from "../text.ts";
 
 interface Step {
   readonly step: string;

@@ -1,16 +1,20 @@
 /** `kong-fallback keys generate`: makes pairs of keys, and says which setting each belongs in. */
 
-import { resolve } from "node:path";
+import { generateKeyPairSync } from "node:crypto";
+import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { generateIdentity, identityToRecipient } from "age-encryption";
+import { describeCause, ServiceError } from "../../core/errors.ts";
 import { Secret } from "../../core/secret.ts";
 import type { SettingName } from "../../runtime/settings/table.ts";
 import { onShutdown } from "../../runtime/shutdown.ts";
+import { verifyKeyOf } from "../../snapshots/seal/signature.ts";
 import type { Command } from "../context.ts";
-import { print, printJson } from "../print.ts";
-import { type KeyPair, makeAgePair, makeSigningPair } from "./generate.ts";
+import { print, printJson } from "../output.ts";
 import type { KeysRequest } from "./request.ts";
-import { type NewFile, writeNewFiles } from "./write-files.ts";
 
-type Places = { readonly [Name in SettingName]?: string };
+/** Paths, by the setting they belong in. */
+type Assignments = { readonly [Name in SettingName]?: string };
 
 interface Made {
   /** Public halves: the id of the signing key, the age recipient. */
@@ -19,8 +23,8 @@ interface Made {
   /** Paths. */
   readonly files: readonly string[];
   /** What to set where snapshots are written, and where they are read. */
-  readonly exporter: Places;
-  readonly readers: Places;
+  readonly exporter: Assignments;
+  readonly readers: Assignments;
 }
 
 /** Rejects with KeyFilesError. */
@@ -61,8 +65,8 @@ function filesOf(name: string, pair: KeyPair | undefined): readonly NewFile[] {
 }
 
 function printText(stdout: Parameters<typeof print>[0], made: Made, signal: AbortSignal) {
-  const assignments = (places: Places) =>
-    Object.entries(places).map(([name, value]) => `  ${name}=${value}`);
+  const assignments = (paths: Assignments) =>
+    Object.entries(paths).map(([name, value]) => `  ${name}=${value}`);
   const lines = [
     "Made:",
     ...made.files.map((path) => `  ${path}`),
@@ -78,4 +82,85 @@ function printText(stdout: Parameters<typeof print>[0], made: Made, signal: Abor
   ];
   const shown = made.ageRecipient === undefined ? lines.slice(0, -2) : lines;
   return print(stdout, `${shown.join("\n")}\n`, signal);
+}
+
+export interface KeyPair {
+  /** What of it may be shown: the id of a signing key, or an age recipient. */
+  readonly shown: string;
+  readonly privateText: Secret;
+  readonly publicText: string;
+}
+
+/** Ed25519: PKCS #8 and SPKI, PEM. */
+export function makeSigningPair(): KeyPair {
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+  return {
+    shown: verifyKeyOf(publicKey).id,
+    privateText: new Secret(privateKey.export({ type: "pkcs8", format: "pem" }).toString()),
+    publicText: publicKey.export({ type: "spki", format: "pem" }).toString(),
+  };
+}
+
+/** X25519, the private half as `age-keygen` writes it, made at `now`. https://github.com/FiloSottile/age/blob/main/doc/age-keygen.1.ronn */
+export async function makeAgePair(now: Date): Promise<KeyPair> {
+  const identity = await generateIdentity();
+  const recipient = await identityToRecipient(identity);
+  const created = now.toISOString().replace(/\.\d+Z$/, "Z");
+  const lines = [`# created: ${created}`, `# public key: ${recipient}`, identity, ""];
+  return {
+    shown: recipient,
+    privateText: new Secret(lines.join("\n")),
+    publicText: `${recipient}\n`,
+  };
+}
+
+export interface NewFile {
+  readonly name: string;
+  readonly text: Secret;
+  readonly mode: 0o600 | 0o644;
+}
+
+/** `KEYS_NOT_WRITTEN`: the files of new keys could not be made: one of that name is there, or the directory is not ours to write. Nothing was left behind. */
+export class KeyFilesError extends ServiceError {
+  readonly code = "KEYS_NOT_WRITTEN";
+  readonly exitStatus = 2;
+}
+
+/** Makes the directory, too, mode 0700. Gives the paths, in order. Rejects with KeyFilesError. */
+export async function writeNewFiles(
+  directory: string,
+  files: readonly NewFile[],
+): Promise<readonly string[]> {
+  const made: string[] = [];
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    for (const { name, text, mode } of files) {
+      const path = join(directory, name);
+      await using file = await created(path, mode);
+      made.push(path);
+      await file.writeFile(text.reveal());
+      await file.sync();
+    }
+    return made;
+  } catch (cause) {
+    for (const path of made) await rm(path, { force: true });
+    const taken = files[made.length]?.name;
+    const why = isTaken(cause) ? `${taken} is there already` : describeCause(cause);
+    throw new KeyFilesError(`the keys could not be written to ${directory}: ${why}`, {
+      retryable: false,
+      hint: "Name a directory of yours in which there are no such keys yet: keys are never overwritten.",
+      cause,
+    });
+  }
+}
+
+/** Fails where anything has that name, a dangling link too. */
+function created(path: string, mode: number): Promise<FileHandle> {
+  return open(path, "wx", mode);
+}
+
+/** Not where the directory is none, which has the same code. */
+function isTaken(error: unknown): boolean {
+  if (!(error instanceof Error && "code" in error && "syscall" in error)) return false;
+  return error.code === "EEXIST" && error.syscall === "open";
 }

@@ -3,14 +3,13 @@
 import { AdminClient } from "../../kong/admin-client.ts";
 import { createMetrics } from "../../runtime/metrics.ts";
 import { SettingsError } from "../../runtime/settings.ts";
-import { Interrupted, onShutdown } from "../../runtime/shutdown.ts";
+import { onShutdown } from "../../runtime/shutdown.ts";
 import { DblessKeeper } from "../../sidecar/dbless/keeper.ts";
 import { unpackSnapshot } from "../../sidecar/shelf/shelf.ts";
 import { type CommandContext, requireSettings } from "../context.ts";
-import { openStatusServer } from "../daemon.ts";
+import { exitStatusBy, openStatusServer, untilStopped } from "../daemon.ts";
 import { missingSnapshots, reportSnapshots } from "./report.ts";
-import { openSnapshots } from "./snapshots.ts";
-import { openStateDir } from "./state-dir.ts";
+import { openSnapshots, openStateDir } from "./snapshots.ts";
 
 /** `url`: of the Admin API. */
 export async function serveDbless(context: CommandContext, url: string): Promise<number> {
@@ -26,7 +25,7 @@ export async function serveDbless(context: CommandContext, url: string): Promise
   }
   using shutdown = onShutdown(signals, settings.shutdownTimeoutMs);
   await using stateDir = await openStateDir(context, `serve ${url}`);
-  await using snapshots = await openSnapshots(context, stateDir, log);
+  await using snapshots = await openSnapshots(context, stateDir, log, shutdown.stop);
   const { shelf } = snapshots;
   await using client = new AdminClient({ url: new URL(url), token: settings.adminToken });
   const keeper = new DblessKeeper({
@@ -56,12 +55,8 @@ export async function serveDbless(context: CommandContext, url: string): Promise
   });
   log.info({ target: client.url, kongVersion: version }, "keeping a DB-less Kong configured");
   await using keeping = snapshots.keep(shutdown.stop, shutdown.deadline);
-  try {
-    await Promise.race([keeping.ended, keeper.run(shutdown.stop)]);
-  } catch (error) {
-    if (!shutdown.stop.aborted) throw error;
-  }
+  await untilStopped([keeping.ended, keeper.run(shutdown.stop)], shutdown.stop);
   await keeping.ended;
   log.info({}, "stopped");
-  return shutdown.stop.reason instanceof Interrupted ? shutdown.stop.reason.exitStatus : 1;
+  return exitStatusBy(shutdown.stop);
 }

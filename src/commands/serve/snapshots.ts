@@ -1,8 +1,14 @@
-/** Settings to what can be served: the shelf, and what keeps it filled from disk and store. */
+/** Settings to what can be served: the shelf, what keeps it filled from disk and store, and the directory in which it is kept for a restart without either. */
 
-import { ServiceError } from "../../core/errors.ts";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { Clock } from "../../core/clock.ts";
+import { describeCause, ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
+import { inTime, Scope } from "../../core/waiting.ts";
 import { type KongVersion, parseKongVersion } from "../../kong/version.ts";
+import { loadNodeId } from "../../runtime/node-id.ts";
+import { SettingsError } from "../../runtime/settings.ts";
 import { DiskCache } from "../../sidecar/shelf/disk-cache.ts";
 import { Refresher } from "../../sidecar/shelf/refresher.ts";
 import { Remember } from "../../sidecar/shelf/remember.ts";
@@ -10,11 +16,10 @@ import { Shelf } from "../../sidecar/shelf/shelf.ts";
 import { versionOfCurrentKey } from "../../snapshots/layout.ts";
 import { checkDemands } from "../../snapshots/reader.ts";
 import type { Store } from "../../store/port.ts";
+import { parseStorageUrl } from "../../store/storage-url.ts";
 import type { CommandContext } from "../context.ts";
 import { openConfiguredSeal } from "../seal.ts";
-import { readerOf } from "../snapshot-reader.ts";
-import { openConfiguredStores } from "../store.ts";
-import type { StateDir } from "./state-dir.ts";
+import { openConfiguredStore, openConfiguredStores, readerOf } from "../storage.ts";
 
 /** A dead store does not hold up the start for longer, milliseconds. */
 const FIRST_ROUND_MS = 3_000;
@@ -41,6 +46,7 @@ export async function openSnapshots(
   context: CommandContext,
   { nodeId, snapshots: diskStore }: StateDir,
   log: Log,
+  signal: AbortSignal,
 ): Promise<ServableSnapshots> {
   const { settings, clock, random } = context;
   const { maxConfigBytes, refreshMs, versionMatch: match } = settings;
@@ -74,12 +80,12 @@ export async function openSnapshots(
   const mayRemember = settings.remember && !settings.requireRehearsed;
   const remember = mayRemember ? new Remember({ ...common, exporterId: nodeId }) : undefined;
   if (disk !== undefined) shelf.onNewer((_, servable) => disk.keep(servable));
-  const kept = diskStore === undefined ? [] : await versionsIn(diskStore);
+  const kept = diskStore === undefined ? [] : await keptVersions(diskStore, clock, signal);
   for (const version of [...settings.kongVersions, ...kept]) void refresher.want(version);
   const run = async (stop: AbortSignal, deadline: AbortSignal): Promise<void> => {
-    const found = new AbortController();
-    const writing = disk?.run(found.signal, deadline);
-    await Promise.all([refresher.run(stop), remember?.run(stop)]).finally(() => found.abort());
+    using finding = new Scope();
+    const writing = disk?.run(finding.signal, deadline);
+    await Promise.all([refresher.run(stop), remember?.run(stop)]).finally(() => finding.end());
     await writing;
   };
   return {
@@ -87,12 +93,12 @@ export async function openSnapshots(
     refresher,
     remember,
     keep(stop, deadline) {
-      const over = new AbortController();
-      const ended = run(AbortSignal.any([stop, over.signal]), deadline);
+      const keeping = new Scope(stop);
+      const ended = run(keeping.signal, deadline);
       return {
         ended,
         async [Symbol.asyncDispose]() {
-          over.abort();
+          keeping.end();
           await ended;
         },
       };
@@ -101,16 +107,53 @@ export async function openSnapshots(
   };
 }
 
-/** None where the directory cannot be read: the first config that is kept says why. */
-async function versionsIn(store: Store): Promise<readonly KongVersion[]> {
+/** None where the directory cannot be read: the first config that is kept says why. A disk that hangs does not hold up the start. */
+async function keptVersions(
+  store: Store,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<readonly KongVersion[]> {
   const versions: KongVersion[] = [];
-  try {
-    for await (const { key } of store.list("", new AbortController().signal)) {
+  const list = async (stop: AbortSignal): Promise<void> => {
+    for await (const { key } of store.list("", stop)) {
       const version = parseKongVersion(versionOfCurrentKey(key) ?? "");
       if (version !== undefined) versions.push(version);
     }
+  };
+  try {
+    await inTime(FIRST_ROUND_MS, clock, signal, list);
   } catch (error) {
+    signal.throwIfAborted();
     if (!(error instanceof ServiceError)) throw error;
   }
-  return versions;
+  return [...versions];
+}
+
+export interface StateDir extends AsyncDisposable {
+  readonly nodeId: string;
+  /** Undefined: nothing is kept. */
+  readonly snapshots: Store | undefined;
+}
+
+/** `purpose`: see `loadNodeId`. Rejects with SettingsError. */
+export async function openStateDir(context: CommandContext, purpose: string): Promise<StateDir> {
+  const { settings, hostname } = context;
+  const { stateDir } = settings;
+  const nodeId = await loadNodeId(stateDir, hostname, purpose).catch((error: unknown) => {
+    throw new SettingsError(
+      [`KONG_FALLBACK_STATE_DIR: ${stateDir} cannot be used: ${describeCause(error)}`],
+      "It must be a directory that this user may read and write.",
+    );
+  });
+  const snapshots = stateDir === undefined ? undefined : await openDiskStore(stateDir, context);
+  return {
+    nodeId,
+    snapshots,
+    [Symbol.asyncDispose]: async () => snapshots?.[Symbol.asyncDispose](),
+  };
+}
+
+function openDiskStore(stateDir: string, context: CommandContext): Promise<Store> {
+  const { href } = pathToFileURL(join(stateDir, "snapshots"));
+  return openConfiguredStore(parseStorageUrl(href), context);
 }

@@ -6,7 +6,7 @@ import { RESTORED } from "../../maintenance/restore.ts";
 import { type SealMarks, sealText } from "../../snapshots/seal/seal.ts";
 import { metadataOf, type Sighting } from "../../snapshots/sighting.ts";
 import { type Snapshot, type SnapshotMetadata, sha256, takenAt } from "../../snapshots/snapshot.ts";
-import { formatDuration, formatTime } from "../quantities.ts";
+import { formatDuration, formatTime } from "../text.ts";
 
 /** The kinds people ask about first. */
 const MAIN_KINDS = ["services", "routes", "plugins", "consumers", "upstreams"] as const;

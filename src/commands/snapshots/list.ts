@@ -7,9 +7,8 @@ import { type ListedEntry, type Listing, listFolder } from "../../maintenance/li
 import { metadataOf } from "../../snapshots/sighting.ts";
 import type { SnapshotMetadata } from "../../snapshots/snapshot.ts";
 import type { ActionContext } from "../folders.ts";
-import { print, printJson } from "../print.ts";
-import { formatBytes, formatDuration } from "../quantities.ts";
-import { type Column, formatTable, type Row } from "../table.ts";
+import { print, printJson } from "../output.ts";
+import { type Column, formatBytes, formatDuration, formatTable, type Row } from "../text.ts";
 import { bytesOf, errorJson, shortExporter, sightingJson, summariseSighting } from "./describe.ts";
 import type { SnapshotsRequest } from "./request.ts";
 

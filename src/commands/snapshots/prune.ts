@@ -4,9 +4,8 @@ import { type Result, resultOf } from "../../core/result.ts";
 import { folderName, type VersionFolder } from "../../maintenance/folder.ts";
 import { type Pruned, pruneFolder } from "../../maintenance/prune.ts";
 import type { ActionContext } from "../folders.ts";
-import { print, printJson } from "../print.ts";
-import { formatBytes, formatDuration } from "../quantities.ts";
-import { type Column, formatTable } from "../table.ts";
+import { print, printJson } from "../output.ts";
+import { type Column, formatBytes, formatDuration, formatTable } from "../text.ts";
 import { errorJson } from "./describe.ts";
 import type { SnapshotsRequest } from "./request.ts";
 

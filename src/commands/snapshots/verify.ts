@@ -3,8 +3,8 @@
 import { folderName, type VersionFolder } from "../../maintenance/folder.ts";
 import { type CheckedObject, verifyFolder } from "../../maintenance/verify.ts";
 import type { ActionContext } from "../folders.ts";
-import { print, printJson } from "../print.ts";
-import { formatTable } from "../table.ts";
+import { print, printJson } from "../output.ts";
+import { formatTable } from "../text.ts";
 import type { SnapshotsRequest } from "./request.ts";
 
 interface CheckedFolder {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { refuseLoop } from "../../../src/commands/serve/refuse-loop.ts";
+import { refuseLoop } from "../../../src/commands/serve/serve.ts";
 import { type HostPort, parseHostPort } from "../../../src/core/host-port.ts";
 import { SettingsError } from "../../../src/runtime/settings.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { openConfiguredStore } from "../../../src/commands/store.ts";
+import { openConfiguredStore } from "../../../src/commands/storage.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
 import { readSettings } from "../../../src/runtime/settings.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "vitest";
-import { KeyFilesError, writeNewFiles } from "../../../src/commands/keys/write-files.ts";
+import { KeyFilesError, writeNewFiles } from "../../../src/commands/keys/keys.ts";
 import { Secret } from "../../../src/core/secret.ts";
 
 const FILES = [

@@ -4,10 +4,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "vitest";
-import { makeAgePair, makeSigningPair } from "../../../src/commands/keys/generate.ts";
-import { readSealKeys } from "../../../src/commands/keys/read-keys.ts";
-import { type Environment, readSettings, SettingsError } from "../../../src/runtime/settings.ts";
-import { decrypt, encrypt } from "../../../src/snapshots/seal/encryption.ts";
+import { makeAgePair, makeSigningPair } from "../../src/commands/keys/keys.ts";
+import { readSealKeys } from "../../src/commands/seal.ts";
+import { type Environment, readSettings, SettingsError } from "../../src/runtime/settings.ts";
+import { decrypt, encrypt } from "../../src/snapshots/seal/encryption.ts";
 
 const SIGNING = "KONG_FALLBACK_SIGNING_KEY";
 const VERIFY = "KONG_FALLBACK_VERIFY_KEYS";
@@ -89,7 +89,7 @@ describe("the keys of the settings", () => {
       .toString();
     const empty = await file("empty.pem", "");
     const cases: readonly (readonly [string, string, RegExp])[] = [
-      [SIGNING, rsaKey, /of the kind rsa, and must be ed25519/],
+      [SIGNING, rsaKey, /of type rsa, and must be ed25519/],
       [SIGNING, locked, /encrypted with a passphrase/],
       [SIGNING, pair.publicText, /holds no private key/],
       [SIGNING, key.replace("MC4C", "MC4D"), /is damaged/],
@@ -97,7 +97,7 @@ describe("the keys of the settings", () => {
       [SIGNING, empty, /empty\.pem is a file without PEM/],
       [SIGNING, `${folder}/missing.key`, /missing\.key cannot be read: ENOENT/],
       [VERIFY, key, /holds a private key/],
-      [VERIFY, rsaPub, /of the kind rsa/],
+      [VERIFY, rsaPub, /of type rsa/],
       [VERIFY, "-----BEGIN CERTIFICATE-----", /holds no public key/],
       [VERIFY, " , ", /names no key/],
     ];
@@ -121,13 +121,13 @@ describe("the keys of the settings", () => {
     const cases: readonly (readonly [string, string, RegExp])[] = [
       [RECIPIENTS, identity, /holds a secret key/],
       [RECIPIENTS, secretFile, /secret\.txt holds a secret key/],
-      [RECIPIENTS, `${pair.shown.slice(0, -1)}!`, /no recipient of the form age1/],
-      [RECIPIENTS, "age1pq1qqqq", /no recipient/],
+      [RECIPIENTS, `${pair.shown.slice(0, -1)}!`, /not a recipient of the form age1/],
+      [RECIPIENTS, "age1pq1qqqq", /not a recipient/],
       [RECIPIENTS, "ssh-ed25519 AAAA", /neither an age key nor the path of a file/],
       [RECIPIENTS, noKey, /none\.txt holds no key/],
       [RECIPIENTS, ",", /names no key/],
       [IDENTITIES, pair.shown, /holds a public key/],
-      [IDENTITIES, identity.slice(0, -1), /holds what is no key/],
+      [IDENTITIES, identity.slice(0, -1), /holds something that is not a key/],
       [IDENTITIES, `x${identity}`, /neither an age key.*not shown/],
       [IDENTITIES, lockedFile, /encrypted with a passphrase/],
       [IDENTITIES, `${folder}/missing.key`, /missing\.key cannot be read: ENOENT/],

@@ -1,4 +1,4 @@
-/** Tables for people: columns that line up, within the 100 columns of a terminal. */
+/** What people read: tables and lists within the 100 columns of a terminal; times, ages and sizes. */
 
 export interface Column {
   readonly title: string;
@@ -72,4 +72,26 @@ export function wrap(text: string, indent: string): string {
 /** Without what a terminal would obey instead of show: names in a config are whatever somebody chose. */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\ufffd");
+}
+
+/** `2026-11-21 12:00:00Z`, always UTC. */
+export function formatTime(at: Date): string {
+  return `${at.toISOString().slice(0, 19).replace("T", " ")}Z`;
+}
+
+/** `41 s`, `12 min`, `5 h`, `3 d`: at most two digits until it is about days. Negative ones, of clocks that differ, keep their sign. */
+export function formatDuration(ms: number): string {
+  const sign = ms < 0 ? "-" : "";
+  const seconds = Math.floor(Math.abs(ms) / 1000);
+  if (seconds < 100) return `${sign}${seconds} s`;
+  if (seconds < 100 * 60) return `${sign}${Math.floor(seconds / 60)} min`;
+  if (seconds < 100 * 3600) return `${sign}${Math.floor(seconds / 3600)} h`;
+  return `${sign}${Math.floor(seconds / 86_400)} d`;
+}
+
+/** `512 B`, `10.4 kB`, `9.4 MB`; a kB has 1000 bytes. */
+export function formatBytes(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`;
+  if (bytes < 999_950) return `${(bytes / 1000).toFixed(1)} kB`;
+  return `${(bytes / 1_000_000).toFixed(1)} MB`;
 }

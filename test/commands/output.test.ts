@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { describe, it } from "vitest";
-import { createProgress } from "../../src/commands/progress.ts";
+import { createProgress } from "../../src/commands/output.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 
 const MIB = 2 ** 20;

@@ -1,4 +1,4 @@
-/** Settings to a store: shared by the commands that read or write snapshots. */
+/** Settings to stores, and to who reads snapshots in them: shared by the commands that read or write snapshots. */
 
 import { readFile } from "node:fs/promises";
 import { describeCause } from "../core/errors.ts";
@@ -6,6 +6,9 @@ import type { Log } from "../core/log.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { SettingsError } from "../runtime/settings.ts";
 import { preconditionsProbeKey } from "../snapshots/layout.ts";
+import { type SnapshotReader, StoreReader } from "../snapshots/reader.ts";
+import { ReplicaReader } from "../snapshots/replicas.ts";
+import type { Seal } from "../snapshots/seal/seal.ts";
 import { openStore } from "../store/open.ts";
 import type { Store } from "../store/port.ts";
 import { probePreconditions } from "../store/preconditions.ts";
@@ -73,6 +76,25 @@ export function askPreconditions(
     else log.warn(fields, "store does not honour conditional writes, run only one exporter");
     return known;
   };
+}
+
+/** By the version rule of the settings; progress is told only where there is one store. `stores` is not empty. */
+export function readerOf(
+  stores: readonly Store[],
+  kongVersion: KongVersion,
+  { settings, clock }: Pick<CommandContext, "settings" | "clock">,
+  { seal, log }: { readonly seal: Seal; readonly log: Log },
+): SnapshotReader {
+  const { maxConfigBytes, versionMatch: match, requireRehearsed } = settings;
+  const readers = stores.map(
+    (store) =>
+      new StoreReader({
+        ...{ store, seal, kongVersion, maxConfigBytes, match, requireRehearsed, log },
+      }),
+  );
+  const [only, another] = readers;
+  if (only !== undefined && another === undefined) return only;
+  return new ReplicaReader({ readers, kongVersion, clock, log });
 }
 
 async function readBundle(path: string | undefined): Promise<string | undefined> {

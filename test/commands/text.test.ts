@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { formatBytes, formatDuration, formatTime } from "../../src/commands/quantities.ts";
-import { formatList, formatTable, printable } from "../../src/commands/table.ts";
+import {
+  formatBytes,
+  formatDuration,
+  formatList,
+  formatTable,
+  formatTime,
+  printable,
+} from "../../src/commands/text.ts";
 
 describe("a table for people", () => {
   it("lines up its columns, and leaves no blanks at the end of a line", () => {

@@ -1,12 +1,13 @@
-/** Settings to a hybrid source: shared by the commands that talk to a control plane. */
+/** Settings to a control plane and the certificates of its cluster: shared by the commands that talk to one, or stand in for it. */
 
 import type { Clock } from "../core/clock.ts";
 import type { HostPort } from "../core/host-port.ts";
 import type { Secret } from "../core/secret.ts";
-import { loadClusterTls } from "../kong/cluster-tls.ts";
+import { loadClusterTls, loadServerCertificate } from "../kong/cluster-tls.ts";
 import { declaredPlugins } from "../kong/plugin-names.ts";
 import type { KongVersion } from "../kong/version.ts";
-import type { Settings } from "../runtime/settings.ts";
+import { type Settings, SettingsError } from "../runtime/settings.ts";
+import type { Certificates } from "../sidecar/door/certificate-watch.ts";
 import { HybridSource } from "../source/hybrid.ts";
 import { requireSettings } from "./context.ts";
 
@@ -70,6 +71,45 @@ export async function openHybridSource(request: HybridSourceRequest): Promise<Hy
     savedHash: undefined,
     clock: request.clock,
     ...(syncStatus === undefined ? {} : { syncStatus }),
+  });
+}
+
+/** Whom `serve` takes, and what it shows. Reads files anew. Rejects with SettingsError or ClusterTlsError. */
+export async function readCertificates(
+  settings: Settings,
+  cluster: ClusterSettings,
+): Promise<Certificates> {
+  const { clusterMtls: mtls, clusterCaCert: ca, clusterServerName: serverName } = settings;
+  if (mtls === "pki") {
+    // Without one, whoever has a certificate of any public authority would be let in.
+    requireSettings("serve with KONG_CLUSTER_MTLS=pki", { KONG_CLUSTER_CA_CERT: ca });
+  }
+  const tls = await loadClusterTls({
+    cert: cluster.cert,
+    key: cluster.key,
+    ca,
+    mtls,
+    serverName,
+    controlPlaneHost: cluster.controlPlane.host,
+  });
+  return { tls, server: await readServerCertificate(settings) };
+}
+
+async function readServerCertificate(settings: Settings): Promise<Certificates["server"]> {
+  const { serverCert, serverCertKey, clusterMtls } = settings;
+  if (serverCert === undefined && serverCertKey === undefined) return undefined;
+  if (clusterMtls === "shared") {
+    throw new SettingsError([
+      "KONG_FALLBACK_SERVER_CERT: goes with KONG_CLUSTER_MTLS=pki only; with shared, data planes take nothing but the cluster certificate",
+    ]);
+  }
+  const pair = requireSettings("serve with a certificate of its own", {
+    KONG_FALLBACK_SERVER_CERT: serverCert,
+    KONG_FALLBACK_SERVER_CERT_KEY: serverCertKey,
+  });
+  return loadServerCertificate({
+    cert: pair.KONG_FALLBACK_SERVER_CERT,
+    key: pair.KONG_FALLBACK_SERVER_CERT_KEY,
   });
 }
 
