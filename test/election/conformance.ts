@@ -22,6 +22,8 @@ export interface World extends AsyncDisposable {
   readonly leaseMs: number;
   /** Longest time that a follower needs to notice a change of the lease and to act on it, with all jitter, milliseconds. */
   readonly pollMs: number;
+  /** Before so many milliseconds have passed, nothing happens by itself. */
+  readonly quietMs: number;
   /** Another process that takes part; `election` is not campaigning yet. */
   join(): Promise<Contender>;
   /**

@@ -111,6 +111,10 @@ export class KubernetesWorld implements World {
     };
   }
 
+  get quietMs(): number {
+    return this.clock.quietMs;
+  }
+
   async advance(ms: number): Promise<void> {
     await this.#settle();
     await this.clock.advance(ms);

@@ -23,6 +23,9 @@ export function stageOver(
     open: async () => ({
       leaseMs,
       pollMs,
+      get quietMs() {
+        return world.quietMs;
+      },
       join,
       advance: (ms) => world.advance(ms),
       [Symbol.asyncDispose]: () => world[Symbol.asyncDispose](),

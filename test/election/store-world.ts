@@ -79,6 +79,10 @@ export class StoreWorld implements World {
     for (let passedMs = 0; passedMs < ms; passedMs += 100) await this.advance(100);
   }
 
+  get quietMs(): number {
+    return this.clock.quietMs;
+  }
+
   async advance(ms: number): Promise<void> {
     await this.#settle();
     await this.clock.advance(ms);

@@ -51,6 +51,11 @@ export class ManualClock implements Clock {
     return this.#sleepers.size;
   }
 
+  /** Until the next one wakes, milliseconds; Infinity where nobody sleeps. */
+  get quietMs(): number {
+    return Math.min(...[...this.#sleepers].map(({ dueMs }) => dueMs)) - this.#elapsedMs;
+  }
+
   /** Resolves once somebody sleeps for exactly `ms`, at once if somebody does already. */
   untilSleeping(ms: number): Promise<void> {
     return new Promise((resolve) => {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import type { Leadership } from "../../../src/election/port.ts";
 import type { Contender, ElectionUnderTest, World } from "../conformance.ts";
 
-/** Time passes in steps of this part of the lease. */
+/** Where something is due, time passes in steps of this part of the lease. */
 const STEPS_PER_LEASE = 100;
 
 /** A contender that campaigns. */
@@ -106,27 +106,36 @@ export class Stage implements AsyncDisposable {
     return { holder, follower };
   }
 
-  /** Lets time pass in small steps, each of them judged. */
+  /** Lets time pass in small steps, or from one event to the next, each of them judged. */
   async advance(ms: number): Promise<void> {
-    const stepMs = this.world.leaseMs / STEPS_PER_LEASE;
     await this.world.advance(0);
-    for (let left = ms; left > 0; left -= stepMs) {
-      await this.world.advance(Math.min(stepMs, left));
+    for (let leftMs = ms; leftMs > 0; ) {
+      const stepMs = Math.min(leftMs, this.#stepMs);
+      await this.world.advance(stepMs);
       this.judge();
+      leftMs -= stepMs;
     }
     this.judge();
   }
 
   /** Lets time pass until `condition` holds; fails if `withinMs` pass before. */
   async until(condition: () => boolean, withinMs: number): Promise<void> {
-    const stepMs = this.world.leaseMs / STEPS_PER_LEASE;
     await this.advance(0);
-    for (let waitedMs = 0; !condition(); waitedMs += stepMs) {
-      if (waitedMs >= withinMs) {
+    for (let leftMs = withinMs; !condition(); ) {
+      if (leftMs <= 0) {
         assert.fail(`not so within ${withinMs} ms: ${condition} ${this.#describe()}`);
       }
+      const stepMs = Math.min(leftMs, this.#stepMs);
       await this.advance(stepMs);
+      leftMs -= stepMs;
     }
+  }
+
+  /** Where nothing happens by itself for longer than a small step, that long. */
+  get #stepMs(): number {
+    const { leaseMs, quietMs } = this.world;
+    const smallMs = leaseMs / STEPS_PER_LEASE;
+    return Number.isFinite(quietMs) ? Math.max(smallMs, quietMs) : smallMs;
   }
 
   judge(): void {
