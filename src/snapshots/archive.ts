@@ -149,7 +149,8 @@ export class Archive {
       const decision = decideSave(snapshot.metadata, known, this.#inDoubt, now);
       if (decision.kind === "stale") return decision;
       // What is about to be replaced may be missing there, if its writer died in between.
-      await this.#tryHistory(() => this.ensureInHistory(options, signal), signal);
+      const same = decision.kind === "unchanged" ? snapshot : undefined;
+      await this.#tryHistory(() => this.ensureInHistory(options, signal, same), signal);
       if (decision.kind === "unchanged") return decision;
       try {
         const made = { ...snapshot, metadata: decision.metadata };
@@ -164,17 +165,22 @@ export class Archive {
 
   /**
    * Adds the current snapshot to the history, if that is kept and it is missing there. `save` does so
-   * by itself, before it replaces what another one saved. One that none of our keys opens cannot be
-   * added, which is logged once. Rejects with SnapshotError, StoreError.
+   * by itself, before it replaces what another one saved. Where none of our keys opens it, `same`, a
+   * snapshot of the same config, is added in its place; without, it cannot be added, which is logged
+   * once. Rejects with SnapshotError, StoreError.
    */
-  async ensureInHistory(options: WriteOptions, signal: AbortSignal): Promise<void> {
+  async ensureInHistory(
+    options: WriteOptions,
+    signal: AbortSignal,
+    same?: NewSnapshot,
+  ): Promise<void> {
     if (this.#isKept || this.#options.keepHistory !== true) return;
     const known = this.#known ?? (await this.#look(signal));
     // Nothing is there, or nothing that anybody could vouch for.
     if (known.kind === "absent" || known.metadata === undefined) return;
     const newest = (await this.history.list(signal)).find(({ held }) => !held);
     if (newest?.hash !== historyHash(known.metadata)) {
-      await this.#addCurrent(options, signal);
+      await this.#addCurrent(options, signal, same);
     }
     this.#isKept = true;
   }
@@ -200,8 +206,16 @@ export class Archive {
     );
   }
 
-  async #addCurrent(options: WriteOptions, signal: AbortSignal): Promise<void> {
+  async #addCurrent(
+    options: WriteOptions,
+    signal: AbortSignal,
+    same: NewSnapshot | undefined,
+  ): Promise<void> {
     const sighting = await this.#current.sight(signal);
+    if (sighting.kind === "sealed" && same !== undefined) {
+      await this.history.add(same, options, signal);
+      return;
+    }
     if (sighting.kind === "sealed") {
       const { kongVersion, log } = this.#options;
       log.warn(

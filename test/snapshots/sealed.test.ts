@@ -115,23 +115,39 @@ describe("an exporter that cannot read what it writes", () => {
     assert.equal(await archiveOn(store, exporter).highestToken(signal), 4);
   });
 
-  it("cannot add to the history what an exporter before it did not, says so once, and goes on", async () => {
-    const store = new MemoryStore();
-    const { exporter, reader } = await roles();
-    await archiveOn(store, exporter).save(made("a", 0), CONDITIONAL, signal);
-    for (const key of [...store.objects.keys()]) if (key !== KEY) store.objects.delete(key);
-    const log = new RecordingLog();
-    const archive = archiveOn(store, exporter, log);
-    for (let round = 0; round < 2; round += 1) {
-      assert.equal((await archive.save(made("a", 0), CONDITIONAL, signal)).kind, "unchanged");
-    }
+  it("adds to the history what an exporter before it, or a lost answer, left out there, if it has the config itself", async () => {
+    const { store, archive, log, reader } = await withoutHistory();
+    assert.equal((await archive.save(made("a", 0), CONDITIONAL, signal)).kind, "unchanged");
     assert.equal(archive.holds(made("a", 0).metadata.configHash), true);
+    const { history } = archiveOn(store, reader);
+    const [entry, ...others] = await history.list(signal);
+    assert.deepEqual(others, []);
+    assert.deepEqual(
+      Buffer.from((await history.read(entry?.id ?? "", signal)).config),
+      made("a", 0).config,
+    );
+    assert.deepEqual([...log.find("warn"), ...log.find("error")], []);
+  });
+
+  it("cannot add to the history what an exporter before it did not, says so once, and goes on", async () => {
+    const { store, archive, log, reader } = await withoutHistory();
+    for (let round = 0; round < 2; round += 1) await archive.ensureInHistory(CONDITIONAL, signal);
     const [warning, ...others] = log.find("warn");
     assert.match(warning?.message ?? "", /missing in the history, and cannot be added/);
     assert.deepEqual([...others, ...log.find("error")], []);
     assert.equal((await archive.save(made("b", 1), CONDITIONAL, signal)).kind, "saved");
     assert.equal((await archiveOn(store, reader).history.list(signal)).length, 1);
   });
+
+  /** "a" is current and not in the history, and `archive` cannot open it. */
+  async function withoutHistory() {
+    const store = new MemoryStore();
+    const { exporter, reader } = await roles();
+    await archiveOn(store, exporter).save(made("a", 0), CONDITIONAL, signal);
+    for (const key of [...store.objects.keys()]) if (key !== KEY) store.objects.delete(key);
+    const log = new RecordingLog();
+    return { store, archive: archiveOn(store, exporter, log), log, reader };
+  }
 });
 
 describe("a change of keys", () => {
