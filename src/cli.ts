@@ -5,9 +5,9 @@ import { hostname } from "node:os";
 import { parseCommandLine } from "./commands/command-line.ts";
 import { exitStatusOf, printError } from "./commands/failure.ts";
 import { systemClock } from "./runtime/clock.ts";
-import { leave } from "./runtime/leave.ts";
 import { createLogger } from "./runtime/logger.ts";
 import { doubtfulSettings, readSettings } from "./runtime/settings.ts";
+import { insistOnShutdown } from "./runtime/shutdown.ts";
 
 async function main(): Promise<number> {
   const { env, stdout, stderr } = process;
@@ -19,6 +19,11 @@ async function main(): Promise<number> {
   const settings = readSettings(line.environment);
   const log = createLogger({ level: settings.logLevel, stream: stderr });
   for (const fault of doubtfulSettings(env)) log.warn({ fault }, "unknown setting, ignored");
+  insistOnShutdown(process, settings.shutdownTimeoutMs, (status, { message }) => {
+    const open = stillOpen().join(", ");
+    if (status === 1) stderr.write(`kong-fallback: ${message}, still open, leaving: ${open}\n`);
+    leave(status);
+  });
   const command = await line.load(settings);
   return command({
     settings,
@@ -33,10 +38,35 @@ async function main(): Promise<number> {
   });
 }
 
+/** What keeps the process from ending, but for its own standard streams. */
+function stillOpen(): readonly string[] {
+  return process
+    .getActiveResourcesInfo()
+    .filter((name) => name !== "TTYWrap" && name !== "PipeWrap");
+}
+
+/** What Node does in threads: the file system, and the names of hosts. `process.exit` waits for it, if need be for ever. */
+const IN_A_THREAD = /^(FSReq|FileHandle|GetAddrInfo|GetNameInfo)/;
+
+/**
+ * Ends the process now. Where a call to a dead file system or resolver is still open, it is replaced
+ * by one that only ends with `status`: Node can do that since 22.15. An older Node leaves no way but a
+ * signal, to which the first process of a container is deaf: that one aborts.
+ */
+function leave(status: number): never {
+  if (!stillOpen().some((name) => IN_A_THREAD.test(name))) process.exit(status);
+  const execve: unknown = Reflect.get(process, "execve");
+  if (typeof execve === "function") {
+    execve.call(process, process.execPath, [process.execPath, "-e", `process.exit(${status})`]);
+  }
+  process.kill(process.pid, "SIGKILL");
+  return process.abort();
+}
+
 // Node's own report would print what an error carries: requests with their headers, keys, bodies.
 process.on("uncaughtException", (error) => {
   printError(error, process.stderr);
-  process.exit(1);
+  leave(1);
 });
 let status: number;
 try {
@@ -46,13 +76,10 @@ try {
   status = exitStatusOf(error);
 }
 process.exitCode = status;
-// A socket or timer that somebody forgot, or a call that hangs, must not keep a finished command alive: say which, then go.
+// A socket, timer or call that somebody forgot must not keep a finished command alive: say which, then go.
 setTimeout(() => {
-  const open = process
-    .getActiveResourcesInfo()
-    .filter((name) => name !== "TTYWrap" && name !== "PipeWrap");
   process.stderr.write(
-    `kong-fallback: still open 2 s after the end, leaving: ${open.join(", ")}\n`,
+    `kong-fallback: still open 2 s after the end, leaving: ${stillOpen().join(", ")}\n`,
   );
   leave(status);
 }, 2_000).unref();

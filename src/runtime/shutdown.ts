@@ -49,3 +49,33 @@ export function onShutdown(process: NodeJS.EventEmitter, graceMs: number): Shutd
     },
   };
 }
+
+/** How long a command may still say what it leaves undone and give up its leases: after the deadline, and after a second signal, milliseconds. */
+const LAST_WORD_MS = { afterDeadline: 3_500, afterSecondSignal: 1_000 };
+
+/**
+ * Sees to it that a process ends though something in it hangs. `leave` is called with an exit status:
+ * at once, with that of the signal, where nobody else heeds it; with 1 when the deadline, or a second
+ * signal, has not ended the process; and at the third signal.
+ */
+export function insistOnShutdown(
+  process: NodeJS.EventEmitter,
+  graceMs: number,
+  leave: (status: number, reason: Interrupted) => void,
+): void {
+  let count = 0;
+  const onSignal = (name: "SIGTERM" | "SIGINT") => {
+    const reason = new Interrupted(name);
+    const isHeeded = process.listenerCount(name) > 1;
+    count += 1;
+    if (!isHeeded) leave(reason.exitStatus, reason);
+    else if (count > 2) leave(1, reason);
+    else {
+      const { afterDeadline, afterSecondSignal } = LAST_WORD_MS;
+      const ms = count === 1 ? graceMs + afterDeadline : afterSecondSignal;
+      setTimeout(() => leave(1, reason), ms).unref();
+    }
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+}
