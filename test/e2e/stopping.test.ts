@@ -1,11 +1,10 @@
 /** A process ends when it is told to, though its store hangs in a call that nothing can cut off. */
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import { promisify } from "node:util";
 import { describe, it } from "vitest";
+import { makeFifo } from "../fakes/fifo.ts";
 import { Run } from "./cli.ts";
 import { Stage } from "./stage.ts";
 
@@ -27,7 +26,7 @@ syncBuiltinESMExports();
 async function run(stage: Stage, argv: readonly string[], shutdownTimeout: string): Promise<Run> {
   const path = stage.path("store", "3.9.1", "config.json");
   await mkdir(dirname(path), { recursive: true });
-  await promisify(execFile)("mkfifo", [path]);
+  await makeFifo(path);
   const environment = stage.environment(DEAD_PORT, {
     KONG_FALLBACK_READ_TIMEOUT: "3600",
     KONG_FALLBACK_STORE_TIMEOUT: "3600",

@@ -16,9 +16,15 @@ export interface UnknownName {
 const OUR_PREFIX = "KONG_FALLBACK_";
 const KONG_PREFIX = "KONG_CLUSTER_FALLBACK_";
 
-const NAMES = Object.keys(SETTINGS) as SettingName[];
-/** Those of which a slip of the pen is noticed. */
-const GUARDED = NAMES.filter((name) => name.startsWith(OUR_PREFIX) || name.startsWith(KONG_PREFIX));
+const PREFIXES = [OUR_PREFIX, KONG_PREFIX];
+
+/** A name so many letters away from a setting is taken for it. */
+const MAX_SLIPS = 2;
+
+/** Of these a slip of the pen is noticed. */
+const GUARDED = (Object.keys(SETTINGS) as SettingName[]).filter((name) =>
+  PREFIXES.some((prefix) => name.startsWith(prefix)),
+);
 
 /** Of deploy/start-wrapper, which may share its environment with us. */
 const START_WRAPPER = ["KONG_FALLBACK_FILE", "KONG_FALLBACK_ENTRYPOINT"];
@@ -30,18 +36,22 @@ const START_WRAPPER = ["KONG_FALLBACK_FILE", "KONG_FALLBACK_ENTRYPOINT"];
 export function unknownNames(source: Environment): readonly UnknownName[] {
   const isServiceLink = serviceLinksIn(source);
   return Object.entries(source).flatMap(([name, value]): readonly UnknownName[] => {
-    if (value === undefined || Object.hasOwn(SETTINGS, name) || START_WRAPPER.includes(name)) {
-      return [];
-    }
+    if (value === undefined || Object.hasOwn(SETTINGS, name)) return [];
+    if (START_WRAPPER.includes(name) || isServiceLink(name, value)) return [];
     const folded = name.toUpperCase().replaceAll("-", "_");
-    if (!folded.startsWith("KONG")) return [];
+    if (!PREFIXES.some((prefix) => isNear(folded, prefix))) return [];
     const closest = closestTo(folded);
-    const space = spaceOf(folded) ?? (closest.distance <= 2 ? spaceOf(closest.name) : undefined);
-    if (space === undefined || isServiceLink(name, value)) return [];
+    const space =
+      spaceOf(folded) ?? (closest.distance <= MAX_SLIPS ? spaceOf(closest.name) : undefined);
+    if (space === undefined) return [];
     const longer = GUARDED.find((known) => known.startsWith(`${folded}_`));
     const meant = longer ?? (isPlausible(folded, closest) ? closest.name : undefined);
     return [{ name, space, meant }];
   });
+}
+
+function isNear(name: string, prefix: string): boolean {
+  return editDistance(name.slice(0, prefix.length), prefix) <= MAX_SLIPS;
 }
 
 function spaceOf(name: string): UnknownName["space"] | undefined {
