@@ -1,17 +1,33 @@
-/** What the acts of the demo share: a directory, a log, a certificate, and how to run a command of ours. */
+/** What the steps of the demo share: a directory, a log, a certificate, how to run a command of ours, and how it is told what came of it. */
 
 import { EventEmitter } from "node:events";
+import { appendFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { PassThrough } from "node:stream";
+import { PassThrough, Writable } from "node:stream";
 import { pathToFileURL } from "node:url";
 import type { Logger } from "pino";
+import type { Clock } from "../../core/clock.ts";
+import { describeCause } from "../../core/errors.ts";
+import { Scope, until, within } from "../../core/waiting.ts";
 import { makeClusterCertificate } from "../../kong/cluster-certificate.ts";
 import { type ClusterTls, loadClusterTls } from "../../kong/cluster-tls.ts";
 import { createLogger } from "../../runtime/logger.ts";
 import { readSettings } from "../../runtime/settings.ts";
 import type { Command, CommandContext } from "../context.ts";
-import type { DemoLog } from "./log.ts";
+import { wrap } from "../text.ts";
+
+/** Longest wait for anything the demo expects, milliseconds. */
+export const PATIENCE_MS = 10_000;
+
+/** Something the demo promised did not happen. */
+export class BrokenPromise extends Error {
+  override readonly name = "BrokenPromise";
+}
+
+export function promise(holds: boolean, what: string): asserts holds {
+  if (!holds) throw new BrokenPromise(what);
+}
 
 export class Stage implements AsyncDisposable {
   readonly directory: string;
@@ -117,4 +133,110 @@ export function environmentFor(stage: Stage, port: number): Record<string, strin
     KONG_FALLBACK_STATE_DIR: join(stage.directory, "state"),
     KONG_FALLBACK_STATUS_LISTEN: "off",
   };
+}
+
+/** What the demo tells: one line for each step, with its time, and whether the promise held. */
+export class DemoReport {
+  readonly steps: Step[] = [];
+  readonly #out: Writable | undefined;
+  readonly #clock: Clock;
+
+  /** `out` undefined: nothing is printed, only kept. */
+  constructor(out: Writable | undefined, clock: Clock) {
+    this.#out = out;
+    this.#clock = clock;
+  }
+
+  say(text: string): void {
+    this.#out?.write(`${text}\n`);
+  }
+
+  /** Runs one step; `run` gives what was seen. Rejects as `run` does, after saying so. */
+  async step(name: string, run: () => Promise<string>): Promise<void> {
+    await this.make(name, async () => ({ result: undefined, detail: await run() }));
+  }
+
+  /** As `step`, for one of which something is left. */
+  async make<T>(
+    name: string,
+    run: () => Promise<{ readonly result: T; readonly detail: string }>,
+  ): Promise<T> {
+    const startedAt = this.#clock.monotonicMs();
+    const done = (ok: boolean, detail: string) => {
+      const durationMs = Math.round(this.#clock.monotonicMs() - startedAt);
+      this.steps.push({ step: name, ok, durationMs, detail });
+      const time = `${(durationMs / 1000).toFixed(2).padStart(6)} s`;
+      this.say(`${ok ? "ok    " : "FAILED"}${time}  ${name}\n${wrap(detail, INDENT)}`);
+    };
+    try {
+      const { result, detail } = await run();
+      done(true, detail);
+      return result;
+    } catch (error) {
+      done(false, describeCause(error));
+      throw error;
+    }
+  }
+}
+
+interface Step {
+  readonly step: string;
+  readonly ok: boolean;
+  readonly durationMs: number;
+  /** What was seen, or what was wrong. */
+  readonly detail: string;
+}
+
+/** As wide as result and time. */
+const INDENT = " ".repeat(16);
+
+type Line = Readonly<Record<string, unknown>>;
+
+/** Kept in a file to look at, and watched for what the demo waits for. */
+export class DemoLog extends Writable {
+  readonly #path: string;
+  readonly #clock: Clock;
+  readonly #watchers = new Set<(line: Line) => void>();
+
+  constructor(path: string, clock: Clock) {
+    super({ decodeStrings: false });
+    this.#path = path;
+    this.#clock = clock;
+  }
+
+  /** Resolves with the next line, from now on, that `matches`. Rejects with BrokenPromise if none comes. */
+  async next(what: string, matches: (line: Line) => boolean): Promise<Line> {
+    const late = () => new BrokenPromise(`${what} did not happen within ${PATIENCE_MS / 1000} s`);
+    const deadline = { ms: PATIENCE_MS, clock: this.#clock, late };
+    using waiting = new Scope();
+    return await within(deadline, waiting.signal, (signal) =>
+      until<Line>(signal, (resolve) => {
+        const watch = (line: Line) => {
+          if (matches(line)) resolve(line);
+        };
+        this.#watchers.add(watch);
+        return () => this.#watchers.delete(watch);
+      }),
+    );
+  }
+
+  override _write(
+    chunk: string | Buffer,
+    _: BufferEncoding,
+    done: (error?: Error | null) => void,
+  ): void {
+    const text = chunk.toString();
+    for (const line of text.split("\n")) {
+      if (!line.startsWith("{")) continue;
+      const fields = JSON.parse(line) as Line;
+      for (const watch of [...this.#watchers]) watch(fields);
+    }
+    try {
+      appendFileSync(this.#path, text, { mode: 0o600 });
+      done();
+    } catch {
+      // A full disk breaks a promise of the demo elsewhere, where it can be told.
+      done();
+    }
+  }
 }
