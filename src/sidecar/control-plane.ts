@@ -14,8 +14,7 @@ import { PacedStream } from "./door/paced-stream.ts";
 import { WarningLimit } from "./door/rate-limit.ts";
 import { Upstream, type UpstreamState, type UpstreamTiming } from "./live/upstream.ts";
 import type { SidecarMetrics } from "./metrics.ts";
-import type { PlaneContext } from "./plane/plane-context.ts";
-import { PlaneSession } from "./plane/plane-session.ts";
+import { type PlaneContext, PlaneSession } from "./plane/session.ts";
 import { serveRpc } from "./rpc/rpc.ts";
 import type { Shelf } from "./shelf/shelf.ts";
 

@@ -104,8 +104,8 @@ describe("a control plane of our own, with none behind it", () => {
     assert.deepEqual(others, []);
     const introduction = { nodeId: NODE_ID, hostname: "dp-0", version: "3.9.1" };
     assert.deepEqual(session.introduction, introduction);
-    assert.deepEqual([session.state, session.hash], ["fallback", hash]);
-    assert.deepEqual([session.connectedAt, session.since], [clock.now(), clock.now()]);
+    assert.deepEqual([session.state.kind, session.hash], ["fallback", hash]);
+    assert.deepEqual([session.connectedAt, session.state.since], [clock.now(), clock.now()]);
     assert.deepEqual(plane.violations, []);
   });
 

@@ -8,7 +8,7 @@ import {
   type FallbackControlPlaneOptions,
 } from "../../src/sidecar/control-plane.ts";
 import type { SidecarMetrics } from "../../src/sidecar/metrics.ts";
-import type { PlaneSession } from "../../src/sidecar/plane/plane-session.ts";
+import type { PlaneSession } from "../../src/sidecar/plane/session.ts";
 import { Remember } from "../../src/sidecar/shelf/remember.ts";
 import type { Servable } from "../../src/sidecar/shelf/shelf.ts";
 import { Shelf } from "../../src/sidecar/shelf/shelf.ts";

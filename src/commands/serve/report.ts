@@ -26,8 +26,8 @@ export function reportPlanes({ controlPlane, upstream, shelf, clock }: ReportSub
     snapshots: reportSnapshots(shelf, clock),
     dataPlanes: controlPlane.planes.map((plane) => ({
       ...plane.introduction,
-      state: plane.state,
-      since: plane.since,
+      state: plane.state.kind,
+      since: plane.state.since,
       connectedAt: plane.connectedAt,
       configHash: plane.hash ?? null,
     })),

@@ -75,7 +75,7 @@ async function servePlanes(context: CommandContext): Promise<number> {
     random,
     log,
     metrics: metrics.sidecar({
-      dataPlanes: () => countBy(planes().map(({ state }) => state)),
+      dataPlanes: () => countBy(planes().map(({ state }) => state.kind)),
       snapshotAges: () =>
         Object.fromEntries(
           shelf.versions().flatMap((version) => {

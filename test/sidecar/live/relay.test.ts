@@ -27,7 +27,7 @@ describe("what the control plane sees of a data plane", () => {
       assert.deepEqual([...new Set(upstream.pings)], [NO_HASH, plane.hash]);
       assert.ok(upstream.frames.every(({ masked, final }) => masked && final));
       assert.deepEqual(plane.received[0]?.frame, SMALL);
-      assert.equal((await stage.sessionOf(plane)).state, "live");
+      assert.equal((await stage.sessionOf(plane)).state.kind, "live");
       await stage.pass(30_000);
       await stage.until(() => upstream.pings.length >= 3);
       await plane.until(() => plane.pongs >= plane.pings.length);

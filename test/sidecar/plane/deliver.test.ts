@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { type DeliverOptions, deliver } from "../../../src/sidecar/plane/deliver.ts";
-import { ReportedHash } from "../../../src/sidecar/plane/reported-hash.ts";
+import { ReportedHash } from "../../../src/sidecar/plane/channel.ts";
+import { type DeliverOptions, deliver } from "../../../src/sidecar/plane/feed.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
 import { HASH, NO_HASH } from "../../source/harness.ts";
 

@@ -40,7 +40,7 @@ describe("a data plane that was let in and then", () => {
     await using _stage = stage;
     await stage.pass(4_999);
     assert.ok(plane.isConnected);
-    assert.equal((await stage.sessionOf(plane)).state, "connecting");
+    assert.equal((await stage.sessionOf(plane)).state.kind, "connecting");
     await stage.pass(1);
     assert.equal((await plane.closed).code, 1005);
     assert.deepEqual(plane.received, []);

@@ -76,7 +76,7 @@ describe("a data plane that loses the config because its database is not made ye
       plane.received.map(({ frame }) => frame),
       [SMALL, SMALL],
     );
-    assert.equal((await stage.sessionOf(plane)).state, "live");
+    assert.equal((await stage.sessionOf(plane)).state.kind, "live");
     assert.deepEqual((await stage.upstreamOf(plane)).pings.at(-1), plane.hash);
     assert.equal(stage.passed.length, 1);
     assert.deepEqual(stage.counts, { served: 0, resent: 1, rejected: 0, unserved: 0 });

@@ -20,7 +20,7 @@ describe("when the control plane is back", () => {
       const upstream = await stage.upstreamOf(plane);
       assert.equal(upstream.pings[0], configHash);
       await stage.until(() => upstream.pings.at(-1) === plane.hash);
-      assert.equal((await stage.sessionOf(plane)).state, "live");
+      assert.equal((await stage.sessionOf(plane)).state.kind, "live");
     }
     assert.equal(stage.sidecar.state.kind, "live");
   });
@@ -89,7 +89,7 @@ describe("when the control plane is back", () => {
     await stage.clock.untilSleeping(5_000);
     await stage.pass(6_000);
     await stage.until(() => stage.passed.length === 1);
-    assert.equal(session.state, "live");
+    assert.equal(session.state.kind, "live");
     plane.resume();
     await plane.until(() => plane.received.length === 2);
     assert.ok(plane.received[0]?.frame.equals(frame));

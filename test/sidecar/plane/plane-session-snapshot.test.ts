@@ -24,7 +24,7 @@ describe("a data plane while the control plane is lost", () => {
       );
       assert.deepEqual([told, from], [configHash, "store"]);
       const session = await stage.sessionOf(plane);
-      assert.deepEqual([session.state, session.hash], ["fallback", configHash]);
+      assert.deepEqual([session.state.kind, session.hash], ["fallback", configHash]);
       assert.deepEqual(stage.counts, { served: 1, resent: 0, rejected: 0, unserved: 0 });
       assert.deepEqual(stage.versions, [version]);
     });
@@ -48,7 +48,7 @@ describe("a data plane while the control plane is lost", () => {
     await stage.pass(60_000);
     await stage.settled(plane);
     assert.deepEqual(plane.received, []);
-    assert.equal((await stage.sessionOf(plane)).state, "fallback");
+    assert.equal((await stage.sessionOf(plane)).state.kind, "fallback");
   });
 
   it("gets the newest snapshot whatever it runs where there is no control plane to overrule", async () => {
@@ -195,7 +195,7 @@ describe("a data plane of a version without a snapshot", () => {
     await using stage = await Stage.open({ behind: {} });
     const plane = await stage.plane();
     await stage.upstreamOf(plane);
-    assert.equal((await stage.sessionOf(plane)).state, "connecting");
+    assert.equal((await stage.sessionOf(plane)).state.kind, "connecting");
   });
 
   it("is sent away by a close frame without a code once that is lost, unless it runs a config", async () => {

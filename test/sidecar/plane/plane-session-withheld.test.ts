@@ -10,16 +10,16 @@ describe("a control plane that accepts and sends no config, its database being d
     const plane = await stage.plane();
     const upstream = await stage.upstreamOf(plane);
     await stage.pass(9_000);
-    assert.equal((await stage.sessionOf(plane)).state, "connecting");
+    assert.equal((await stage.sessionOf(plane)).state.kind, "connecting");
     await stage.pass(1_000);
     await plane.configured(configHash);
     await stage.said("data plane configured from the snapshot");
-    assert.equal((await stage.sessionOf(plane)).state, "fallback");
+    assert.equal((await stage.sessionOf(plane)).state.kind, "fallback");
     assert.equal(stage.sidecar.state.kind, "fallback");
     await stage.until(() => upstream.pings.at(-1) === configHash);
     upstream.sendConfig(SMALL);
     await plane.until(() => plane.applied.length === 2);
-    assert.equal((await stage.sessionOf(plane)).state, "live");
+    assert.equal((await stage.sessionOf(plane)).state.kind, "live");
     assert.ok(!upstream.hasEnded);
     await stage.pass(120_000);
     assert.equal(stage.upstreamsOf(plane).length, 1);
@@ -64,7 +64,7 @@ describe("a control plane that accepts and sends no config, its database being d
     assert.equal(stage.upstreamsOf(plane).length, 2);
     assert.equal(stage.log.find("control plane sends no config").length, 1);
     assert.deepEqual(plane.received, []);
-    assert.equal((await stage.sessionOf(plane)).state, "fallback");
+    assert.equal((await stage.sessionOf(plane)).state.kind, "fallback");
     assert.equal(plane.connections, 1);
   });
 
@@ -77,7 +77,7 @@ describe("a control plane that accepts and sends no config, its database being d
     await stage.upstreamOf(unfit);
     await stage.pass(10_000);
     await stage.said("control plane sends no config");
-    assert.equal((await stage.sessionOf(fit)).state, "live");
+    assert.equal((await stage.sessionOf(fit)).state.kind, "live");
     assert.equal(stage.sidecar.state.kind, "live");
     await stage.settled(unfit);
   });
@@ -91,7 +91,7 @@ describe("a control plane that closes right after basic_info, as on a version it
     await plane.configured(configHash);
     const refused = await stage.said("control plane refuses the data plane");
     assert.match(`${refused["err"]}`, /was told version 3\.9\.1/);
-    assert.equal((await stage.sessionOf(plane)).state, "fallback");
+    assert.equal((await stage.sessionOf(plane)).state.kind, "fallback");
     await stage.pass(60_000);
     const attempts = stage.upstreamsOf(plane).length;
     assert.ok(attempts > 5 && attempts <= 13, `${attempts} attempts`);

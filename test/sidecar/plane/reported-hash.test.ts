@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { ReportedHash } from "../../../src/sidecar/plane/reported-hash.ts";
+import { ReportedHash } from "../../../src/sidecar/plane/channel.ts";
 import { HASH, NO_HASH } from "../../source/harness.ts";
 
 describe("the hash a data plane reports", () => {

@@ -1,15 +1,60 @@
 /** One data plane's session: relayed to the control plane while that lives, served from the snapshot while it does not. */
 
-import { type BackoffPolicy, backoffMs } from "../../core/backoff.ts";
+import type { Clock } from "../../core/clock.ts";
 import { ServiceError } from "../../core/errors.ts";
 import { type Log, withFields } from "../../core/log.ts";
-import { forever, Scope } from "../../core/waiting.ts";
-import { type DialedConnection, SourceError } from "../../source/port.ts";
-import type { Introduction } from "../door/admission.ts";
+import { Backoff, type BackoffPolicy } from "../../core/trying.ts";
+import { forever, Scope, type Slots } from "../../core/waiting.ts";
+import type { KongVersion } from "../../kong/version.ts";
+import { type DialedConnection, type DialRequest, SourceError } from "../../source/port.ts";
+import type { Accepted, Introduction } from "../door/admission.ts";
 import { LiveLink } from "../live/live-link.ts";
-import { PlaneChannel, type PlaneIntroduction } from "./plane-channel.ts";
-import type { PlaneContext, PlaneSessionOptions, PlaneState } from "./plane-context.ts";
-import { SnapshotFeed } from "./snapshot-feed.ts";
+import type { Upstream } from "../live/upstream.ts";
+import type { SidecarMetrics } from "../metrics.ts";
+import type { Shelf } from "../shelf/shelf.ts";
+import { PlaneChannel, type PlaneIntroduction } from "./channel.ts";
+import { SnapshotFeed } from "./feed.ts";
+
+/** Where a data plane's config comes from, and since when. */
+export type PlaneState =
+  /** It is not decided yet. */
+  | { readonly kind: "connecting"; readonly since: Date }
+  /** The control plane: it has sent one. */
+  | { readonly kind: "live"; readonly since: Date }
+  /** The snapshot. `complaint`: what was said of the control plane since then, not to be said again. */
+  | { readonly kind: "fallback"; readonly since: Date; readonly complaint: string | undefined };
+
+export interface PlaneSessionOptions {
+  readonly introduction: Introduction;
+  /** Undefined where what it gave is no version. */
+  readonly version: KongVersion | undefined;
+  /** What it asked for, to be asked of the control plane. */
+  readonly request: DialRequest;
+  /** Paused; nothing was read. */
+  readonly connection: Accepted;
+}
+
+export interface PlaneContext {
+  readonly upstream: Upstream;
+  readonly shelf: Shelf;
+  /** Is shown every config that passes; undefined: none is remembered. */
+  readonly remember: ((version: KongVersion, frame: Buffer) => void) | undefined;
+  /** For long messages of the control plane. */
+  readonly slots: Slots;
+  /** For long frames from the shelf. */
+  readonly sendSlots: Slots;
+  /** See SnapshotFeedOptions. */
+  readonly isAuthority: boolean;
+  /** For how long a broken connection is tried to be made again, milliseconds. */
+  readonly reconnectMs: number;
+  /** A control plane that has sent no config for this long is taken to have none to send, milliseconds. */
+  readonly configWaitMs: number;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly log: Log;
+  readonly metrics: SidecarMetrics;
+}
 
 /** Between attempts to make a broken connection again. */
 const REMAKE: BackoffPolicy = { minMs: 250, maxMs: 5_000 };
@@ -35,9 +80,7 @@ export class PlaneSession {
   readonly #context: PlaneContext;
   readonly #log: Log;
   readonly #channel: PlaneChannel;
-  #state: { readonly kind: PlaneState; readonly since: Date };
-  /** What was said of the control plane since it last sent a config. */
-  #complaint: string | undefined;
+  #state: PlaneState;
 
   constructor(options: PlaneSessionOptions, context: PlaneContext) {
     const { nodeId, hostname, version } = options.introduction;
@@ -51,11 +94,7 @@ export class PlaneSession {
   }
 
   get state(): PlaneState {
-    return this.#state.kind;
-  }
-
-  get since(): Date {
-    return this.#state.since;
+    return this.#state;
   }
 
   /** Hash of the config it runs, by its last ping: 32 zeros if none; undefined before the first. */
@@ -102,8 +141,8 @@ export class PlaneSession {
       log: this.#log,
       onBug: (error) => life.end(error),
     });
-    let retryUntilMs = 0;
-    let attempts = 0;
+    const remaking = new Backoff(random);
+    let remakeUntilMs = 0;
     if (!this.#mayTry(feed)) await this.#standBy(feed, signal);
     for (;;) {
       const end = await this.#link(introduction, feed, signal);
@@ -111,18 +150,17 @@ export class PlaneSession {
       if (end.kind === "redial") continue;
       if (end.kind === "broke") {
         this.#log.warn({ err: end.error }, "connection to the control plane broke");
-        retryUntilMs = clock.monotonicMs() + reconnectMs;
+        remakeUntilMs = clock.monotonicMs() + reconnectMs;
         // Of one that breaks again and again the intervals grow.
-        if (end.isLong) attempts = 0;
+        if (end.isLong) remaking.succeeded();
       }
-      if (clock.monotonicMs() < retryUntilMs && upstream.state.kind !== "fallback") {
-        attempts += 1;
-        await clock.sleep(backoffMs(REMAKE, attempts, random), signal);
+      if (clock.monotonicMs() < remakeUntilMs && upstream.state.kind !== "fallback") {
+        await clock.sleep(remaking.failed(REMAKE), signal);
         continue;
       }
-      retryUntilMs = 0;
-      attempts = 0;
-      if (end.kind === "refused") this.#complain("control plane refuses the data plane", end.error);
+      remakeUntilMs = 0;
+      remaking.succeeded();
+      if (end.kind === "refused") this.#fallBack("control plane refuses the data plane", end.error);
       else upstream.lost(end.error);
       await this.#standBy(feed, signal);
     }
@@ -137,19 +175,15 @@ export class PlaneSession {
 
   /** Serves from the snapshot until it is this data plane's turn to try the control plane. */
   async #standBy(feed: SnapshotFeed, signal: AbortSignal): Promise<void> {
-    this.#become("fallback");
-    const turn = new AbortController();
-    try {
-      await feed.serve(AbortSignal.any([signal, turn.signal]));
-      if (feed.newest === undefined && !this.#channel.hash.isConfigured) {
-        this.#log.warn({}, "data plane runs no config, and there is no snapshot for its version");
-        // It comes back in 5 to 10 s, and is told 503 while there is still nothing.
-        await this.#channel.close();
-      }
-      await this.#context.upstream.turn(signal);
-    } finally {
-      turn.abort();
+    this.#fallBack();
+    using standing = new Scope(signal);
+    await feed.serve(standing.signal);
+    if (feed.newest === undefined && !this.#channel.hash.isConfigured) {
+      this.#log.warn({}, "data plane runs no config, and there is no snapshot for its version");
+      // It comes back in 5 to 10 s, and is told 503 while there is still nothing.
+      await this.#channel.close();
     }
+    await this.#context.upstream.turn(signal);
   }
 
   /** One connection to the control plane, from its making to its end. Rejects with `signal.reason`. */
@@ -170,9 +204,8 @@ export class PlaneSession {
       version: introduction.version,
       onConfig: (config, sent) => {
         hasConfig = true;
-        this.#complaint = undefined;
         upstream.delivered(connection);
-        this.#become("live");
+        this.#becomeLive();
         if (version !== undefined) remember?.(version, config);
         feed.live(config.length, sent);
       },
@@ -220,23 +253,28 @@ export class PlaneSession {
     } while (link.isReceiving);
     const error = noConfig(configWaitMs);
     upstream.withheld(error);
-    this.#complain("control plane sends no config", error);
-    this.#become("fallback");
+    this.#fallBack("control plane sends no config", error);
     await feed.serve(signal);
     await clock.sleep(REDIAL_MS, signal);
     if (hasConfig() || link.isReceiving) return forever(signal);
   }
 
-  /** Once: it is tried again and again, and nothing new comes of it. */
-  #complain(message: string, error: ServiceError): void {
-    if (this.#complaint !== message) this.#log.warn({ err: error }, message);
-    this.#complaint = message;
+  #becomeLive(): void {
+    if (this.#state.kind === "live") return;
+    this.#log.info({ from: this.#state.kind }, "data plane is live");
+    this.#state = { kind: "live", since: this.#context.clock.now() };
   }
 
-  #become(kind: PlaneState): void {
-    if (this.#state.kind === kind) return;
-    if (kind === "live") this.#log.info({ from: this.#state.kind }, "data plane is live");
-    this.#state = { kind, since: this.#context.clock.now() };
+  /** A complaint is said once: the control plane is tried again and again, and nothing new comes of it. */
+  #fallBack(complaint?: string, error?: ServiceError): void {
+    const state = this.#state;
+    const said = state.kind === "fallback" ? state.complaint : undefined;
+    if (complaint !== undefined && complaint !== said) this.#log.warn({ err: error }, complaint);
+    this.#state = {
+      kind: "fallback",
+      since: state.kind === "fallback" ? state.since : this.#context.clock.now(),
+      complaint: complaint ?? said,
+    };
   }
 }
 

@@ -1,17 +1,16 @@
 /** The connection with one data plane, whatever stands behind it: who it is, what it runs, whether it lives. */
 
-import { once } from "node:events";
 import type { WebSocket } from "ws";
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
-import { until } from "../../core/waiting.ts";
+import { forever, inTime, orAborted, Scope, until, untilQuiet } from "../../core/waiting.ts";
 import { type BasicInfo, parseBasicInfo } from "../../kong/basic-info.ts";
+import { EMPTY_CONFIG_HASH, isConfigHash } from "../../kong/config-parts.ts";
 import { parsePlaneError } from "../../kong/plane-error.ts";
 import { SILENCE_LIMIT_MS, STEP_TIMEOUT_MS } from "../../kong/wire.ts";
 import type { Accepted } from "../door/admission.ts";
 import { StalledReader } from "../door/paced-stream.ts";
 import type { LiveLink } from "../live/live-link.ts";
-import { ReportedHash } from "./reported-hash.ts";
 
 export interface PlaneIntroduction {
   /** As it came, to be passed on. */
@@ -26,9 +25,10 @@ export class PlaneChannel {
   readonly #connection: Accepted;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #over = new AbortController();
+  readonly #over = new Scope();
   #heardAtMs: number;
-  #introduce: (frame: Buffer | undefined) => void = () => {};
+  /** Takes the first message. */
+  #introduce: (data: Buffer, isBinary: boolean) => void = () => {};
   #introduction: PlaneIntroduction | undefined;
   /** A pong of ours has not left yet. */
   #isPonging = false;
@@ -55,32 +55,29 @@ export class PlaneChannel {
    * does not.
    */
   async introduction(): Promise<PlaneIntroduction | undefined> {
-    const first = new Promise<Buffer | undefined>((resolve) => {
-      this.#introduce = resolve;
+    const first = new Promise<void>((resolve) => {
+      this.#introduce = (frame, isBinary) => {
+        const info = isBinary ? parseBasicInfo(frame) : undefined;
+        this.#introduction = info && { frame, info };
+        resolve();
+      };
     });
     this.#listen();
-    const over = new AbortController();
-    const frame = await Promise.race([
-      first,
-      this.#clock.sleep(STEP_TIMEOUT_MS, over.signal).then(() => undefined),
-    ]).finally(() => over.abort());
-    const info = frame && parseBasicInfo(frame);
-    if (frame === undefined || info === undefined) return undefined;
-    this.#introduction = { frame, info };
+    await orAborted(
+      this.gone,
+      inTime(STEP_TIMEOUT_MS, this.#clock, this.gone, () => first),
+    );
+    // What comes too late does not count.
+    this.#introduce = () => {};
     return this.#introduction;
   }
 
   /** Ends the connection once nothing has come for 45 s. Resolves when it is over. */
   async watchSilence(): Promise<void> {
-    try {
-      for (;;) {
-        const silentForMs = this.#clock.monotonicMs() - this.#heardAtMs;
-        if (silentForMs >= SILENCE_LIMIT_MS) break;
-        await this.#clock.sleep(SILENCE_LIMIT_MS - silentForMs, this.gone);
-      }
+    const { gone } = this;
+    const silence = untilQuiet(SILENCE_LIMIT_MS, () => this.#heardAtMs, this.#clock, gone);
+    if ((await orAborted(gone, silence)) !== "aborted") {
       this.#log.warn({ silentMs: SILENCE_LIMIT_MS }, "data plane fell silent, connection dropped");
-    } catch {
-      // It is gone: the sleep ended early.
     }
     await this.terminate();
   }
@@ -113,18 +110,15 @@ export class PlaneChannel {
    */
   async close(): Promise<void> {
     this.webSocket.close();
-    try {
-      await this.#clock.sleep(STEP_TIMEOUT_MS, this.gone);
-    } catch {
-      // It closed its side in time.
-    }
+    // It may close its side before.
+    await orAborted(this.gone, this.#clock.sleep(STEP_TIMEOUT_MS, this.gone));
     await this.terminate();
   }
 
   /** Resolves when the connection is over. */
   async terminate(): Promise<void> {
     this.webSocket.terminate();
-    if (!this.gone.aborted) await once(this.gone, "abort");
+    await orAborted(this.gone, forever(this.gone));
   }
 
   #listen(): void {
@@ -140,10 +134,7 @@ export class PlaneChannel {
       if (!(error instanceof StalledReader)) return;
       this.#log.warn({ err: error }, "data plane takes no data, connection dropped");
     });
-    webSocket.once("close", () => {
-      this.#introduce(undefined);
-      this.#over.abort();
-    });
+    webSocket.once("close", () => this.#over.end());
     webSocket.on("ping", (payload) => {
       heard();
       this.hash.report(payload);
@@ -156,17 +147,52 @@ export class PlaneChannel {
       heard();
       if (Buffer.isBuffer(data)) this.#take(data, isBinary);
     });
-    if (webSocket.readyState === webSocket.CLOSED) this.#over.abort();
+    if (webSocket.readyState === webSocket.CLOSED) this.#over.end();
     else webSocket.resume();
   }
 
   #take(data: Buffer, isBinary: boolean): void {
     if (this.#introduction === undefined) {
-      this.#introduce(isBinary ? data : undefined);
+      this.#introduce(data, isBinary);
       return;
     }
     const error = parsePlaneError(data);
     if (error !== undefined) this.#log.error({ ...error }, "data plane could not take a config");
     this.link?.send(data, isBinary);
+  }
+}
+
+/** The hash a data plane reports in its pings: the only sign of what it runs. */
+export class ReportedHash {
+  #value: string | undefined;
+  readonly #listeners = new Set<() => void>();
+
+  /** 32 zeros: it runs no config. Undefined before the first ping, and where it reports no hash. */
+  get value(): string | undefined {
+    return this.#value;
+  }
+
+  /** Whether it is known to run a config. */
+  get isConfigured(): boolean {
+    return isConfigHash(this.#value);
+  }
+
+  /** A ping came. A data plane up to 3.5 may report its lack of a config by an empty payload. */
+  report(payload: Uint8Array): void {
+    const text = Buffer.from(payload).toString("latin1");
+    this.#value = text === "" ? EMPTY_CONFIG_HASH : text.match(/^[0-9a-f]{32}$/)?.[0];
+    for (const listener of [...this.#listeners]) listener();
+  }
+
+  /** Resolves once a ping's hash `matches`, or already does. Rejects with `signal.reason`. */
+  until(matches: (hash: string) => boolean, signal: AbortSignal): Promise<void> {
+    return until<void>(signal, (resolve) => {
+      const look = (): void => {
+        if (this.#value !== undefined && matches(this.#value)) resolve();
+      };
+      this.#listeners.add(look);
+      look();
+      return () => this.#listeners.delete(look);
+    });
   }
 }
