@@ -9,6 +9,7 @@ import { describe, it } from "vitest";
 import { parse } from "yaml";
 import { SETTINGS } from "../src/runtime/settings/table.ts";
 import { readSettings } from "../src/runtime/settings.ts";
+import { builtCli } from "./build.ts";
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -29,6 +30,7 @@ interface ComposeService {
 describe("the npm package", () => {
   it("holds what a user needs and nothing else, and runs", async () => {
     const directory = await mkdtemp(join(tmpdir(), "kong-fallback-pack-"));
+    builtCli();
     try {
       const pack = ["pack", "--json", "--ignore-scripts", "--pack-destination", directory];
       const { stdout } = await run("npm", pack, { cwd: ROOT });

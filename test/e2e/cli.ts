@@ -3,10 +3,9 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { EventEmitter, once } from "node:events";
-import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { builtCli } from "../build.ts";
 
-export const CLI = fileURLToPath(new URL("../../dist/cli.js", import.meta.url));
+export const CLI = builtCli();
 
 type Line = Readonly<Record<string, unknown>>;
 
@@ -25,7 +24,6 @@ export class Run implements AsyncDisposable {
     environment: Readonly<Record<string, string>>,
     cwd?: string,
   ) {
-    assert.ok(existsSync(CLI), "dist/cli.js is missing: run `npm run build` first");
     const { PATH = "" } = process.env;
     this.child = spawn(process.execPath, [CLI, ...argv], { env: { PATH, ...environment }, cwd });
     let rest = "";

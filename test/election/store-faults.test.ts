@@ -227,8 +227,7 @@ describe("a renewal whose answer was lost", () => {
 });
 
 describe("a failure that passes", () => {
-  it("is news again when it comes back", async () => {
-    const { log, contender } = await world.run();
+  const repeatedly = async ({ log, contender }: Awaited<ReturnType<StoreWorld["run"]>>) => {
     for (let times = 0; times < 2; times += 1) {
       contender.cutOff("refused");
       await world.pass(TTL_MS / 3);
@@ -236,6 +235,33 @@ describe("a failure that passes", () => {
       await world.pass(TTL_MS);
     }
     assert.equal(log.find("election fails, will try again").length, 2);
+  };
+
+  it("is news again when it comes back to the holder", async () => {
+    await repeatedly(await world.run());
+  });
+
+  it("is news again when it comes back to a follower", async () => {
+    await world.run();
+    const follower = await world.run();
+    await repeatedly(follower);
+    assert.ok(!follower.runner.isHolder);
+  });
+});
+
+describe("a slow renewal", () => {
+  it("is followed by the next one as soon as if it had been quick", async () => {
+    const machine = jumpingClock();
+    await world.run(machine);
+    const begunAtMs: number[] = [];
+    store.intercept = async (operation) => {
+      if (operation !== "put") return;
+      begunAtMs.push(machine.clock.monotonicMs());
+      machine.jumpMs += 2_000;
+    };
+    await world.pass(TTL_MS);
+    const [first = 0, second = 0, third = 0] = begunAtMs;
+    assert.deepEqual([second - first, third - second], [TTL_MS / 3, TTL_MS / 3]);
   });
 });
 
