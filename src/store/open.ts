@@ -40,8 +40,8 @@ export async function openStore(location: StorageLocation, options: StoreOptions
     }
     case "gcs": {
       const { openGcsStore } = await import("./gcs.ts");
-      const { credentials, apiEndpoint, timeoutMs } = options;
-      return openGcsStore({ ...location, credentials, apiEndpoint, timeoutMs });
+      const { credentials, apiEndpoint, timeoutMs, clock } = options;
+      return openGcsStore({ ...location, credentials, apiEndpoint, timeoutMs, clock });
     }
     case "azure": {
       const { openAzureStore } = await import("./azure.ts");

@@ -330,6 +330,7 @@ export async function readBody(
 ): Promise<Uint8Array> {
   const { maxBytes, onProgress } = options;
   if (announced !== undefined) checkLength(announced, options, attempt);
+  const whole = announced === undefined ? undefined : Buffer.alloc(announced);
   const chunks: Uint8Array[] = [];
   let received = 0;
   moved("rest of the answer");
@@ -340,13 +341,14 @@ export async function readBody(
       throw damaged(attempt, `more than the ${announced} bytes announced arrived`);
     }
     if (received > maxBytes) throw tooLarge(`at least ${received}`, maxBytes, attempt);
-    chunks.push(chunk);
+    if (whole === undefined) chunks.push(chunk);
+    else whole.set(chunk, received - chunk.byteLength);
     onProgress?.(received, announced);
   }
   if (announced !== undefined && received !== announced) {
     throw damaged(attempt, `only ${received} of ${announced} bytes arrived`);
   }
-  return Buffer.concat(chunks, received);
+  return whole ?? Buffer.concat(chunks, received);
 }
 
 function tooLarge(bytes: string, maxBytes: number, attempt: StoreAttempt): StoreError {

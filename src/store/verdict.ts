@@ -101,7 +101,7 @@ export function isTlsCode(code: string): boolean {
   return CERTIFICATE_CODE.test(code) || /^(?:ERR_SSL_|EPROTO$)/.test(code);
 }
 
-/** No answer came, or not a whole one. */
+/** No answer came, or not a whole one. Codes are Node's and undici's. */
 export function verdictOnFailure(error: unknown, service: Service): Verdict {
   const { name, endpointHint } = service;
   const code = nodeCodeOf(error);
@@ -116,7 +116,7 @@ export function verdictOnFailure(error: unknown, service: Service): Verdict {
   }
   if (isReset(error)) return unavailable("the connection broke");
   if (isTimeout(error)) return unavailable("the server does not answer in time");
-  if (SOCKET_CODE.test(code)) {
+  if (SOCKET_CODE.test(code) || code.startsWith("UND_ERR_")) {
     return unavailable(
       "the server cannot be reached",
       `${endpointHint} Then look at DNS, egress rules and the server itself.`,

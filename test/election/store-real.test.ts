@@ -8,7 +8,6 @@ import { afterAll, beforeAll, describe, it } from "vitest";
 import { StoreElection } from "../../src/election/store.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { FileStore } from "../../src/store/file.ts";
-import { openGcsStore } from "../../src/store/gcs.ts";
 import type { Store } from "../../src/store/port.ts";
 import { Pause } from "../fakes/pause.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
@@ -21,6 +20,7 @@ import type { Running } from "../servers/process.ts";
 import { radosgwCommands, startRadosgw } from "../servers/radosgw.ts";
 import { startVersitygw } from "../servers/versitygw.ts";
 import { containerOf, openAzure } from "../store/azure-support.ts";
+import { openGcs } from "../store/gcs-support.ts";
 import { createBucket, openS3 } from "../store/s3-support.ts";
 import { electionConformance } from "./conformance.ts";
 import { firstToken } from "./first-token.ts";
@@ -82,8 +82,7 @@ const KINDS: readonly Kind[] = [
       const apiEndpoint = server.endpoint;
       return {
         open: async (prefix) => {
-          const url = `gs://backups/${prefix}`;
-          return openGcsStore({ url, bucket: "backups", prefix, apiEndpoint, timeoutMs: 10_000 });
+          return openGcs(apiEndpoint, { prefix });
         },
         stop: () => server.stop(),
       };

@@ -10,13 +10,13 @@ import { Archive } from "../../src/snapshots/archive.ts";
 import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import type { NewSnapshot } from "../../src/snapshots/snapshot.ts";
 import { FileStore } from "../../src/store/file.ts";
-import { openGcsStore } from "../../src/store/gcs.ts";
 import { type Store, StoreError } from "../../src/store/port.ts";
 import { snapshotOf, V391 } from "../fakes/config.ts";
 import { FakeGcsServer } from "../fakes/gcs-server.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
 import { FakeS3 } from "../fakes/s3-server.ts";
+import { openGcs } from "../store/gcs-support.ts";
 import { openS3 } from "../store/s3-support.ts";
 
 const { signal } = new AbortController();
@@ -173,8 +173,7 @@ fences("file", async () => {
   return new FileStore({ url: `file://${directory}`, directory, clock: systemClock });
 });
 fences("GCS", async () => {
-  const bucket = { bucket: "backups", prefix: place(), apiEndpoint: gcs.endpoint };
-  return openGcsStore({ url: `gs://backups/${bucket.prefix}`, timeoutMs: 10_000, ...bucket });
+  return openGcs(gcs.endpoint, { prefix: place() });
 });
 // Its ETags are the MD5 of the body, and nothing else.
 fences("S3", () =>

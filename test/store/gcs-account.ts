@@ -8,10 +8,10 @@ import { join } from "node:path";
 import { inspect } from "node:util";
 import { vi } from "vitest";
 import { Secret } from "../../src/core/secret.ts";
-import { openGcsStore } from "../../src/store/gcs.ts";
 import type { Store, StoreError } from "../../src/store/port.ts";
 import { FakeGcsServer } from "../fakes/gcs-server.ts";
 import { google, leadTokenRequests } from "../fakes/google-hosts.ts";
+import { openGcs } from "./gcs-support.ts";
 
 const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
 
@@ -61,10 +61,7 @@ export async function startGoogle(): Promise<Google> {
 }
 
 export function openStore(credentials?: string, timeoutMs = 10_000): Store {
-  return openGcsStore({
-    url: "gs://backups/team",
-    bucket: "backups",
-    prefix: "team",
+  return openGcs(undefined, {
     credentials: credentials === undefined ? undefined : new Secret(credentials),
     timeoutMs,
   });

@@ -7,18 +7,19 @@ import type { AddressInfo } from "node:net";
 import { connect, createServer } from "node:net";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, it, vi } from "vitest";
-import { broken, noToken } from "../../src/store/gcs/errors.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
+import { gcsError, noToken } from "../../src/store/gcs/verdicts.ts";
+import type { GcsStoreOptions } from "../../src/store/gcs.ts";
 import type { Store, StoreError } from "../../src/store/port.ts";
 import { FakeGcsServer } from "../fakes/gcs-server.ts";
 import { get, put } from "./conformance/client.ts";
-import type { FailingStoreOptions } from "./gcs-failures.ts";
-import { allFail, assertSays, BODY, openFailing } from "./gcs-failures.ts";
+import { allFail, assertSays, BODY, openGcs } from "./gcs-support.ts";
 
 let fake: FakeGcsServer;
 let store: Store;
 
-function open(options: Partial<FailingStoreOptions> = {}): Store {
-  return openFailing({ apiEndpoint: fake.endpoint, ...options });
+function open(options: Partial<GcsStoreOptions> = {}): Store {
+  return openGcs(fake.endpoint, options);
 }
 
 beforeEach(async () => {
@@ -39,12 +40,22 @@ describe("gcs connections", () => {
     closed.close();
     await once(closed, "close");
     await using nowhere = open({ apiEndpoint: `http://127.0.0.1:${port}` });
-    await allFail(nowhere, "STORE_UNAVAILABLE", /failed: connect ECONNREFUSED/, /egress/);
+    await allFail(
+      nowhere,
+      "STORE_UNAVAILABLE",
+      /cannot be reached \(connect ECONNREFUSED/,
+      /egress/,
+    );
   });
 
   it("says MISCONFIGURED for an endpoint that does not speak TLS, or not HTTP", async () => {
     await using tls = open({ apiEndpoint: fake.endpoint.replace("http:", "https:") });
-    await allFail(tls, "STORE_MISCONFIGURED", /as Cloud Storage does \(ERR_SSL_/, /EMULATOR/);
+    await allFail(
+      tls,
+      "STORE_MISCONFIGURED",
+      /no Cloud Storage answers there \(.*ERR_SSL_/,
+      /EMULATOR/,
+    );
 
     const greeter = createServer((socket) =>
       socket.on("error", () => {}).end("220 mail ready\r\n"),
@@ -56,7 +67,7 @@ describe("gcs connections", () => {
     await allFail(
       mail,
       "STORE_MISCONFIGURED",
-      /as Cloud Storage does \(Response does not match the HTTP/,
+      /no Cloud Storage answers there \(Response does not match the HTTP/,
       /EMULATOR/,
     );
     greeter.close();
@@ -67,15 +78,17 @@ describe("gcs connections", () => {
       action: "read",
       target: "gs://backups/a",
       bucket: "backups",
-      endpoint: "https://storage.googleapis.com",
-    };
+      place: "https://storage.googleapis.com",
+      when: undefined,
+      clock: systemClock,
+    } as const;
     const cause = Object.assign(
       new Error(
         "request to https://x/ failed, reason: self-signed certificate in certificate chain",
       ),
       { code: "SELF_SIGNED_CERT_IN_CHAIN" },
     );
-    for (const error of [broken(attempt, cause), noToken(attempt, cause)]) {
+    for (const error of [gcsError(cause, attempt), noToken(cause, attempt)]) {
       assert.equal(error.code, "STORE_MISCONFIGURED");
       assertSays(error, /self-signed certificate in certificate chain/, /NODE_EXTRA_CA_CERTS/);
     }

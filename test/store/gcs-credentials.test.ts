@@ -146,7 +146,10 @@ describe("gcs with a service account", () => {
       await using store = openStore(JSON.stringify(account));
       failTokens(fault);
       const error = await failsWith(code, get(store, "a"));
-      assert.match(error.message, /^could not read gs:\/\/backups\/team\/a: /);
+      assert.match(
+        error.message,
+        /^could not read gs:\/\/backups\/team\/a at https:\/\/storage\.googleapis\.com: /,
+      );
       assert.match(error.message, message);
       assert.match(error.hint ?? "", hint);
       assertNoSecret(error);
@@ -158,7 +161,7 @@ describe("gcs with a service account", () => {
     await using store = openStore(JSON.stringify(account), 60);
     failTokens({ kind: "stall" });
     const error = await failsWith("STORE_UNAVAILABLE", put(store, "a", "{}"));
-    assert.match(error.message, /a: no access token within 60 ms$/);
+    assert.match(error.message, /not answer in time \(no access token within 60 ms\)$/);
     fake.fault = () => undefined;
     // The stalled request may still be the one awaited; it ends by its own timeout.
     await put(store, "a", "{}").catch((late) => assert.equal(late.code, "STORE_UNAVAILABLE"));

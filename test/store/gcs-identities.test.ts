@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it, vi } from "vitest";
-import { noToken } from "../../src/store/gcs/errors.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
+import { noToken } from "../../src/store/gcs/verdicts.ts";
 import type { FakeGcsServer, Fault, SeenRequest } from "../fakes/gcs-server.ts";
 import { google } from "../fakes/google-hosts.ts";
 import { failsWith, get, put } from "./conformance/client.ts";
@@ -215,7 +216,8 @@ describe("gcs with the metadata server", () => {
   it("is an outage where it stays silent, in the SDK's words", () => {
     const url = `http://metadata.google.internal${METADATA}`;
     const said = new Error(`Could not refresh access token: network timeout at: ${url}`);
-    const attempt = { action: "read", target: "gs://b/a", bucket: "b", endpoint: "https://g" };
-    assert.equal(noToken(attempt, said).code, "STORE_UNAVAILABLE");
+    const what = { action: "read", target: "gs://b/a", bucket: "b", place: "https://g" } as const;
+    const attempt = { ...what, when: undefined, clock: systemClock };
+    assert.equal(noToken(said, attempt).code, "STORE_UNAVAILABLE");
   });
 });

@@ -2,13 +2,13 @@
 
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, it } from "vitest";
-import { openGcsStore } from "../../src/store/gcs.ts";
 import type { Store } from "../../src/store/port.ts";
 import { startFakeGcs } from "../servers/fake-gcs.ts";
 import { titled, whyMissing } from "../servers/locate.ts";
 import type { RealServer } from "../servers/process.ts";
 import { failsWith, get, keys, list, never, put } from "./conformance/client.ts";
 import { storeConformance } from "./conformance.ts";
+import { openGcs } from "./gcs-support.ts";
 
 const missing = whyMissing("fake-gcs-server");
 
@@ -29,9 +29,8 @@ describe.skipIf(missing)(titled("gcs, against fake-gcs-server", missing), () => 
 
   function open(bucket = "backups", pageSize?: number): Store {
     const prefix = `team/${prefixes}`;
-    const url = `gs://${bucket}/${prefix}`;
     const apiEndpoint = server.endpoint;
-    return openGcsStore({ url, bucket, prefix, apiEndpoint, timeoutMs: 10_000, pageSize });
+    return openGcs(apiEndpoint, { bucket, prefix, pageSize });
   }
 
   storeConformance("conformance", {

@@ -4,7 +4,6 @@ import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, it } from "vitest";
 import type { GcsStoreOptions } from "../../src/store/gcs.ts";
-import { openGcsStore } from "../../src/store/gcs.ts";
 import type { Store } from "../../src/store/port.ts";
 import type { SeenRequest } from "../fakes/gcs-server.ts";
 import { FakeGcsServer } from "../fakes/gcs-server.ts";
@@ -19,6 +18,7 @@ import {
   text,
 } from "./conformance/client.ts";
 import { storeConformance } from "./conformance.ts";
+import { openGcs } from "./gcs-support.ts";
 
 let fake: FakeGcsServer;
 let prefixes = 0;
@@ -34,14 +34,7 @@ afterEach(() => {
 
 function open(options: Partial<GcsStoreOptions> = {}): Store {
   const prefix = `team/${prefixes}`;
-  return openGcsStore({
-    url: `gs://backups/${prefix}`,
-    bucket: "backups",
-    prefix,
-    apiEndpoint: fake.endpoint,
-    timeoutMs: 10_000,
-    ...options,
-  });
+  return openGcs(fake.endpoint, { prefix, ...options });
 }
 
 function openAnew(options?: Partial<GcsStoreOptions>): Store {

@@ -1,7 +1,9 @@
-/** What every operation of a GCS store must say when it fails. */
+/** What the GCS tests share: a store on a fake or a real server, and what every operation of it must say when it fails. */
 
 import assert from "node:assert/strict";
 import { inspect } from "node:util";
+import { systemClock } from "../../src/runtime/clock.ts";
+import type { GcsStoreOptions } from "../../src/store/gcs.ts";
 import { openGcsStore } from "../../src/store/gcs.ts";
 import type { Store, StoreError, StoreErrorCode } from "../../src/store/port.ts";
 import { failsWith, get, list, never, put } from "./conformance/client.ts";
@@ -9,21 +11,21 @@ import { failsWith, get, list, never, put } from "./conformance/client.ts";
 /** Stands for a configuration, which no error may show. */
 export const BODY = '{"consumers":[{"custom_id":"body-secret"}]}'.repeat(100);
 
-export interface FailingStoreOptions {
-  readonly apiEndpoint: string;
-  readonly bucket?: string;
-  readonly timeoutMs?: number;
+/** A store on `gs://backups/team` of this server, of Google's without one, unless `options` say otherwise. */
+export function openGcs(
+  apiEndpoint: string | undefined,
+  options: Partial<GcsStoreOptions> = {},
+): Store {
+  const { bucket = "backups", prefix = "team" } = options;
+  const url = `gs://${bucket}/${prefix}`;
+  const common = { url, bucket, prefix, apiEndpoint, timeoutMs: 10_000, clock: systemClock };
+  return openGcsStore({ ...common, ...options });
 }
 
-export function openFailing(options: FailingStoreOptions): Store {
-  const { apiEndpoint, bucket = "backups", timeoutMs = 10_000 } = options;
-  const url = `gs://${bucket}/team`;
-  return openGcsStore({ url, bucket, prefix: "team", apiEndpoint, timeoutMs });
-}
-
-/** The four operations, by the verb that their messages begin with. */
+/** The operations, by the verb that their messages begin with. */
 const OPERATIONS: Readonly<Record<string, (store: Store) => Promise<unknown>>> = {
   "read gs://B/team/a": (store) => get(store, "a"),
+  "read gs://B/team/head": (store) => store.head("head", never),
   "write gs://B/team/a": (store) => put(store, "a", BODY),
   "list gs://B/team/": (store) => list(store, ""),
   "delete gs://B/team/a": (store) => store.delete("a", never),
@@ -39,7 +41,7 @@ export async function allFail(
 ): Promise<void> {
   for (const [what, operation] of Object.entries(OPERATIONS)) {
     const error = await failsWith(code, operation(store));
-    const beginning = `could not ${what.replace("B", bucket)}: `;
+    const beginning = `could not ${what.replace("B", bucket)} at http`;
     assert.ok(error.message.startsWith(beginning), error.message);
     assertSays(error, message, hint);
   }
