@@ -94,15 +94,15 @@ export class Archive {
   /**
    * The highest fencing token that the store has seen with a snapshot, 0 if none: where its tokens go
    * on from. It is that of the current snapshot, or of the newest of the history where that is gone or
-   * its metadata are. It need not be opened, but none is believed that is not signed as it must be.
+   * its metadata are. No body is looked at, but none is believed that is not signed as it must be.
    * Rejects with SNAPSHOT_UNKNOWN_FORMAT, StoreError.
    */
   async highestToken(signal: AbortSignal): Promise<number> {
-    const known = await this.#current.look(signal);
-    if (known.kind === "present" && known.fencingToken > 0) return known.fencingToken;
+    const current = await this.#current.fencingToken(signal);
+    if (current > 0) return current;
     for (const { id } of await this.history.list(signal)) {
       try {
-        return (await this.history.sight(id, signal)).metadata.fencingToken;
+        return (await this.history.metadata(id, signal)).fencingToken;
       } catch (error) {
         if (!isPassedOver(error)) throw error;
       }
@@ -254,7 +254,7 @@ export class Archive {
     } catch (error) {
       // Whatever failed, the write may have happened: only a fresh read tells what lies there now.
       this.#known = undefined;
-      if (known.kind === "present" && !isLostRace(error)) this.#inDoubt = known.version;
+      if (known.kind === "present") this.#inDoubt = known.version;
       throw error;
     }
   }

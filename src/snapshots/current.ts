@@ -1,27 +1,27 @@
 /** The current object of one Kong version as exporters see it: what lies there now, and the write that replaces just that. */
 
 import type { Log } from "../core/log.ts";
-import {
-  type Key,
-  type ObjectInfo,
-  type Precondition,
-  type Store,
-  type StoredObject,
-  StoreError,
-  type Version,
+import type {
+  Key,
+  ObjectHead,
+  ObjectInfo,
+  Precondition,
+  Store,
+  StoredObject,
+  Version,
 } from "../store/port.ts";
-import { SnapshotError } from "./errors.ts";
+import { isNotFound, isPassedOver, SnapshotError } from "./errors.ts";
 import { currentKey } from "./layout.ts";
 import { encodeMetadata, fencingTokenOf } from "./metadata.ts";
 import {
   maxCurrentBytes,
   metadataOf,
-  opened,
   type Sighting,
   type SightingOptions,
   sightCurrent,
+  vouchForCurrent,
 } from "./sighting.ts";
-import type { NewSnapshot, Snapshot, SnapshotMetadata } from "./snapshot.ts";
+import type { NewSnapshot, SnapshotMetadata } from "./snapshot.ts";
 import { blanksOf, mayBeBodyDigest, newWriteId, WRITE_ID } from "./write-id.ts";
 
 /** What is known to lie in the store. */
@@ -63,30 +63,37 @@ export class CurrentObject {
    * by an older one; StoreError.
    */
   async look(signal: AbortSignal): Promise<Known> {
-    const { kongVersion, log, seal } = this.#options;
+    const { kongVersion, log } = this.#options;
+    let head: ObjectHead | undefined;
     try {
       const object = await this.#get(signal);
-      return {
-        kind: "present",
-        version: object.version,
-        ...(await this.#trusted(object)),
-        isSealedAsNow: seal.isUpToDate(object.metadata),
-      };
+      head = object;
+      const sighting = await sightCurrent(object, this.name, this.#options);
+      if (sighting.kind === "sealed") {
+        const { why: err } = sighting;
+        log.debug({ err }, "saved snapshot is sealed for others, known by its metadata");
+      }
+      return this.#present(head, metadataOf(sighting));
     } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      if (error.code === "STORE_NOT_FOUND") return { kind: "absent" };
-      if (error.code !== "STORE_TOO_LARGE") throw error;
+      if (isNotFound(error)) return { kind: "absent" };
+      if (!isPassedOver(error)) throw error;
       log.error({ err: error, kongVersion }, "saved snapshot is unusable and will be replaced");
-      return this.#versionOnly(error, signal);
     }
+    if (head !== undefined) return this.#present(head, undefined);
+    // One too large to be read still has to be replaced, on the condition that it is still the same.
+    head = await this.#head(signal);
+    if (head === undefined) return { kind: "absent" };
+    const wasReplaced = head.bytes <= maxCurrentBytes(this.#options.maxConfigBytes);
+    return wasReplaced ? this.look(signal) : this.#present(head, undefined);
   }
 
-  /** The snapshot, verified. Throws SnapshotError, StoreError. */
-  async read(signal: AbortSignal): Promise<Snapshot> {
-    return opened(await this.sight(signal));
+  /** Of what lies there, see Known; 0 where nothing does. Its body is not looked at. Throws as `look`. */
+  async fencingToken(signal: AbortSignal): Promise<number> {
+    const head = await this.#head(signal);
+    return head === undefined ? 0 : this.#tokenOf(head);
   }
 
-  /** As `read`, but of one that none of our keys opens the metadata alone. */
+  /** What our keys show of it. Throws SnapshotError, StoreError. */
   async sight(signal: AbortSignal): Promise<Sighting> {
     return sightCurrent(await this.#get(signal), this.name, this.#options);
   }
@@ -136,40 +143,34 @@ export class CurrentObject {
     return store.get(this.key, { maxBytes: maxCurrentBytes(maxConfigBytes) }, signal);
   }
 
-  /** An object too large to be read still has to be replaced, on the condition that it is still the same. */
-  async #versionOnly(cause: StoreError, signal: AbortSignal): Promise<Known> {
-    const unread = { metadata: undefined, fencingToken: 0, isSealedAsNow: false };
-    for await (const { key, version } of this.#options.store.list(
-      this.#options.kongVersion,
-      signal,
-    )) {
-      if (key === this.key) return { kind: "present", version, ...unread };
+  async #head(signal: AbortSignal): Promise<ObjectHead | undefined> {
+    try {
+      return await this.#options.store.head(this.key, signal);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      return undefined;
     }
-    throw cause;
   }
 
-  async #trusted(
-    object: StoredObject,
-  ): Promise<{ readonly metadata: SnapshotMetadata | undefined; readonly fencingToken: number }> {
-    const { log } = this.#options;
-    const fencingToken = fencingTokenOf(object.metadata);
+  #present(head: ObjectHead, metadata: SnapshotMetadata | undefined): Known {
+    return {
+      kind: "present",
+      version: head.version,
+      metadata,
+      fencingToken: this.#tokenOf(head),
+      isSealedAsNow: this.#options.seal.isUpToDate(head.metadata),
+    };
+  }
+
+  #tokenOf(head: ObjectHead): number {
     try {
-      const sighting = await sightCurrent(object, this.name, this.#options);
-      if (sighting.kind === "sealed") {
-        log.debug(
-          { err: sighting.why },
-          "saved snapshot is sealed for others, known by its metadata",
-        );
-      }
-      return { metadata: metadataOf(sighting), fencingToken };
+      vouchForCurrent(head, this.name, this.#options);
     } catch (error) {
       if (!(error instanceof SnapshotError)) throw error;
       if (error.code === "SNAPSHOT_UNKNOWN_FORMAT") throw error;
-      log.error({ err: error }, "saved snapshot is unusable and will be replaced");
       // Each Kong version has tokens of its own.
-      const isNoneOfOurs =
-        error.code === "SNAPSHOT_UNSIGNED" || error.code === "SNAPSHOT_WRONG_VERSION";
-      return { metadata: undefined, fencingToken: isNoneOfOurs ? 0 : fencingToken };
+      if (error.code === "SNAPSHOT_UNSIGNED" || error.code === "SNAPSHOT_WRONG_VERSION") return 0;
     }
+    return fencingTokenOf(head.metadata);
   }
 }

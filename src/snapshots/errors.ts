@@ -31,6 +31,10 @@ export class SnapshotError extends ServiceError {
   }
 }
 
+export function isNotFound(error: unknown): boolean {
+  return error instanceof StoreError && error.code === "STORE_NOT_FOUND";
+}
+
 /** Whether another snapshot may be used in its place. Not for one of a newer program, which knew better; nor for a store that does not answer. */
 export function isPassedOver(error: unknown): boolean {
   return error instanceof StoreError

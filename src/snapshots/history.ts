@@ -2,12 +2,13 @@
 
 import {
   type Key,
+  type ObjectHead,
   type Store,
   type StoredObject,
   StoreError,
   type Version,
 } from "../store/port.ts";
-import { isPassedOver, SnapshotError } from "./errors.ts";
+import { isNotFound, isPassedOver, SnapshotError } from "./errors.ts";
 import { packConfig } from "./history-body.ts";
 import {
   HISTORY_SUFFIX,
@@ -18,6 +19,7 @@ import {
   parseHistoryId,
 } from "./layout.ts";
 import { encodeMetadata, HELD } from "./metadata.ts";
+import type { SealedObject } from "./seal/seal.ts";
 import {
   maxKeptBytes,
   metadataOf,
@@ -25,6 +27,7 @@ import {
   type Sighting,
   type SightingOptions,
   sightKept,
+  vouchForKept,
 } from "./sighting.ts";
 import type { NewSnapshot, SnapshotMetadata } from "./snapshot.ts";
 
@@ -65,6 +68,10 @@ const MAX_CONFLICTS = 5;
 export class History {
   readonly #options: HistoryOptions;
   readonly #prefix: Key;
+  /** The entry last written, or read before one like it was to be: it is known to be good, and sealed as now. */
+  #intact:
+    | { readonly id: string; readonly version: Version; readonly isRehearsed: boolean }
+    | undefined;
 
   constructor(options: HistoryOptions) {
     this.#options = options;
@@ -97,9 +104,15 @@ export class History {
 
   /** As `read`, but of one that none of our keys opens the metadata alone. */
   async sight(id: string, signal: AbortSignal): Promise<KeptSighting> {
-    const parsed = parseHistoryId(id);
-    if (parsed === undefined) throw await this.#missing(id, signal);
-    return this.#sightObject(parsed, await this.#get(id, signal));
+    return this.#sightObject(await this.#parse(id, signal), await this.#get(id, signal));
+  }
+
+  /** What its metadata say, vouched for as by `sight`; its body is not looked at. */
+  async metadata(id: string, signal: AbortSignal): Promise<SnapshotMetadata> {
+    const parsed = await this.#parse(id, signal);
+    const head = await this.#found(id, this.#options.store.head(this.#key(id), signal), signal);
+    const name = this.#name(id);
+    return checkName(parsed, head, vouchForKept(head, name, this.#options), name);
   }
 
   /**
@@ -120,27 +133,34 @@ export class History {
     const { exportedAt } = snapshot.metadata;
     const isHeld = held !== undefined;
     const hash = historyHash(snapshot.metadata);
-    const sealed = await this.#options.seal.close(await packConfig(snapshot.config), {
-      ...encodeMetadata(snapshot.metadata),
-      ...(isHeld ? { [HELD]: plain(held) } : {}),
-    });
-    const options = {
-      metadata: sealed.metadata,
-      contentType: "application/gzip",
-      ...(conditional ? { when: { ifAbsent: true } as const } : {}),
-    };
+    let sealed: SealedObject | undefined;
     for (let conflicts = 0; ; conflicts += 1) {
       const entries = await this.list(signal);
       const latest = entries.find((entry) => entry.held === isHeld);
       if (latest?.hash === hash && !(await this.#isSurpassed(latest, snapshot, signal))) {
         return latest.id;
       }
+      sealed ??= await this.#options.seal.close(await packConfig(snapshot.config), {
+        ...encodeMetadata(snapshot.metadata),
+        ...(isHeld ? { [HELD]: plain(held) } : {}),
+      });
       const earliestMs = (entries[0]?.at.getTime() ?? -1) + 1;
       const at = new Date(Math.max(exportedAt.getTime(), earliestMs));
       const { id } = historyId(at, hash, isHeld);
       if (parseHistoryId(id) === undefined) throw atEndOfTime(this.#name(entries[0]?.id));
       try {
-        await this.#options.store.put(this.#key(id), sealed.body, options, signal);
+        const options = {
+          metadata: sealed.metadata,
+          contentType: "application/gzip",
+          ...(conditional ? { when: { ifAbsent: true } as const } : {}),
+        };
+        const { version } = await this.#options.store.put(
+          this.#key(id),
+          sealed.body,
+          options,
+          signal,
+        );
+        this.#intact = { id, version, isRehearsed: snapshot.metadata.rehearsed === true };
         return id;
       } catch (error) {
         const isTaken = error instanceof StoreError && error.code === "STORE_PRECONDITION_FAILED";
@@ -156,9 +176,7 @@ export class History {
   async remove(ids: readonly string[], signal: AbortSignal): Promise<RemoveReport> {
     const removed: string[] = [];
     const failed: { readonly id: string; readonly error: StoreError }[] = [];
-    for (const id of ids) {
-      if (parseHistoryId(id) === undefined) throw await this.#missing(id, signal);
-    }
+    for (const id of ids) await this.#parse(id, signal);
     for (const id of ids) {
       try {
         await this.#options.store.delete(this.#key(id), signal);
@@ -171,25 +189,11 @@ export class History {
     return { removed, failed };
   }
 
-  async #sightObject(
-    { hash, held: isHeld }: HistoryId,
-    object: StoredObject,
-  ): Promise<KeptSighting> {
-    const name = `${this.#options.store.url}/${object.key}`;
+  async #sightObject(id: HistoryId, object: StoredObject): Promise<KeptSighting> {
+    const name = this.#name(id.id);
     const sighting = await sightKept(object, name, this.#options);
-    const metadata = metadataOf(sighting);
-    const held = object.metadata[HELD];
-    if (metadata === undefined) {
-      throw new SnapshotError("SNAPSHOT_CORRUPT", `${name} has lost its metadata`, {
-        hint: "Copy objects with their metadata, or use another one of the history.",
-      });
-    }
-    if (historyHash(metadata) !== hash || (held !== undefined) !== isHeld) {
-      throw new SnapshotError("SNAPSHOT_CORRUPT", `${name} is another one than its name says`, {
-        hint: "It was renamed or overwritten by hand. Use another one of the history.",
-      });
-    }
-    return { ...sighting, metadata, held };
+    const metadata = checkName(id, object, metadataOf(sighting), name);
+    return { ...sighting, metadata, held: object.metadata[HELD] };
   }
 
   async #isSurpassed(
@@ -197,15 +201,19 @@ export class History {
     { metadata }: NewSnapshot,
     signal: AbortSignal,
   ): Promise<boolean> {
-    try {
-      const object = await this.#get(entry.id, signal);
-      if (!this.#options.seal.isUpToDate(object.metadata)) return true;
-      const kept = await this.#sightObject(entry, object);
-      return metadata.rehearsed === true && kept.metadata.rehearsed !== true;
-    } catch (error) {
-      if (isPassedOver(error)) return true;
-      throw error;
+    const { id, version } = entry;
+    if (this.#intact?.id !== id || this.#intact.version !== version) {
+      try {
+        const object = await this.#get(id, signal);
+        if (!this.#options.seal.isUpToDate(object.metadata)) return true;
+        const kept = await this.#sightObject(entry, object);
+        this.#intact = { id, version, isRehearsed: kept.metadata.rehearsed === true };
+      } catch (error) {
+        if (isPassedOver(error)) return true;
+        throw error;
+      }
     }
+    return metadata.rehearsed === true && !this.#intact.isRehearsed;
   }
 
   /** Of an entry, or of the history, with its store, for messages. */
@@ -217,14 +225,25 @@ export class History {
     return `${this.#prefix}/${id}${HISTORY_SUFFIX}`;
   }
 
-  async #get(id: string, signal: AbortSignal): Promise<StoredObject> {
+  #get(id: string, signal: AbortSignal): Promise<StoredObject> {
     const { store, maxConfigBytes } = this.#options;
+    const options = { maxBytes: maxKeptBytes(maxConfigBytes) };
+    return this.#found(id, store.get(this.#key(id), options, signal), signal);
+  }
+
+  async #found<T>(id: string, read: Promise<T>, signal: AbortSignal): Promise<T> {
     try {
-      return await store.get(this.#key(id), { maxBytes: maxKeptBytes(maxConfigBytes) }, signal);
+      return await read;
     } catch (error) {
-      if (!(error instanceof StoreError) || error.code !== "STORE_NOT_FOUND") throw error;
+      if (!isNotFound(error)) throw error;
       throw await this.#missing(id, signal, error);
     }
+  }
+
+  async #parse(id: string, signal: AbortSignal): Promise<HistoryId> {
+    const parsed = parseHistoryId(id);
+    if (parsed === undefined) throw await this.#missing(id, signal);
+    return parsed;
   }
 
   async #missing(id: string, signal: AbortSignal, cause?: unknown): Promise<SnapshotError> {
@@ -242,6 +261,26 @@ export class History {
       { cause, hint },
     );
   }
+}
+
+/** The metadata of an entry that has some, and lies under its own name. Throws SNAPSHOT_CORRUPT. */
+function checkName(
+  { hash, held: isHeld }: HistoryId,
+  head: ObjectHead,
+  metadata: SnapshotMetadata | undefined,
+  name: string,
+): SnapshotMetadata {
+  if (metadata === undefined) {
+    throw new SnapshotError("SNAPSHOT_CORRUPT", `${name} has lost its metadata`, {
+      hint: "Copy objects with their metadata, or use another one of the history.",
+    });
+  }
+  if (historyHash(metadata) !== hash || (head.metadata[HELD] !== undefined) !== isHeld) {
+    throw new SnapshotError("SNAPSHOT_CORRUPT", `${name} is another one than its name says`, {
+      hint: "It was renamed or overwritten by hand. Use another one of the history.",
+    });
+  }
+  return metadata;
 }
 
 /** A value that object metadata can hold. */

@@ -3,7 +3,7 @@
 import type { Log } from "../core/log.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { type Key, type Store, StoreError, type Version } from "../store/port.ts";
-import { isPassedOver, SnapshotError, type SnapshotErrorCode } from "./errors.ts";
+import { isNotFound, isPassedOver, SnapshotError, type SnapshotErrorCode } from "./errors.ts";
 import { History, type HistoryEntry } from "./history.ts";
 import { currentKey, versionOfSnapshotKey } from "./layout.ts";
 import { olderVersions, type VersionMatch } from "./order.ts";
@@ -112,7 +112,7 @@ export class StoreReader implements SnapshotReader {
       this.#givenByStandIn = undefined;
       return found;
     } catch (cause) {
-      if (!isMissing(cause)) throw cause;
+      if (!isNotFound(cause)) throw cause;
       const saved = await this.#savedVersions(signal);
       for (const version of olderVersions(kongVersion, saved, match)) {
         const found = await this.#tryStandIn(version, search, signal);
@@ -141,7 +141,7 @@ export class StoreReader implements SnapshotReader {
     try {
       return await reader.find(search, signal);
     } catch (error) {
-      if (!isMissing(error)) throw error;
+      if (!isNotFound(error)) throw error;
       return "missing";
     }
   }
@@ -246,7 +246,7 @@ class VersionReader {
     if (complaints > MAX_COMPLAINTS) {
       log.warn({ count: complaints }, "nothing in the history can be used");
     }
-    if (isMissing(why) && saved.length > 0) throw currentIsGone(store, kongVersion, why);
+    if (isNotFound(why) && saved.length > 0) throw currentIsGone(store, kongVersion, why);
     throw why;
   }
 
@@ -283,11 +283,7 @@ const REPLACEABLE: ReadonlySet<SnapshotErrorCode> = new Set([
 
 function mayBeReplaced(error: unknown): error is SnapshotError | StoreError {
   if (error instanceof SnapshotError) return REPLACEABLE.has(error.code);
-  return isMissing(error) || (error instanceof StoreError && error.code === "STORE_TOO_LARGE");
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof StoreError && error.code === "STORE_NOT_FOUND";
+  return isNotFound(error) || (error instanceof StoreError && error.code === "STORE_TOO_LARGE");
 }
 
 /** Throws SNAPSHOT_NOT_REHEARSED. `metadata` are the snapshot's, `name` is the object with its store, for the message. */

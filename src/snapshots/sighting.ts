@@ -6,7 +6,7 @@
 import { describeCause } from "../core/errors.ts";
 import { checkDeclarativeConfig } from "../kong/declarative-config.ts";
 import type { KongVersion } from "../kong/version.ts";
-import { type Metadata, type StoredObject, StoreError } from "../store/port.ts";
+import { type Metadata, type ObjectHead, type StoredObject, StoreError } from "../store/port.ts";
 import { SnapshotError } from "./errors.ts";
 import { maxPackedBytes, unpackConfig } from "./history-body.ts";
 import { decodeMetadata, HELD } from "./metadata.ts";
@@ -45,22 +45,16 @@ export function maxKeptBytes(maxConfigBytes: number): number {
 }
 
 /**
- * A current object. One that says it was held back is refused: somebody put it there. `name` is the
- * object with its store, for messages. Throws SnapshotError; STORE_TOO_LARGE for a config that is
- * longer than it may be.
+ * A current object, as `vouchForCurrent` and its config. Throws SnapshotError; STORE_TOO_LARGE for a
+ * config that is longer than it may be.
  */
 export async function sightCurrent(
   object: StoredObject,
   name: string,
   options: SightingOptions,
 ): Promise<Sighting> {
-  return sight(object, name, options, {
-    check() {
-      if (object.metadata[HELD] === undefined) return;
-      throw new SnapshotError("SNAPSHOT_CORRUPT", `${name} is a config that was held back`, {
-        hint: "It was copied there by hand: kong-fallback snapshots restore is the way.",
-      });
-    },
+  const metadata = vouchForCurrent(object, name, options);
+  return sight(object, metadata, name, options, {
     maxBytes: options.maxConfigBytes + BLANKS_BYTES,
     unpack: async (body) => body,
   });
@@ -73,11 +67,40 @@ export async function sightKept(
   options: SightingOptions,
 ): Promise<Sighting> {
   const { maxConfigBytes } = options;
-  return sight(object, name, options, {
-    check() {},
+  const metadata = vouchForKept(object, name, options);
+  return sight(object, metadata, name, options, {
     maxBytes: maxPackedBytes(maxConfigBytes),
     unpack: (body) => unpackConfig(body, maxConfigBytes, name),
   });
+}
+
+/**
+ * What the metadata of a current object say, their signature, format and Kong version checked, without
+ * a look at its body; undefined where there are none. One that says it was held back is refused:
+ * somebody put it there. `name` is the object with its store, for messages. Throws SnapshotError.
+ */
+export function vouchForCurrent(
+  head: ObjectHead,
+  name: string,
+  options: SightingOptions,
+): SnapshotMetadata | undefined {
+  options.seal.checkSignature(head.metadata, name);
+  if (head.metadata[HELD] !== undefined) {
+    throw new SnapshotError("SNAPSHOT_CORRUPT", `${name} is a config that was held back`, {
+      hint: "It was copied there by hand: kong-fallback snapshots restore is the way.",
+    });
+  }
+  return verifyMetadata(head.metadata, options.kongVersion, name);
+}
+
+/** As `vouchForCurrent`, for an object of the history. */
+export function vouchForKept(
+  head: ObjectHead,
+  name: string,
+  { seal, kongVersion }: SightingOptions,
+): SnapshotMetadata | undefined {
+  seal.checkSignature(head.metadata, name);
+  return verifyMetadata(head.metadata, kongVersion, name);
 }
 
 export function metadataOf(sighting: Sighting): SnapshotMetadata | undefined {
@@ -90,8 +113,8 @@ export function opened(sighting: Sighting): Snapshot {
   return sighting.snapshot;
 }
 
-interface Whereabouts {
-  check(): void;
+/** How a config lies in its object. */
+interface Packing {
   /** Of what was encrypted. */
   readonly maxBytes: number;
   readonly unpack: (body: Uint8Array) => Promise<Uint8Array>;
@@ -99,13 +122,11 @@ interface Whereabouts {
 
 async function sight(
   object: StoredObject,
+  metadata: SnapshotMetadata | undefined,
   name: string,
-  { seal, kongVersion }: SightingOptions,
-  { check, maxBytes, unpack }: Whereabouts,
+  { seal }: SightingOptions,
+  { maxBytes, unpack }: Packing,
 ): Promise<Sighting> {
-  seal.checkSignature(object.metadata, name);
-  check();
-  const metadata = verifyMetadata(object.metadata, kongVersion, name);
   const marks = sealMarksOf(object.metadata, seal.trusted.length > 0);
   let body: Uint8Array;
   try {
@@ -117,9 +138,8 @@ async function sight(
   }
   // The store was asked for as much as the longest encrypted one needs.
   if (body.length > maxBytes) throw tooLarge(name, body.length, maxBytes);
-  const config = await unpack(body);
-  const snapshot = verifySnapshot({ ...object, body: config }, kongVersion, name);
-  return { kind: "open", snapshot, marks };
+  const config = verified(await unpack(body), metadata, writeIdOf(object.metadata), name);
+  return { kind: "open", snapshot: { config, metadata }, marks };
 }
 
 function tooLarge(name: string, bytes: number, maxBytes: number): StoreError {
@@ -128,11 +148,7 @@ function tooLarge(name: string, bytes: number, maxBytes: number): StoreError {
   });
 }
 
-const CORRUPT_HINT =
-  "Restore the object from a backup or a bucket version, or let an exporter write it anew.";
-
-/** What the metadata say, their format and Kong version checked; undefined where there are none. Throws SnapshotError. */
-export function verifyMetadata(
+function verifyMetadata(
   metadata: Metadata,
   wanted: KongVersion,
   name: string,
@@ -147,18 +163,24 @@ export function verifyMetadata(
 }
 
 /**
- * The snapshot in `object`, which lies open: its length, digest, form and Kong version checked, without
- * the blanks that may follow it (docs/format.md). Without metadata only the form can be checked. `name`
- * is the object with its store, for messages. Throws SnapshotError.
+ * The config in `body`, its length, digest and form checked, without the blanks that may follow it
+ * (docs/format.md). Without metadata only the form can be checked. Throws SNAPSHOT_CORRUPT.
  */
-export function verifySnapshot(object: StoredObject, wanted: KongVersion, name: string): Snapshot {
+function verified(
+  body: Uint8Array,
+  metadata: SnapshotMetadata | undefined,
+  writeId: string | undefined,
+  name: string,
+): Uint8Array {
   const corrupt = (why: string, cause?: unknown) =>
-    new SnapshotError("SNAPSHOT_CORRUPT", `${name} ${why}`, { hint: CORRUPT_HINT, cause });
-  let config = object.body;
-  if (config.length === 0) throw corrupt("is empty");
-  const metadata = verifyMetadata(object.metadata, wanted, name);
+    new SnapshotError("SNAPSHOT_CORRUPT", `${name} ${why}`, {
+      hint: "Restore the object from a backup or a bucket version, or let an exporter write it anew.",
+      cause,
+    });
+  if (body.length === 0) throw corrupt("is empty");
+  let config = body;
   if (metadata !== undefined) {
-    config = withoutBlanks(object, metadata.bytes);
+    config = withoutBlanks(body, writeId, metadata.bytes);
     if (metadata.bytes !== config.length) {
       throw corrupt(`has ${config.length} bytes where ${metadata.bytes} were saved`);
     }
@@ -171,12 +193,15 @@ export function verifySnapshot(object: StoredObject, wanted: KongVersion, name: 
   } catch (cause) {
     throw corrupt(`is no Kong configuration: ${describeCause(cause)}`, cause);
   }
-  return { config, metadata };
+  return config;
 }
 
-/** The body without just the blanks that the object's write id stands for; as it is if others, or none, follow. */
-function withoutBlanks({ body, metadata }: StoredObject, configBytes: number): Uint8Array {
-  const writeId = writeIdOf(metadata);
+/** The body without just the blanks that the write id stands for; as it is if others, or none, follow. */
+function withoutBlanks(
+  body: Uint8Array,
+  writeId: string | undefined,
+  configBytes: number,
+): Uint8Array {
   if (writeId === undefined) return body;
   const hasBlanks = Buffer.compare(body.subarray(configBytes), blanksOf(writeId)) === 0;
   return hasBlanks ? body.subarray(0, configBytes) : body;

@@ -92,7 +92,7 @@ describe("the exporter", () => {
     store.intercept = async (operation, key) => {
       if (operation !== "get" || key !== KEY) return;
       gets += 1;
-      if (gets === 2) throw new StoreError("STORE_UNAVAILABLE", "the store is down");
+      if (gets === 1) throw new StoreError("STORE_UNAVAILABLE", "the store is down");
     };
     const { clock, source, log, stop, running, savedConfig } = setUp({ store });
     const update = updateOf("a");

@@ -1,39 +1,28 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { Archive } from "../../src/snapshots/archive.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
-import type { NewSnapshot, SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
+import type { NewSnapshot } from "../../src/snapshots/snapshot.ts";
 import { StoreError } from "../../src/store/port.ts";
-import { snapshotOf, V391 } from "../fakes/config.ts";
+import { snapshotOf } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
+import { archiveOn, CONDITIONAL, historyKey, KEY, made, nameIn, signal, spoil } from "./stage.ts";
 
-const { signal } = new AbortController();
-const KEY = "3.9.1/config.json";
-const CONDITIONAL = { conditional: true };
 const NOON = Date.parse("2026-11-21T12:00:00Z");
 const FAILED = "snapshot not kept in the history, the next save will try again";
 
 function setUp(store = new MemoryStore()) {
   const log = new RecordingLog();
-  const options = { store, kongVersion: V391, seal: PLAIN_SEAL, maxConfigBytes: 10_000, log };
-  const archive = new Archive({ ...options, keepHistory: true });
+  const archive = archiveOn(store, { log });
   const save = (snapshot: NewSnapshot) => archive.save(snapshot, CONDITIONAL, signal);
   /** The names in the history, the newest first. */
   const kept = async () => {
     const names: string[] = [];
     for (const { id } of await archive.history.list(signal)) {
-      const { config } = await archive.history.read(id, signal);
-      names.push(/"name":"(\w+)"/.exec(Buffer.from(config).toString())?.[1] ?? "");
+      names.push(nameIn(await archive.history.read(id, signal)));
     }
     return names.join(" ");
   };
   return { store, log, archive, save, kept };
-}
-
-/** Taken so many seconds after noon. */
-function at(seconds: number, name: string, overrides: Partial<SnapshotMetadata> = {}): NewSnapshot {
-  return snapshotOf(name, { exportedAt: new Date(NOON + seconds * 1000), ...overrides });
 }
 
 /** Every write below history/ fails. */
@@ -53,61 +42,53 @@ describe("an archive that keeps a history", () => {
     store.intercept = async (operation, key) => {
       if (operation === "put") order.push(key === KEY ? "current" : "history");
     };
-    await save(at(0, "a"));
-    await save(at(1, "b"));
+    await save(made("a", 0));
+    await save(made("b", 1));
     assert.deepEqual(order, ["current", "history", "current", "history"]);
     assert.equal(await kept(), "b a");
   });
 
   it("keeps nothing unless it is told to", async () => {
     const { store, log } = setUp();
-    const archive = new Archive({
-      store,
-      kongVersion: V391,
-      seal: PLAIN_SEAL,
-      maxConfigBytes: 10_000,
-      log,
-    });
-    await archive.save(at(0, "a"), CONDITIONAL, signal);
+    const archive = archiveOn(store, { log, keepHistory: false });
+    await archive.save(made("a", 0), CONDITIONAL, signal);
     await archive.ensureInHistory(CONDITIONAL, signal);
     assert.deepEqual([...store.objects.keys()], [KEY]);
-    assert.equal(archive.holds(at(0, "a").metadata.configHash), true);
+    assert.equal(archive.holds(made("a", 0).metadata.configHash), true);
   });
 
   it("saves though the history cannot be written, says so, and adds it at the next save", async () => {
     const { store, log, archive, save, kept } = setUp();
     const mend = breakHistory(store);
-    assert.equal((await save(at(0, "a"))).kind, "saved");
+    assert.equal((await save(made("a", 0))).kind, "saved");
     assert.equal(log.find(FAILED).length, 1);
-    assert.equal(archive.holds(at(0, "a").metadata.configHash), false);
+    assert.equal(archive.holds(made("a", 0).metadata.configHash), false);
     mend();
-    assert.equal((await save(at(1, "a"))).kind, "unchanged");
-    assert.equal(archive.holds(at(0, "a").metadata.configHash), true);
+    assert.equal((await save(made("a", 1))).kind, "unchanged");
+    assert.equal(archive.holds(made("a", 0).metadata.configHash), true);
     assert.equal(await kept(), "a");
   });
 
   it("adds what its predecessor could not, before it replaces that", async () => {
     const { store, save } = setUp();
     const mend = breakHistory(store);
-    await save(at(0, "a"));
+    await save(made("a", 0));
     mend();
     const next = setUp(store);
-    await next.save(at(1, "b", { fencingToken: 2, exporterId: "exporter-2" }));
+    await next.save(made("b", 1, { fencingToken: 2, exporterId: "exporter-2" }));
     assert.equal(await next.kept(), "b a");
   });
 
   it("adds the current snapshot when asked, once, and no copy by hand", async () => {
     const { store, save } = setUp();
     const mend = breakHistory(store);
-    await save(at(0, "a"));
+    await save(made("a", 0));
     mend();
     const next = setUp(store);
     await next.archive.ensureInHistory(CONDITIONAL, signal);
     await setUp(store).archive.ensureInHistory(CONDITIONAL, signal);
     assert.equal(await next.kept(), "a");
-    const object = store.objects.get(KEY);
-    assert.ok(object);
-    store.objects.set(KEY, { ...object, body: snapshotOf("b").config, metadata: {} });
+    spoil(store, { body: snapshotOf("b").config, metadata: {} });
     await setUp(store).archive.ensureInHistory(CONDITIONAL, signal);
     assert.equal(await next.kept(), "a");
   });
@@ -118,21 +99,34 @@ describe("an archive that keeps a history", () => {
     store.intercept = async (operation, key) => {
       if (operation === "put" && key !== KEY) stop.abort(new Error("stopped"));
     };
-    const outcome = await archive.save(at(0, "a"), CONDITIONAL, stop.signal);
+    const outcome = await archive.save(made("a", 0), CONDITIONAL, stop.signal);
     assert.equal(outcome.kind, "saved");
     assert.equal(log.find(FAILED).length, 0);
+  });
+
+  it("reads no body of a full history to save, to prune, or to know the highest token", async () => {
+    const { store, archive, save, kept } = setUp();
+    for (let index = 0; index < 50; index += 1) await save(made(`config ${index}`, index));
+    const next = setUp(store);
+    await next.archive.recall(signal);
+    store.bytesRead = 0;
+    assert.equal(await archive.highestToken(signal), 0);
+    assert.equal((await next.save(made("new", 50))).kind, "saved");
+    await next.archive.prune({ maxCount: 1 }, new Date(NOON), signal);
+    store.objects.delete(KEY);
+    assert.equal(await archive.highestToken(signal), 0);
+    assert.equal(store.bytesRead, 0);
+    assert.equal(await kept(), "new");
   });
 
   it("knows the highest token, though the current object is damaged, has lost its metadata, or is gone", async () => {
     const { store, archive, save } = setUp();
     assert.equal(await archive.highestToken(signal), 0);
-    await save(at(0, "a", { fencingToken: 7 }));
+    await save(made("a", 0, { fencingToken: 7 }));
     assert.equal(await archive.highestToken(signal), 7);
-    const object = store.objects.get(KEY);
-    assert.ok(object);
-    store.objects.set(KEY, { ...object, body: Buffer.from("{") });
+    spoil(store, { body: Buffer.from("{") });
     assert.equal(await archive.highestToken(signal), 7);
-    store.objects.set(KEY, { ...object, metadata: {} });
+    spoil(store, { metadata: {} });
     assert.equal(await archive.highestToken(signal), 7);
     store.objects.delete(KEY);
     assert.equal(await archive.highestToken(signal), 7);
@@ -143,7 +137,7 @@ describe("pruning the history", () => {
   async function six() {
     const parts = setUp();
     for (const [index, name] of ["a", "b", "c", "d", "e", "f"].entries()) {
-      await parts.save(at(index, name));
+      await parts.save(made(name, index));
     }
     return parts;
   }
@@ -162,10 +156,7 @@ describe("pruning the history", () => {
       report.removed,
       plan.map(({ entry }) => entry.id),
     );
-    assert.deepEqual(
-      deleted,
-      report.removed.map((id) => `3.9.1/history/${id}.json.gz`),
-    );
+    assert.deepEqual(deleted, report.removed.map(historyKey));
     assert.deepEqual(deleted, deleted.toSorted());
     assert.equal(await kept(), "f e");
   });
@@ -194,14 +185,8 @@ describe("pruning the history", () => {
     const { config, metadata } = await archive.history.read(old.id, signal);
     store.objects.delete(KEY);
     const plain = setUp(store).archive;
-    const options = {
-      store,
-      kongVersion: V391,
-      seal: PLAIN_SEAL,
-      maxConfigBytes: 10_000,
-      log: new RecordingLog(),
-    };
-    await new Archive(options).save({ config, metadata }, CONDITIONAL, signal);
+    const another = archiveOn(store, { keepHistory: false });
+    await another.save({ config, metadata }, CONDITIONAL, signal);
     await plain.prune({ maxCount: 2 }, now, signal);
     assert.equal(await kept(), "f a");
   });

@@ -1,26 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { Archive } from "../../src/snapshots/archive.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
-import type { Key, Version } from "../../src/store/port.ts";
+import type { Version } from "../../src/store/port.ts";
 import { StoreError } from "../../src/store/port.ts";
-import { snapshotOf, V391 } from "../fakes/config.ts";
+import { snapshotOf } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
-import { RecordingLog } from "../fakes/recording-log.ts";
-
-const { signal } = new AbortController();
-const KEY: Key = "3.9.1/config.json";
-
-function archiveOn(store: MemoryStore): Archive {
-  const log = new RecordingLog();
-  return new Archive({ store, kongVersion: V391, seal: PLAIN_SEAL, maxConfigBytes: 10_000, log });
-}
+import { archiveOn, CONDITIONAL, KEY, objectIn, signal, spoil } from "./stage.ts";
 
 /** A store in which an exporter saved config "a", a reader of it, and the version it has seen. */
 async function setUp() {
   const store = new MemoryStore();
-  const exporter = archiveOn(store);
-  await exporter.save(snapshotOf("a"), { conditional: true }, signal);
+  const exporter = archiveOn(store, { keepHistory: false });
+  await exporter.save(snapshotOf("a"), CONDITIONAL, signal);
   const archive = archiveOn(store);
   const first = await archive.refresh(undefined, signal);
   assert.ok(first);
@@ -44,7 +34,7 @@ describe("refreshing a snapshot", () => {
 
   it("gives the one that was saved since", async () => {
     const { exporter, archive, seen } = await setUp();
-    await exporter.save(snapshotOf("b"), { conditional: true }, signal);
+    await exporter.save(snapshotOf("b"), CONDITIONAL, signal);
     const next = await archive.refresh(seen, signal);
     assert.deepEqual(Buffer.from(next?.snapshot.config ?? ""), snapshotOf("b").config);
     assert.ok(next);
@@ -53,11 +43,8 @@ describe("refreshing a snapshot", () => {
 
   it("refuses one that is damaged, at every call, and takes the repaired one", async () => {
     const { store, archive, seen } = await setUp();
-    const good = store.objects.get(KEY);
-    assert.ok(good);
-    const version = "damaged" as Version;
-    const body = Buffer.from(good.body).fill("x", 20, 21);
-    store.objects.set(KEY, { ...good, body, version });
+    const good = objectIn(store);
+    spoil(store, { body: Buffer.from(good.body).fill("x", 20, 21) });
     for (let time = 0; time < 2; time += 1) {
       await assert.rejects(archive.refresh(seen, signal), {
         code: "SNAPSHOT_CORRUPT",
@@ -70,8 +57,7 @@ describe("refreshing a snapshot", () => {
 
   it("says that it is missing, whether or not one was seen before, and which versions there are", async () => {
     const { store, archive, seen } = await setUp();
-    const object = store.objects.get(KEY);
-    assert.ok(object);
+    const object = objectIn(store);
     store.objects.clear();
     store.objects.set("3.8.0/config.json", { ...object, key: "3.8.0/config.json" });
     for (const version of [undefined, seen]) {

@@ -1,43 +1,20 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { Archive } from "../../src/snapshots/archive.ts";
 import { SnapshotError } from "../../src/snapshots/errors.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
-import type { Key, Metadata, Version } from "../../src/store/port.ts";
 import { StoreError } from "../../src/store/port.ts";
-import { kongVersion, snapshotOf, V391 } from "../fakes/config.ts";
+import { kongVersion, snapshotOf } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
-
-const { signal } = new AbortController();
-const KEY: Key = "3.9.1/config.json";
-const CONDITIONAL = { conditional: true };
+import { archiveOn, type Change, CONDITIONAL, KEY, objectIn, signal, spoil } from "./stage.ts";
 
 function setUp(store = new MemoryStore()) {
   const log = new RecordingLog();
-  const archive = new Archive({
-    store,
-    kongVersion: V391,
-    seal: PLAIN_SEAL,
-    maxConfigBytes: 10_000,
-    log,
-  });
+  const archive = archiveOn(store, { log, keepHistory: false });
   return { store, log, archive };
 }
 
 function stored(store: MemoryStore): string {
   return Buffer.from(store.objects.get(KEY)?.body ?? []).toString();
-}
-
-function damage(store: MemoryStore, change: { body?: Uint8Array; metadata?: Metadata }): void {
-  const object = store.objects.get(KEY);
-  assert.ok(object);
-  store.objects.set(KEY, {
-    ...object,
-    ...change,
-    bytes: (change.body ?? object.body).length,
-    version: "damaged" as Version,
-  });
 }
 
 async function failure(promise: Promise<unknown>): Promise<SnapshotError> {
@@ -126,33 +103,66 @@ describe("saving a snapshot", () => {
   });
 
   it("replaces an object that cannot be trusted, and says so", async () => {
-    for (const spoil of [
+    for (const change of [
       { body: Buffer.from("{") },
       { body: Buffer.alloc(0) },
       { body: Buffer.alloc(20_000) },
+      { body: Buffer.alloc(200_000) },
     ]) {
       const { store, archive, log } = setUp();
       await setUp(store).archive.save(snapshotOf("a"), CONDITIONAL, signal);
-      damage(store, spoil);
+      spoil(store, change);
       assert.equal((await archive.save(snapshotOf("a"), CONDITIONAL, signal)).kind, "saved");
       assert.match(stored(store), /"a"/);
       assert.equal(log.find("saved snapshot is unusable and will be replaced").length, 1);
     }
   });
 
-  it("never replaces what a newer program wrote", async () => {
+  it("is fenced by the token of one that is too long to be read, and lists nothing to replace it", async () => {
     const { store, archive } = setUp();
-    await setUp(store).archive.save(snapshotOf("a"), CONDITIONAL, signal);
-    damage(store, { metadata: { format: "kong-fallback/2" } });
-    const error = await failure(archive.save(snapshotOf("b"), CONDITIONAL, signal));
-    assert.equal(error.code, "SNAPSHOT_UNKNOWN_FORMAT");
-    assert.match(stored(store), /"a"/);
+    await archive.save(snapshotOf("a", { fencingToken: 2 }), CONDITIONAL, signal);
+    spoil(store, { body: Buffer.alloc(200_000) });
+    const operations = new Set<string>();
+    store.intercept = async (operation) => void operations.add(operation);
+    const lower = snapshotOf("b", { fencingToken: 1 });
+    assert.deepEqual(await setUp(store).archive.save(lower, CONDITIONAL, signal), {
+      kind: "stale",
+      why: { rule: "token", stored: 2, fresh: 1 },
+      stored: undefined,
+    });
+    const higher = snapshotOf("b", { fencingToken: 3 });
+    const { kind } = await setUp(store).archive.save(higher, CONDITIONAL, signal);
+    assert.deepEqual([kind, operations], ["saved", new Set(["get", "head", "put"])]);
+  });
+
+  it("reads one that takes the place of one that was too long, and decides by that", async () => {
+    const { store, archive } = setUp();
+    await archive.save(snapshotOf("a", { controlPlaneTimestamp: 2_000 }), CONDITIONAL, signal);
+    const good = objectIn(store);
+    spoil(store, { body: Buffer.alloc(200_000) });
+    store.intercept = async (operation) => {
+      if (operation === "head") store.objects.set(KEY, good);
+    };
+    const another = { controlPlaneTimestamp: 1_000, exporterId: "exporter-2" };
+    const outcome = await setUp(store).archive.save(snapshotOf("b", another), CONDITIONAL, signal);
+    assert.equal(outcome.kind, "stale");
+  });
+
+  it("never replaces what a newer program wrote, nor where that is too long to be read", async () => {
+    for (const body of [snapshotOf("a").config, Buffer.alloc(200_000)]) {
+      const { store, archive } = setUp();
+      await setUp(store).archive.save(snapshotOf("a"), CONDITIONAL, signal);
+      spoil(store, { body, metadata: { format: "kong-fallback/2" } });
+      const error = await failure(archive.save(snapshotOf("b"), CONDITIONAL, signal));
+      assert.equal(error.code, "SNAPSHOT_UNKNOWN_FORMAT");
+      assert.equal(objectIn(store).metadata["format"], "kong-fallback/2");
+    }
   });
 
   it("replaces a config copied there by hand", async () => {
     const { store, archive } = setUp();
     await setUp(store).archive.save(snapshotOf("a"), CONDITIONAL, signal);
-    damage(store, { metadata: {} });
+    spoil(store, { metadata: {} });
     assert.equal((await archive.save(snapshotOf("b"), CONDITIONAL, signal)).kind, "saved");
   });
 
@@ -191,13 +201,7 @@ describe("reading the latest snapshot", () => {
     assert.equal(none.code, "SNAPSHOT_MISSING");
     assert.match(none.message, /no snapshot for Kong 3\.9\.1 in memory:\/\/test$/);
     assert.match(none.hint ?? "", /KONG_VERSION/);
-    const older = new Archive({
-      store,
-      kongVersion: kongVersion("3.8.0"),
-      seal: PLAIN_SEAL,
-      maxConfigBytes: 10_000,
-      log: new RecordingLog(),
-    });
+    const older = archiveOn(store, { kongVersion: kongVersion("3.8.0") });
     await older.save(snapshotOf("a", { kongVersion: kongVersion("3.8.0") }), CONDITIONAL, signal);
     const some = await failure(setUp(store).archive.latest(signal));
     assert.match(some.message, /there are some for 3\.8\.0/);
@@ -211,7 +215,7 @@ describe("reading the latest snapshot", () => {
     assert.equal((await failure(archive.latest(signal))).code, "SNAPSHOT_MISSING");
   });
 
-  const cases: readonly [string, { body?: Uint8Array; metadata?: Metadata }, RegExp][] = [
+  const cases: readonly [string, Change, RegExp][] = [
     ["truncated", { body: snapshotOf("a").config.subarray(0, 40) }, /has 40 bytes where \d+ were/],
     ["empty", { body: Buffer.alloc(0) }, /is empty/],
     [
@@ -229,7 +233,7 @@ describe("reading the latest snapshot", () => {
     it(`refuses an object that is ${what}`, async () => {
       const { store, archive } = setUp();
       await archive.save(snapshotOf("a"), CONDITIONAL, signal);
-      damage(store, change);
+      spoil(store, change);
       const error = await failure(archive.latest(signal));
       assert.equal(error.code, "SNAPSHOT_CORRUPT");
       assert.equal(error.exitStatus, 3);
@@ -245,7 +249,7 @@ describe("reading the latest snapshot", () => {
     for (let bit = 0; bit < good.length * 8; bit += 13) {
       const body = Buffer.from(good);
       body[bit >> 3] = (body[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-      damage(store, { body });
+      spoil(store, { body });
       assert.equal((await failure(archive.latest(signal))).code, "SNAPSHOT_CORRUPT");
     }
   });
@@ -268,7 +272,7 @@ describe("reading the latest snapshot", () => {
       { hashes: "routes" },
       { "exported-at": "now" },
     ]) {
-      damage(store, { metadata: { ...metadata, ...change } });
+      spoil(store, { metadata: { ...metadata, ...change } });
       const error = await failure(archive.latest(signal));
       assert.equal(error.code, "SNAPSHOT_CORRUPT");
       assert.match(error.message, new RegExp(Object.keys(change)[0] ?? "?"));
@@ -278,7 +282,7 @@ describe("reading the latest snapshot", () => {
   it("takes a good config whose metadata was lost", async () => {
     const { store, archive } = setUp();
     await archive.save(snapshotOf("a"), CONDITIONAL, signal);
-    damage(store, { metadata: {} });
+    spoil(store, { metadata: {} });
     const snapshot = await archive.latest(signal);
     assert.equal(snapshot.metadata, undefined);
     assert.deepEqual(Buffer.from(snapshot.config), snapshotOf("a").config);

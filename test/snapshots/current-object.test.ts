@@ -1,42 +1,18 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { Archive } from "../../src/snapshots/archive.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
 import { blanksOf } from "../../src/snapshots/write-id.ts";
-import type { Key, Version } from "../../src/store/port.ts";
-import { snapshotOf, V391 } from "../fakes/config.ts";
+import { snapshotOf } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
-import { RecordingLog } from "../fakes/recording-log.ts";
+import { archiveOn, CONDITIONAL, ETAG, KEY, objectIn, signal } from "./stage.ts";
 
-const { signal } = new AbortController();
-const KEY: Key = "3.9.1/config.json";
-const CONDITIONAL = { conditional: true };
-/** As S3's ETags look. */
-const MD5 = "0123456789abcdef0123456789abcdef" as Version;
-
-function archiveOn(store: MemoryStore, maxConfigBytes = 10_000): Archive {
-  return new Archive({
-    store,
-    kongVersion: V391,
-    seal: PLAIN_SEAL,
-    maxConfigBytes,
-    log: new RecordingLog(),
-  });
-}
-
-function objectIn(store: MemoryStore) {
-  const object = store.objects.get(KEY);
-  assert.ok(object);
-  return object;
-}
-
-/** A store in which "a" lies under a version that looks like an MD5, and was replaced by "b". */
+/** A store in which "a" lies under a version that looks like an ETAG, and was replaced by "b". */
 async function setUp() {
   const store = new MemoryStore();
-  await archiveOn(store).save(snapshotOf("a"), CONDITIONAL, signal);
-  store.objects.set(KEY, { ...objectIn(store), version: MD5 });
-  await archiveOn(store).save(snapshotOf("b"), CONDITIONAL, signal);
+  const archive = archiveOn(store, { keepHistory: false });
+  await archive.save(snapshotOf("a"), CONDITIONAL, signal);
+  store.objects.set(KEY, { ...objectIn(store), version: ETAG });
+  await archiveOn(store, { keepHistory: false }).save(snapshotOf("b"), CONDITIONAL, signal);
   return { store, bytes: snapshotOf("b").config.length };
 }
 
@@ -60,10 +36,10 @@ describe("the current object", () => {
 
   it("is read without the blanks, though the config alone has the longest length allowed", async () => {
     const { store, bytes } = await setUp();
-    const { config, metadata } = await archiveOn(store, bytes).latest(signal);
+    const { config, metadata } = await archiveOn(store, { maxConfigBytes: bytes }).latest(signal);
     assert.deepEqual(Buffer.from(config), snapshotOf("b").config);
     assert.deepEqual(metadata, snapshotOf("b").metadata);
-    assert.deepEqual(await archiveOn(store, bytes).recall(signal), metadata);
+    assert.deepEqual(await archiveOn(store, { maxConfigBytes: bytes }).recall(signal), metadata);
   });
 
   it("is refused with other blanks than its own, with too few, and with more", async () => {

@@ -1,25 +1,22 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { Archive } from "../../src/snapshots/archive.ts";
 import { SnapshotError } from "../../src/snapshots/errors.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
-import type { Key, Metadata, Version } from "../../src/store/port.ts";
+import type { Key } from "../../src/store/port.ts";
 import { StoreError } from "../../src/store/port.ts";
-import { kongVersion, snapshotOf, V391 } from "../fakes/config.ts";
+import { kongVersion, snapshotOf } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
-
-const { signal } = new AbortController();
-const KEY: Key = "3.9.1/config.json";
-const CONDITIONAL = { conditional: true };
-const INSTEAD =
-  "current snapshot cannot be used, the newest good one of the history is used instead";
-const SPOILT = "snapshot of the history cannot be used";
-
-function archiveOn(store: MemoryStore, log = new RecordingLog()): Archive {
-  const options = { store, kongVersion: V391, seal: PLAIN_SEAL, maxConfigBytes: 10_000, log };
-  return new Archive({ ...options, keepHistory: true });
-}
+import {
+  archiveOn,
+  type Change,
+  CONDITIONAL,
+  historyKey,
+  INSTEAD,
+  KEY,
+  SPOILT,
+  signal,
+  spoil as spoilIn,
+} from "./stage.ts";
 
 /** "a", "b", "c" were saved one after the other; then "d" was held back. */
 async function setUp() {
@@ -29,15 +26,10 @@ async function setUp() {
   await writer.history.add(snapshotOf("d"), { ...CONDITIONAL, held: "too small" }, signal);
   const ids = (await writer.history.list(signal)).map(({ id }) => id);
   const log = new RecordingLog();
-  const spoil = (key: Key, change: { body?: Uint8Array; metadata?: Metadata }) => {
-    const object = store.objects.get(key);
-    assert.ok(object);
-    const bytes = (change.body ?? object.body).length;
-    store.objects.set(key, { ...object, ...change, bytes, version: `spoilt ${key}` as Version });
-  };
+  const spoil = (key: Key, change: Change) => spoilIn(store, change, key);
   /** By their age: 0 is "d", 1 is "c". */
-  const historyKey = (index: number) => `3.9.1/history/${ids[index]}.json.gz`;
-  return { store, writer, archive: archiveOn(store, log), log, spoil, ids, historyKey };
+  const keyOf = (index: number) => historyKey(ids[index] ?? "");
+  return { store, writer, archive: archiveOn(store, { log }), log, spoil, ids, keyOf };
 }
 
 describe("a reader", () => {
@@ -50,11 +42,12 @@ describe("a reader", () => {
     assert.deepEqual(log.lines, []);
   });
 
-  const unusable: readonly [string, { body?: Uint8Array; metadata?: Metadata }, string][] = [
+  const unusable: readonly [string, Change, string][] = [
     ["damaged", { body: snapshotOf("x").config }, "SNAPSHOT_CORRUPT"],
     ["empty", { body: Buffer.alloc(0) }, "SNAPSHOT_CORRUPT"],
     ["no config", { body: Buffer.from("<html>"), metadata: {} }, "SNAPSHOT_CORRUPT"],
     ["too long", { body: Buffer.alloc(20_000) }, "STORE_TOO_LARGE"],
+    ["too long to be read", { body: Buffer.alloc(200_000) }, "STORE_TOO_LARGE"],
   ];
   for (const [what, change, code] of unusable) {
     it(`takes the newest of the history that was not held back if the current one is ${what}, and says so`, async () => {
@@ -81,10 +74,10 @@ describe("a reader", () => {
   });
 
   it("passes over what is damaged in the history, too", async () => {
-    const { archive, log, spoil, ids, historyKey } = await setUp();
+    const { archive, log, spoil, ids, keyOf } = await setUp();
     spoil(KEY, { body: Buffer.from("{") });
-    spoil(historyKey(1), { body: Buffer.alloc(20_000) });
-    spoil(historyKey(2), { body: Buffer.from("no gzip") });
+    spoil(keyOf(1), { body: Buffer.alloc(20_000) });
+    spoil(keyOf(2), { body: Buffer.from("no gzip") });
     assert.deepEqual((await archive.latest(signal)).origin, { kind: "history", id: ids[3] });
     assert.deepEqual(
       log.find(SPOILT).map(({ fields }) => fields["id"]),
@@ -103,8 +96,8 @@ describe("a reader", () => {
   });
 
   it("says what is wrong with the current one if nothing of the history is good", async () => {
-    const { store, archive, spoil, historyKey } = await setUp();
-    for (const index of [1, 2, 3]) spoil(historyKey(index), { body: Buffer.from("no gzip") });
+    const { store, archive, spoil, keyOf } = await setUp();
+    for (const index of [1, 2, 3]) spoil(keyOf(index), { body: Buffer.from("no gzip") });
     spoil(KEY, { body: Buffer.from("{") });
     await assert.rejects(archive.latest(signal), {
       code: "SNAPSHOT_CORRUPT",
@@ -126,10 +119,10 @@ describe("a reader", () => {
   });
 
   it("takes nothing older than what a newer program added to the history", async () => {
-    const { store, archive, spoil, historyKey } = await setUp();
+    const { store, archive, spoil, keyOf } = await setUp();
     spoil(KEY, { body: Buffer.from("{") });
-    const { metadata } = store.objects.get(historyKey(1)) ?? {};
-    spoil(historyKey(1), { metadata: { ...metadata, format: "kong-fallback/2" } });
+    const { metadata } = store.objects.get(keyOf(1)) ?? {};
+    spoil(keyOf(1), { metadata: { ...metadata, format: "kong-fallback/2" } });
     await assert.rejects(archive.latest(signal), { code: "SNAPSHOT_UNKNOWN_FORMAT" });
   });
 

@@ -10,9 +10,8 @@ import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import { type Store, type StoredObject, StoreError, type Version } from "../../src/store/port.ts";
 import { snapshotOf, V391 } from "../fakes/config.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
+import { CONDITIONAL, signal } from "./stage.ts";
 
-const { signal } = new AbortController();
-const CONDITIONAL = { conditional: true };
 const EXPORTERS = 2;
 
 /** What becomes of a write: it happens; it does, but nobody hears of it; nobody does, and it may happen later. */

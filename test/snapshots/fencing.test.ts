@@ -6,21 +6,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { systemClock } from "../../src/runtime/clock.ts";
-import { Archive } from "../../src/snapshots/archive.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import type { NewSnapshot } from "../../src/snapshots/snapshot.ts";
 import { FileStore } from "../../src/store/file.ts";
 import { type Store, StoreError } from "../../src/store/port.ts";
-import { snapshotOf, V391 } from "../fakes/config.ts";
+import { snapshotOf } from "../fakes/config.ts";
 import { FakeGcsServer } from "../fakes/gcs-server.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
-import { RecordingLog } from "../fakes/recording-log.ts";
 import { FakeS3 } from "../fakes/s3-server.ts";
 import { openGcs } from "../store/gcs-support.ts";
 import { openS3 } from "../store/s3-support.ts";
-
-const { signal } = new AbortController();
-const CONDITIONAL = { conditional: true };
+import { archiveOn, CONDITIONAL, signal } from "./stage.ts";
 
 /** A store of which the next put can be kept on its way. */
 class SlowStore {
@@ -71,11 +66,6 @@ class SlowStore {
       [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
     };
   }
-}
-
-function archiveOn(store: Store): Archive {
-  const log = new RecordingLog();
-  return new Archive({ store, kongVersion: V391, seal: PLAIN_SEAL, maxConfigBytes: 10_000, log });
 }
 
 /** `made`: when the control plane made it, seconds. */
@@ -175,7 +165,7 @@ fences("file", async () => {
 fences("GCS", async () => {
   return openGcs(gcs.endpoint, { prefix: place() });
 });
-// Its ETags are the MD5 of the body, and nothing else.
+// Its ETags are the ETAG of the body, and nothing else.
 fences("S3", () =>
   openS3({ endpoint: s3.endpoint, accessKeyId: "fake-key-id" }, { prefix: place() }),
 );

@@ -1,44 +1,32 @@
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { describe, it } from "vitest";
-import { Archive } from "../../src/snapshots/archive.ts";
-import { PLAIN_SEAL, type Seal } from "../../src/snapshots/seal/seal.ts";
-import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
+import type { Seal } from "../../src/snapshots/seal/seal.ts";
 import type { Metadata } from "../../src/store/port.ts";
-import { snapshotOf, V391 } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
 import { roles, sealWith, signingPair } from "../fakes/seals.ts";
-
-const { signal } = new AbortController();
-const KEY = "3.9.1/config.json";
-const CONDITIONAL = { conditional: true };
-const INSTEAD =
-  "current snapshot cannot be used, the newest good one of the history is used instead";
-
-function archiveOn(store: MemoryStore, seal: Seal, log = new RecordingLog()): Archive {
-  const options = { store, seal, kongVersion: V391, maxConfigBytes: 10_000, log };
-  return new Archive({ ...options, keepHistory: true });
-}
-
-const made = (name: string, after: number, overrides: Partial<SnapshotMetadata> = {}) =>
-  snapshotOf(name, { controlPlaneTimestamp: 1_795_220_000 + after, ...overrides });
+import {
+  archiveOn,
+  type Change,
+  CONDITIONAL,
+  INSTEAD,
+  KEY,
+  made,
+  signal,
+  spoil as spoilIn,
+} from "./stage.ts";
 
 /** A store with a, then b, and what its readers and its exporter hold. */
 async function setUp() {
   const store = new MemoryStore();
   const keys = await roles();
-  const archive = archiveOn(store, keys.exporter);
+  const archive = archiveOn(store, { seal: keys.exporter });
   await archive.save(made("a", 0, { fencingToken: 1 }), CONDITIONAL, signal);
   await archive.save(made("b", 1, { fencingToken: 2 }), CONDITIONAL, signal);
   const historyKeys = [...store.objects.keys()].filter((key) => key !== KEY).sort();
   const [keyOfA = "", keyOfB = ""] = historyKeys;
-  const spoil = (key: string, change: { body?: Uint8Array; metadata?: Metadata }) => {
-    const object = store.objects.get(key);
-    assert.ok(object);
-    const body = change.body ?? object.body;
-    store.objects.set(key, { ...object, ...change, bytes: body.length });
-  };
+  const spoil = (key: string, change: Change) => spoilIn(store, change, key);
   const metadataOf = (key: string): Metadata => store.objects.get(key)?.metadata ?? {};
   const bodyOf = (key: string) => Buffer.from(store.objects.get(key)?.body ?? []);
   return { store, ...keys, keyOfA, keyOfB, spoil, metadataOf, bodyOf };
@@ -115,7 +103,7 @@ describe("a reader that demands signatures", () => {
       };
       await forgeAt(KEY);
       const log = new RecordingLog();
-      const archive = archiveOn(store, reader, log);
+      const archive = archiveOn(store, { seal: reader, log });
       const found = await archive.latest(signal);
       assert.deepEqual(Buffer.from(found.config), made("b", 1).config);
       assert.equal(found.origin.kind, "history");
@@ -141,16 +129,16 @@ describe("a reader that demands signatures", () => {
         return reader.open(body, name, maxBytes);
       },
     };
-    await assert.rejects(archiveOn(store, seal).latest(signal), { code: "SNAPSHOT_UNSIGNED" });
+    await assert.rejects(archiveOn(store, { seal }).latest(signal), { code: "SNAPSHOT_UNSIGNED" });
     assert.equal(openings, 0);
-    await assert.rejects(archiveOn(store, PLAIN_SEAL).latest(signal), { code: "SNAPSHOT_SEALED" });
+    await assert.rejects(archiveOn(store).latest(signal), { code: "SNAPSHOT_SEALED" });
   });
 
   it("reads, and complains of, each entry of the history that will not do once only", async () => {
     const { store, reader, spoil } = await setUp();
     for (const key of store.objects.keys()) spoil(key, { metadata: {} });
     const log = new RecordingLog();
-    const archive = archiveOn(store, reader, log);
+    const archive = archiveOn(store, { seal: reader, log });
     for (let look = 0; look < 3; look += 1) {
       const code = "SNAPSHOT_UNSIGNED";
       await assert.rejects(archive.refresh(undefined, signal), { code });
@@ -163,16 +151,22 @@ describe("a reader that demands signatures", () => {
     const { store, signing, reader } = await setUp();
     const other = await roles();
     const writer = sealWith({ signingKey: signing, recipients: [other.age.recipient] });
-    await archiveOn(store, writer).save(made("c", 2, { fencingToken: 2 }), CONDITIONAL, signal);
-    const { config } = await archiveOn(store, reader).latest(signal);
+    await archiveOn(store, { seal: writer }).save(
+      made("c", 2, { fencingToken: 2 }),
+      CONDITIONAL,
+      signal,
+    );
+    const { config } = await archiveOn(store, { seal: reader }).latest(signal);
     assert.deepEqual(Buffer.from(config), made("b", 1).config);
     const stranger = sealWith({ identities: [(await roles()).age.identity] });
-    await assert.rejects(archiveOn(store, stranger).latest(signal), { code: "SNAPSHOT_SEALED" });
+    await assert.rejects(archiveOn(store, { seal: stranger }).latest(signal), {
+      code: "SNAPSHOT_SEALED",
+    });
   });
 
   it("refuses a config that was held back, rightly signed, in the place of the current one", async () => {
     const { store, exporter, reader } = await setUp();
-    const { history } = archiveOn(store, exporter);
+    const { history } = archiveOn(store, { seal: exporter });
     const held = { held: "lost too much", conditional: true };
     const id = await history.add(made("held", 9), held, signal);
     const object = store.objects.get(`3.9.1/history/${id}.json.gz`);
@@ -180,7 +174,7 @@ describe("a reader that demands signatures", () => {
     const { body } = await exporter.close(made("held", 9).config, object.metadata);
     store.objects.set(KEY, { ...object, key: KEY, body, bytes: body.length });
     const log = new RecordingLog();
-    const { config } = await archiveOn(store, reader, log).latest(signal);
+    const { config } = await archiveOn(store, { seal: reader, log }).latest(signal);
     assert.deepEqual(Buffer.from(config), made("b", 1).config);
     const [line] = log.find(INSTEAD);
     assert.match(String(line?.fields["err"]), /is a config that was held back/);
@@ -192,14 +186,14 @@ describe("an exporter that signs", () => {
     const { store, exporter, reader, spoil, metadataOf } = await setUp();
     spoil(KEY, { metadata: { ...metadataOf(KEY), "fencing-token": "999" } });
     const log = new RecordingLog();
-    const archive = archiveOn(store, exporter, log);
+    const archive = archiveOn(store, { seal: exporter, log });
     assert.equal(await archive.highestToken(signal), 2);
     assert.equal(await archive.recall(signal), undefined);
     const [line] = log.find("error");
     assert.match(String(line?.fields["err"]), /were changed afterwards/);
     const outcome = await archive.save(made("c", 2, { fencingToken: 3 }), CONDITIONAL, signal);
     assert.equal(outcome.kind, "saved");
-    const { config, origin } = await archiveOn(store, reader).latest(signal);
+    const { config, origin } = await archiveOn(store, { seal: reader }).latest(signal);
     assert.deepEqual([Buffer.from(config), origin.kind], [made("c", 2).config, "current"]);
   });
 
@@ -207,10 +201,14 @@ describe("an exporter that signs", () => {
     const { store, exporter } = await setUp();
     store.objects.clear();
     const stranger = sealWith({ signingKey: signingPair().signing });
-    await archiveOn(store, stranger).save(made("a", 0, { fencingToken: 999 }), CONDITIONAL, signal);
-    assert.equal(await archiveOn(store, exporter).highestToken(signal), 0);
+    await archiveOn(store, { seal: stranger }).save(
+      made("a", 0, { fencingToken: 999 }),
+      CONDITIONAL,
+      signal,
+    );
+    assert.equal(await archiveOn(store, { seal: exporter }).highestToken(signal), 0);
     store.objects.delete(KEY);
-    assert.equal(await archiveOn(store, exporter).highestToken(signal), 0);
-    assert.equal(await archiveOn(store, PLAIN_SEAL).highestToken(signal), 999);
+    assert.equal(await archiveOn(store, { seal: exporter }).highestToken(signal), 0);
+    assert.equal(await archiveOn(store).highestToken(signal), 999);
   });
 });

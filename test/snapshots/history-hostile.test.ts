@@ -4,32 +4,26 @@ import { gzipSync } from "node:zlib";
 import { describe, it } from "vitest";
 import { History } from "../../src/snapshots/history.ts";
 import { maxPackedBytes, packConfig } from "../../src/snapshots/history-body.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import { maxKeptBytes } from "../../src/snapshots/sighting.ts";
-import type { Metadata } from "../../src/store/port.ts";
-import { kongVersion, snapshotOf, V391 } from "../fakes/config.ts";
+import { kongVersion, snapshotOf } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
+import {
+  type Change,
+  CONDITIONAL,
+  historyKey,
+  optionsOn,
+  signal,
+  spoil as spoilIn,
+} from "./stage.ts";
 
-const { signal } = new AbortController();
-const SAVED = { conditional: true };
 const MAX_CONFIG_BYTES = 10_000;
 
 async function setUp() {
   const store = new MemoryStore();
-  const history = new History({
-    store,
-    kongVersion: V391,
-    seal: PLAIN_SEAL,
-    maxConfigBytes: MAX_CONFIG_BYTES,
-  });
-  const id = await history.add(snapshotOf("a"), SAVED, signal);
-  const key = `3.9.1/history/${id}.json.gz`;
-  const spoil = (change: { body?: Uint8Array; metadata?: Metadata }) => {
-    const object = store.objects.get(key);
-    assert.ok(object);
-    const body = change.body ?? object.body;
-    store.objects.set(key, { ...object, ...change, bytes: body.length });
-  };
+  const history = new History({ ...optionsOn(store), maxConfigBytes: MAX_CONFIG_BYTES });
+  const id = await history.add(snapshotOf("a"), CONDITIONAL, signal);
+  const key = historyKey(id);
+  const spoil = (change: Change) => spoilIn(store, change, key);
   return { store, history, id, key, spoil };
 }
 

@@ -3,30 +3,15 @@ import { gunzipSync } from "node:zlib";
 import { describe, it } from "vitest";
 import { History } from "../../src/snapshots/history.ts";
 import { parseHistoryId } from "../../src/snapshots/layout.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
-import type { NewSnapshot, SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
+import { PLAIN_SEAL, type Seal } from "../../src/snapshots/seal/seal.ts";
+import type { NewSnapshot } from "../../src/snapshots/snapshot.ts";
 import { StoreError } from "../../src/store/port.ts";
-import { snapshotOf, V391 } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
-
-const { signal } = new AbortController();
-const SAVED = { conditional: true };
+import { CONDITIONAL, historyKey, made, objectIn, optionsOn, signal, spoil } from "./stage.ts";
 
 function setUp() {
   const store = new MemoryStore();
-  const history = new History({
-    store,
-    kongVersion: V391,
-    seal: PLAIN_SEAL,
-    maxConfigBytes: 10_000,
-  });
-  return { store, history };
-}
-
-/** Taken so many seconds after noon. */
-function at(seconds: number, name: string, overrides: Partial<SnapshotMetadata> = {}): NewSnapshot {
-  const exportedAt = new Date(Date.parse("2026-11-21T12:00:00Z") + seconds * 1000);
-  return snapshotOf(name, { exportedAt, ...overrides });
+  return { store, history: new History(optionsOn(store)) };
 }
 
 async function idsOf(history: History): Promise<readonly string[]> {
@@ -40,10 +25,10 @@ function hashOf({ metadata }: NewSnapshot): string {
 describe("the history", () => {
   it("keeps the config's bytes, compressed, with the metadata of the current object", async () => {
     const { store, history } = setUp();
-    const snapshot = at(0.123, "a");
-    const id = await history.add(snapshot, SAVED, signal);
+    const snapshot = made("a", 0.123);
+    const id = await history.add(snapshot, CONDITIONAL, signal);
     assert.equal(id, `20261121T120000.123Z-${hashOf(snapshot)}`);
-    const object = store.objects.get(`3.9.1/history/${id}.json.gz`);
+    const object = store.objects.get(historyKey(id));
     assert.deepEqual(gunzipSync(object?.body ?? ""), snapshot.config);
     assert.equal(object?.contentType, "application/gzip");
     const read = await history.read(id, signal);
@@ -55,16 +40,16 @@ describe("the history", () => {
 
   it("names a config without Kong's hash by its SHA-256", async () => {
     const { history } = setUp();
-    const snapshot = at(0, "a", { configHash: undefined });
-    const id = await history.add(snapshot, SAVED, signal);
+    const snapshot = made("a", 0, { configHash: undefined });
+    const id = await history.add(snapshot, CONDITIONAL, signal);
     assert.equal(id.slice(-12), snapshot.metadata.sha256.slice(0, 12));
     assert.equal((await history.read(id, signal)).metadata.configHash, undefined);
   });
 
   it("lists the newest first, reads no body for it, and leaves out what is not of it", async () => {
     const { store, history } = setUp();
-    const first = await history.add(at(0, "a"), SAVED, signal);
-    const second = await history.add(at(1, "b"), { ...SAVED, held: "too small" }, signal);
+    const first = await history.add(made("a", 0), CONDITIONAL, signal);
+    const second = await history.add(made("b", 1), { ...CONDITIONAL, held: "too small" }, signal);
     const body = Buffer.from("not ours");
     for (const name of [
       "notes.txt",
@@ -79,9 +64,9 @@ describe("the history", () => {
     const [newest, oldest, ...others] = await history.list(signal);
     assert.deepEqual([newest?.id, oldest?.id, others], [second, first, []]);
     assert.deepEqual(newest?.at, new Date("2026-11-21T12:00:01Z"));
-    assert.equal(newest?.hash, hashOf(at(1, "b")));
+    assert.equal(newest?.hash, hashOf(made("b", 1)));
     assert.deepEqual([newest?.held, oldest?.held], [true, false]);
-    assert.equal(oldest?.bytes, store.objects.get(`3.9.1/history/${first}.json.gz`)?.bytes);
+    assert.equal(oldest?.bytes, store.objects.get(historyKey(first))?.bytes);
     assert.equal(store.bytesRead, 0);
   });
 
@@ -93,8 +78,8 @@ describe("the history", () => {
       ["x".repeat(300), "x".repeat(200)],
       ["", "held"],
     ].entries()) {
-      const snapshot = at(index, `config ${index}`);
-      const id = await history.add(snapshot, { ...SAVED, held: reason ?? "" }, signal);
+      const snapshot = made(`config ${index}`, index);
+      const id = await history.add(snapshot, { ...CONDITIONAL, held: reason ?? "" }, signal);
       assert.equal(id, `20261121T12000${index}.000Z-${hashOf(snapshot)}.held`);
       assert.equal((await history.read(id, signal)).held, expected);
     }
@@ -102,27 +87,55 @@ describe("the history", () => {
 
   it("keeps a config once, as long as no other was kept after it", async () => {
     const { history } = setUp();
-    const first = await history.add(at(0, "a"), SAVED, signal);
-    assert.equal(await history.add(at(1, "a"), SAVED, signal), first);
-    const second = await history.add(at(2, "b"), SAVED, signal);
-    const third = await history.add(at(3, "a"), SAVED, signal);
+    const first = await history.add(made("a", 0), CONDITIONAL, signal);
+    assert.equal(await history.add(made("a", 1), CONDITIONAL, signal), first);
+    const second = await history.add(made("b", 2), CONDITIONAL, signal);
+    const third = await history.add(made("a", 3), CONDITIONAL, signal);
     assert.deepEqual(await idsOf(history), [third, second, first]);
+  });
+
+  it("moves and packs a config that it kept, or found good, no more than once", async () => {
+    const { store, history } = setUp();
+    let closed = 0;
+    const seal: Seal = {
+      ...PLAIN_SEAL,
+      close: (...args) => {
+        closed += 1;
+        return PLAIN_SEAL.close(...args);
+      },
+    };
+    const other = new History({ ...optionsOn(store), seal });
+    const held = { ...CONDITIONAL, held: "too small" };
+    const id = await history.add(made("a", 0), held, signal);
+    assert.equal(await history.add(made("a", 1), held, signal), id);
+    assert.equal(store.bytesRead, 0);
+    for (let times = 0; times < 2; times += 1) {
+      assert.equal(await other.add(made("a", 2), held, signal), id);
+    }
+    assert.deepEqual([store.bytesRead, closed], [objectIn(store, historyKey(id)).bytes, 0]);
+    spoil(store, { body: Buffer.from("damaged") }, historyKey(id));
+    const fresh = await other.add(made("a", 3), held, signal);
+    assert.notEqual(fresh, id);
+    assert.notEqual(await other.add(made("a", 4, { rehearsed: true }), held, signal), fresh);
   });
 
   it("keeps a config that was held back and then made current as both", async () => {
     const { history } = setUp();
-    const held = await history.add(at(0, "a"), { ...SAVED, held: "empty" }, signal);
-    const saved = await history.add(at(0, "a"), SAVED, signal);
+    const held = await history.add(made("a", 0), { ...CONDITIONAL, held: "empty" }, signal);
+    const saved = await history.add(made("a", 0), CONDITIONAL, signal);
     assert.notEqual(saved, held);
-    assert.equal(await history.add(at(1, "a"), { ...SAVED, held: "still empty" }, signal), held);
+    assert.equal(
+      await history.add(made("a", 1), { ...CONDITIONAL, held: "still empty" }, signal),
+      held,
+    );
     assert.equal((await history.read(saved, signal)).held, undefined);
     assert.equal((await history.read(held, signal)).held, "empty");
   });
 
   it("orders by when they were added, though an exporter's clock is behind", async () => {
     const { history } = setUp();
-    const first = await history.add(at(0, "a"), SAVED, signal);
-    const second = await history.add(at(-3_600, "b"), SAVED, signal);
+    const first = await history.add(made("a", 0), CONDITIONAL, signal);
+    const second = await history.add(made("b", -3_600), CONDITIONAL, signal);
     assert.equal(second.slice(0, 20), "20261121T120000.001Z");
     assert.deepEqual(await idsOf(history), [second, first]);
     const { metadata } = await history.read(second, signal);
@@ -140,9 +153,9 @@ describe("the history", () => {
       });
     };
     // One name, for the hash is the same, and other bytes.
-    const one = at(0, "a");
-    const other = at(0, "b", { configHash: one.metadata.configHash });
-    const ids = await Promise.all([one, other].map((made) => history.add(made, SAVED, signal)));
+    const one = made("a", 0);
+    const other = made("b", 0, { configHash: one.metadata.configHash });
+    const ids = await Promise.all([one, other].map((one) => history.add(one, CONDITIONAL, signal)));
     waiting = [];
     assert.equal(ids[0], ids[1]);
     assert.equal(store.objects.size, 1);
@@ -155,9 +168,9 @@ describe("the history", () => {
       await put(...args);
       throw new StoreError("STORE_UNAVAILABLE", "the answer was lost");
     };
-    await assert.rejects(history.add(at(0, "a"), SAVED, signal), /answer was lost/);
+    await assert.rejects(history.add(made("a", 0), CONDITIONAL, signal), /answer was lost/);
     store.put = put;
-    const id = await history.add(at(0, "a"), SAVED, signal);
+    const id = await history.add(made("a", 0), CONDITIONAL, signal);
     assert.deepEqual(await idsOf(history), [id]);
   });
 
@@ -170,7 +183,7 @@ describe("the history", () => {
     });
     const ids: string[] = [];
     for (let index = 0; index < 5; index += 1) {
-      ids.push(await history.add(at(index * 60, `config ${index}`), SAVED, signal));
+      ids.push(await history.add(made(`config ${index}`, index * 60), CONDITIONAL, signal));
     }
     const hints = async (id: string) => {
       const error: unknown = await history.read(id, signal).catch((reason: unknown) => reason);
@@ -186,7 +199,7 @@ describe("the history", () => {
     const { store, history } = setUp();
     const ids: string[] = [];
     for (const [index, name] of ["a", "b", "c"].entries()) {
-      ids.push(await history.add(at(index, name), SAVED, signal));
+      ids.push(await history.add(made(name, index), CONDITIONAL, signal));
     }
     const denied = new StoreError("STORE_DENIED", "no delete");
     store.intercept = async (operation, key) => {

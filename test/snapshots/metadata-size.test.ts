@@ -6,8 +6,7 @@ import { checkMetadata } from "../../src/store/keys.ts";
 import { kongVersion, snapshotOf } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { agePair, sealWith, signingPair } from "../fakes/seals.ts";
-
-const { signal } = new AbortController();
+import { signal } from "./stage.ts";
 
 /** Kong/kong@3.9.1 kong/clustering/config_helper.lua */
 const PARTS = ["config", "routes", "services", "plugins", "upstreams", "targets"];

@@ -1,27 +1,18 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { Archive } from "../../src/snapshots/archive.ts";
 import type { VersionMatch } from "../../src/snapshots/order.ts";
 import { StoreReader } from "../../src/snapshots/reader.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import { StoreError } from "../../src/store/port.ts";
 import { kongVersion, snapshotOf } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
+import { archiveOn, CONDITIONAL, optionsOn, SPOILT, signal, spoil } from "./stage.ts";
 
-const { signal } = new AbortController();
-const CONDITIONAL = { conditional: true };
 const OLDER = "no snapshot for this Kong version, that of the nearest older one is used";
 
 async function save(store: MemoryStore, version: string, name = version): Promise<void> {
-  const common = {
-    store,
-    kongVersion: kongVersion(version),
-    seal: PLAIN_SEAL,
-    maxConfigBytes: 10_000,
-  };
-  const archive = new Archive({ ...common, keepHistory: true, log: new RecordingLog() });
-  const snapshot = snapshotOf(name, { kongVersion: common.kongVersion });
+  const snapshot = snapshotOf(name, { kongVersion: kongVersion(version) });
+  const archive = archiveOn(store, { kongVersion: kongVersion(version) });
   await archive.save(snapshot, CONDITIONAL, signal);
 }
 
@@ -29,13 +20,8 @@ async function setUp(wanted: string, saved: readonly string[], match: VersionMat
   const store = new MemoryStore();
   for (const version of saved) await save(store, version);
   const log = new RecordingLog();
-  const common = {
-    store,
-    kongVersion: kongVersion(wanted),
-    seal: PLAIN_SEAL,
-    maxConfigBytes: 10_000,
-  };
-  return { store, log, reader: new StoreReader({ ...common, match, log }) };
+  const options = { ...optionsOn(store), kongVersion: kongVersion(wanted), match, log };
+  return { store, log, reader: new StoreReader(options) };
 }
 
 describe("a reader that may take an older version", () => {
@@ -88,8 +74,8 @@ describe("a reader that may take an older version", () => {
 
   it("takes no older one in place of one that is damaged", async () => {
     const { store, reader } = await setUp("3.9.1", ["3.9.0", "3.9.1"]);
-    for (const [key, object] of store.objects) {
-      if (key.startsWith("3.9.1/")) store.objects.set(key, { ...object, body: Buffer.from("{") });
+    for (const key of store.objects.keys()) {
+      if (key.startsWith("3.9.1/")) spoil(store, { body: Buffer.from("{") }, key);
     }
     await assert.rejects(reader.latest(signal), { code: "SNAPSHOT_CORRUPT" });
   });
@@ -97,8 +83,8 @@ describe("a reader that may take an older version", () => {
   it("takes no older one in place of one that is gone and whose history is damaged", async () => {
     const { store, reader } = await setUp("3.9.1", ["3.9.0", "3.9.1"]);
     store.objects.delete("3.9.1/config.json");
-    for (const [key, object] of store.objects) {
-      if (key.startsWith("3.9.1/")) store.objects.set(key, { ...object, body: Buffer.from("{") });
+    for (const key of store.objects.keys()) {
+      if (key.startsWith("3.9.1/")) spoil(store, { body: Buffer.from("{") }, key);
     }
     await assert.rejects(reader.latest(signal), {
       code: "SNAPSHOT_MISSING",
@@ -130,9 +116,7 @@ describe("a reader that may take an older version", () => {
     await save(store, "3.9.0", "newer");
     store.objects.delete("3.9.0/config.json");
     const [newest] = [...store.objects.keys()].sort().reverse();
-    const object = store.objects.get(newest ?? "");
-    assert.ok(newest && object);
-    store.objects.set(newest, { ...object, body: Buffer.from("damaged") });
+    spoil(store, { body: Buffer.from("damaged") }, newest);
     const first = await reader.refresh(undefined, signal);
     assert.equal(first?.snapshot.origin.kind, "history");
     const lists: string[] = [];
@@ -142,7 +126,7 @@ describe("a reader that may take an older version", () => {
     store.bytesRead = 0;
     assert.equal(await reader.refresh(first.version, signal), undefined);
     assert.equal(store.bytesRead, 0);
-    assert.equal(log.find("snapshot of the history cannot be used").length, 1);
+    assert.equal(log.find(SPOILT).length, 1);
     assert.deepEqual(lists, ["3.9.1/history", "", "3.9.0/history"]);
   });
 
@@ -151,9 +135,7 @@ describe("a reader that may take an older version", () => {
     const first = await reader.refresh(undefined, signal);
     assert.ok(first);
     await save(store, "3.9.1");
-    const object = store.objects.get("3.9.1/config.json");
-    assert.ok(object);
-    store.objects.set("3.9.1/config.json", { ...object, version: first.version });
+    spoil(store, { version: first.version });
     assert.equal((await reader.refresh(first.version, signal))?.snapshot.kongVersion, "3.9.1");
     assert.equal(await reader.refresh(first.version, signal), undefined);
   });

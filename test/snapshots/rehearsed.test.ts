@@ -2,34 +2,20 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { Archive } from "../../src/snapshots/archive.ts";
 import { SnapshotError } from "../../src/snapshots/errors.ts";
 import { StoreReader } from "../../src/snapshots/reader.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import type { Key } from "../../src/store/port.ts";
 import { kongVersion, snapshotOf, V391 } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
+import { archiveOn, CONDITIONAL, INSTEAD, KEY, optionsOn, signal } from "./stage.ts";
 
-const { signal } = new AbortController();
-const KEY: Key = "3.9.1/config.json";
-const CONDITIONAL = { conditional: true };
 const LATER = 1_795_220_100;
-const INSTEAD =
-  "current snapshot cannot be used, the newest good one of the history is used instead";
-
-function archiveOn(store: MemoryStore): Archive {
-  const common = {
-    ...{ store, seal: PLAIN_SEAL, kongVersion: V391, maxConfigBytes: 10_000 },
-    log: new RecordingLog(),
-  };
-  return new Archive({ ...common, keepHistory: true });
-}
 
 function readerOf(store: MemoryStore, requireRehearsed: boolean, version = V391) {
   const log = new RecordingLog();
-  const common = { store, seal: PLAIN_SEAL, kongVersion: version, maxConfigBytes: 10_000, log };
-  return { log, reader: new StoreReader({ ...common, match: "patch", requireRehearsed }) };
+  const options = { ...optionsOn(store), kongVersion: version, match: "patch", log } as const;
+  return { log, reader: new StoreReader({ ...options, requireRehearsed }) };
 }
 
 function rehearsedIn(store: MemoryStore, key: Key = KEY): string | undefined {

@@ -2,40 +2,26 @@ import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { Shelf } from "../../src/sidecar/shelf/shelf.ts";
 import { StoreWatch } from "../../src/sidecar/shelf/store-watch.ts";
-import { Archive } from "../../src/snapshots/archive.ts";
-import type { Seal } from "../../src/snapshots/seal/seal.ts";
-import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
-import { snapshotOf, V391 } from "../fakes/config.ts";
+import { V391 } from "../fakes/config.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
 import { roles } from "../fakes/seals.ts";
-
-const { signal } = new AbortController();
-const KEY = "3.9.1/config.json";
-const CONDITIONAL = { conditional: true };
-
-function archiveOn(store: MemoryStore, seal: Seal): Archive {
-  const log = new RecordingLog();
-  const options = { store, seal, kongVersion: V391, maxConfigBytes: 10_000, log };
-  return new Archive({ ...options, keepHistory: true });
-}
-
-const made = (name: string, after: number, overrides: Partial<SnapshotMetadata> = {}) =>
-  snapshotOf(name, { controlPlaneTimestamp: 1_795_220_000 + after, ...overrides });
+import { archiveOn, CONDITIONAL, KEY, made, signal } from "./stage.ts";
 
 /** A store with a, then b; `replay` puts the object of a back, as it was. */
 async function setUp(tokens: readonly [a: number, b: number]) {
   const store = new MemoryStore();
   const { exporter, reader } = await roles();
-  const archive = archiveOn(store, exporter);
+  const archive = archiveOn(store, { seal: exporter });
   const a = made("a", 0, { fencingToken: tokens[0] });
   const b = made("b", 1, { fencingToken: tokens[1] });
   await archive.save(a, CONDITIONAL, signal);
   const old = store.objects.get(KEY);
   assert.ok(old);
   const replay = () => store.objects.set(KEY, old);
-  const current = async () => Buffer.from((await archiveOn(store, reader).latest(signal)).config);
+  const current = async () =>
+    Buffer.from((await archiveOn(store, { seal: reader }).latest(signal)).config);
   return { store, exporter, reader, archive, a, b, replay, current };
 }
 
@@ -45,7 +31,7 @@ describe("an old object, rightly signed, that somebody put back", () => {
     const log = new RecordingLog();
     const shelf = new Shelf();
     const clock = new ManualClock();
-    const watched = archiveOn(store, reader);
+    const watched = archiveOn(store, { seal: reader });
     const watch = new StoreWatch({ reader: watched, kongVersion: V391, shelf, clock, log });
     await archive.save(b, CONDITIONAL, signal);
     assert.equal(await watch.look(signal), true);
@@ -76,7 +62,7 @@ describe("an old object, rightly signed, that somebody put back", () => {
       await archive.save(b, CONDITIONAL, signal);
       replay();
       for (const exporterId of ["exporter-1", "exporter-2"]) {
-        const later = archiveOn(store, exporter);
+        const later = archiveOn(store, { seal: exporter });
         const fencingToken = await later.highestToken(signal);
         assert.equal((await later.recall(signal))?.fencingToken, tokens[0]);
         const own = { ...b.metadata, exporterId, fencingToken: fencingToken + 1 };

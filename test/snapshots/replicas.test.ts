@@ -1,19 +1,15 @@
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
 import { describe, it } from "vitest";
-import { Archive } from "../../src/snapshots/archive.ts";
 import { StoreReader } from "../../src/snapshots/reader.ts";
 import { REPLICA_GRACE_MS, ReplicaReader } from "../../src/snapshots/replicas.ts";
-import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import type { NewSnapshot } from "../../src/snapshots/snapshot.ts";
 import { StoreError } from "../../src/store/port.ts";
 import { kongVersion, snapshotOf, V391 } from "../fakes/config.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
-
-const { signal } = new AbortController();
-const KEY = "3.9.1/config.json";
+import { archiveOn, made, nameIn, objectIn, optionsOn, signal, spoil } from "./stage.ts";
 
 async function setUp(...saved: readonly (NewSnapshot | undefined)[]) {
   const clock = new ManualClock();
@@ -24,33 +20,18 @@ async function setUp(...saved: readonly (NewSnapshot | undefined)[]) {
     stores.push(store);
     if (snapshot !== undefined) await save(store, snapshot);
   }
-  const common = { kongVersion: V391, seal: PLAIN_SEAL, maxConfigBytes: 10_000, log };
   const readers = stores.map(
-    (store) => new StoreReader({ ...common, store, match: "patch" as const }),
+    (store) => new StoreReader({ ...optionsOn(store), log, match: "patch" }),
   );
-  const reader = new ReplicaReader({ ...common, readers, clock });
+  const reader = new ReplicaReader({ readers, kongVersion: V391, clock, log });
   return { clock, log, stores, reader };
 }
 
 async function save(store: MemoryStore, snapshot: NewSnapshot): Promise<void> {
   const { kongVersion } = snapshot.metadata;
   const log = new RecordingLog();
-  const archive = new Archive({
-    store,
-    kongVersion,
-    seal: PLAIN_SEAL,
-    maxConfigBytes: 10_000,
-    log,
-  });
+  const archive = archiveOn(store, { kongVersion, log, keepHistory: false });
   await archive.save(snapshot, { conditional: true }, signal);
-}
-
-function made(name: string, second: number, fencingToken = 0): NewSnapshot {
-  return snapshotOf(name, { controlPlaneTimestamp: 1_795_220_000 + second, fencingToken });
-}
-
-function textOf({ config }: { readonly config: Uint8Array }): string {
-  return /"name":"(\w+)"/.exec(Buffer.from(config).toString())?.[1] ?? "";
 }
 
 const down = async () => {
@@ -59,9 +40,13 @@ const down = async () => {
 
 describe("reading several replicas", () => {
   it("takes the newest, whatever the tokens of the stores are", async () => {
-    const { reader, log } = await setUp(made("old", 0, 9), made("new", 1, 2), made("old", 0, 5));
+    const { reader, log } = await setUp(
+      made("old", 0, { fencingToken: 9 }),
+      made("new", 1, { fencingToken: 2 }),
+      made("old", 0, { fencingToken: 5 }),
+    );
     const found = await reader.latest(signal);
-    assert.equal(textOf(found), "new");
+    assert.equal(nameIn(found), "new");
     assert.equal(found.metadata?.fencingToken, 0);
     assert.deepEqual(log.lines, []);
   });
@@ -76,11 +61,9 @@ describe("reading several replicas", () => {
     const [dead, damaged] = stores;
     assert.ok(dead && damaged);
     dead.intercept = down;
-    const object = damaged.objects.get(KEY);
-    assert.ok(object);
-    damaged.objects.set(KEY, { ...object, body: object.body.slice(1) });
+    spoil(damaged, { body: objectIn(damaged).body.slice(1) });
     for (let times = 0; times < 2; times += 1) {
-      assert.equal(textOf(await reader.latest(signal)), "good");
+      assert.equal(nameIn(await reader.latest(signal)), "good");
     }
     const warned = log.find("one of several stores gives no snapshot");
     assert.deepEqual(
@@ -97,7 +80,7 @@ describe("reading several replicas", () => {
     const reading = reader.latest(signal);
     await clock.untilSleeping(REPLICA_GRACE_MS);
     await clock.advance(REPLICA_GRACE_MS);
-    assert.equal(textOf(await reading), "good");
+    assert.equal(nameIn(await reading), "good");
     assert.equal(log.find("one of several stores is slow, not waited for").length, 1);
     assert.equal(clock.sleepers, 0);
   });
@@ -113,12 +96,12 @@ describe("reading several replicas", () => {
     await clock.untilSleeping(REPLICA_GRACE_MS);
     await clock.advance(REPLICA_GRACE_MS - 1);
     answer();
-    assert.equal(textOf(await first), "late");
+    assert.equal(nameIn(await first), "late");
     dead.intercept = down;
     const second = reader.latest(signal);
     await clock.advance(600_000);
     answer();
-    assert.equal(textOf(await second), "late");
+    assert.equal(nameIn(await second), "late");
   });
 
   it("prefers the wanted version to a newer snapshot of an older one", async () => {
@@ -131,7 +114,7 @@ describe("reading several replicas", () => {
       [made("wanted", 0), older],
     ]) {
       const { reader } = await setUp(...saved);
-      assert.equal(textOf(await reader.latest(signal)), "wanted");
+      assert.equal(nameIn(await reader.latest(signal)), "wanted");
     }
     const { reader } = await setUp(undefined, older);
     assert.equal((await reader.latest(signal)).kongVersion, "3.9.0");
@@ -141,9 +124,8 @@ describe("reading several replicas", () => {
     const missing = await setUp(undefined, undefined);
     await assert.rejects(missing.reader.latest(signal), { code: "SNAPSHOT_MISSING" });
     const { reader, stores } = await setUp(undefined, made("broken", 0), undefined);
-    const object = stores[1]?.objects.get(KEY);
-    assert.ok(object && stores[1] && stores[2]);
-    stores[1].objects.set(KEY, { ...object, body: object.body.slice(1) });
+    assert.ok(stores[1] && stores[2]);
+    spoil(stores[1], { body: objectIn(stores[1]).body.slice(1) });
     await assert.rejects(reader.latest(signal), { code: "SNAPSHOT_CORRUPT" });
     stores[2].intercept = down;
     await assert.rejects(reader.latest(signal), { code: "STORE_UNAVAILABLE", retryable: true });
@@ -157,7 +139,7 @@ describe("reading several replicas", () => {
     await save(stores[1], made("b", 5));
     const second = await reader.refresh(first.version, signal);
     assert.ok(second);
-    assert.equal(textOf(second.snapshot), "b");
+    assert.equal(nameIn(second.snapshot), "b");
     assert.equal(await reader.refresh(second.version, signal), undefined);
   });
 

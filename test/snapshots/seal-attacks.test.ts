@@ -3,34 +3,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { Archive } from "../../src/snapshots/archive.ts";
-import { PLAIN_SEAL, type Seal } from "../../src/snapshots/seal/seal.ts";
-import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
-import type { Key, Version } from "../../src/store/port.ts";
-import { kongVersion, snapshotOf, V391 } from "../fakes/config.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
+import type { Key } from "../../src/store/port.ts";
+import { kongVersion } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
 import { roles, sealWith } from "../fakes/seals.ts";
-
-const { signal } = new AbortController();
-const KEY: Key = "3.9.1/config.json";
-const CONDITIONAL = { conditional: true };
-/** As S3's ETags look: a digest of the body alone. */
-const ETAG = "0123456789abcdef0123456789abcdef" as Version;
-
-function archiveOn(store: MemoryStore, seal: Seal, more: Partial<{ requireRehearsed: true }> = {}) {
-  const log = new RecordingLog();
-  const options = { store, seal, kongVersion: V391, maxConfigBytes: 10_000, log, ...more };
-  return new Archive({ ...options, keepHistory: true });
-}
-
-const made = (name: string, after: number, overrides: Partial<SnapshotMetadata> = {}) =>
-  snapshotOf(name, { controlPlaneTimestamp: 1_795_220_000 + after, ...overrides });
-
-function objectIn(store: MemoryStore, key: Key) {
-  const object = store.objects.get(key);
-  assert.ok(object);
-  return object;
-}
+import { archiveOn, CONDITIONAL, ETAG, KEY, made, objectIn, signal } from "./stage.ts";
 
 const keyOf = (id: string): Key => `3.9.1/history/${id}.json.gz`;
 
@@ -38,7 +17,7 @@ describe("an object of the history that will not do", () => {
   it("takes none with it that has the same body, and so on S3 the same version", async () => {
     const store = new MemoryStore();
     const { exporter, reader } = await roles();
-    const archive = archiveOn(store, exporter);
+    const archive = archiveOn(store, { seal: exporter });
     await archive.save(made("a", 0), CONDITIONAL, signal);
     const [good] = await archive.history.list(signal);
     assert.ok(good);
@@ -47,7 +26,7 @@ describe("an object of the history that will not do", () => {
     const copy = keyOf(`20261231T000000.000Z-${good.hash}`);
     store.objects.set(object.key, object);
     store.objects.set(copy, { ...object, key: copy, metadata: {} });
-    const own = archiveOn(store, reader);
+    const own = archiveOn(store, { seal: reader });
     for (let look = 0; look < 2; look += 1) {
       const { origin } = await own.latest(signal);
       assert.deepEqual(origin, { kind: "history", id: good.id });
@@ -56,7 +35,7 @@ describe("an object of the history that will not do", () => {
 
   it("takes none with it where the same config was saved once rehearsed and once not", async () => {
     const store = new MemoryStore();
-    const archive = archiveOn(store, PLAIN_SEAL);
+    const archive = archiveOn(store);
     for (const [after, name, rehearsed] of [
       [0, "a", true],
       [1, "b", false],
@@ -70,7 +49,7 @@ describe("an object of the history that will not do", () => {
     for (const { id } of [newest, oldest]) {
       store.objects.set(keyOf(id), { ...objectIn(store, keyOf(id)), version: ETAG });
     }
-    const reader = archiveOn(store, PLAIN_SEAL, { requireRehearsed: true });
+    const reader = archiveOn(store, { seal: PLAIN_SEAL, requireRehearsed: true });
     const { origin } = await reader.latest(signal);
     assert.deepEqual(origin, { kind: "history", id: oldest.id });
   });
@@ -78,7 +57,7 @@ describe("an object of the history that will not do", () => {
   it("with the last name there can be keeps nobody from seeing that no more is added", async () => {
     const store = new MemoryStore();
     const { exporter } = await roles();
-    const { history } = archiveOn(store, exporter);
+    const { history } = archiveOn(store, { seal: exporter });
     const last: Key = keyOf("99991231T235959.999Z-0123456789ab");
     await store.put(last, Buffer.from("x"), { metadata: {}, contentType: "" }, signal);
     await assert.rejects(history.add(made("a", 0), CONDITIONAL, signal), {
@@ -99,10 +78,14 @@ describe("an exporter that cannot read what it writes", () => {
     const { exporter } = await roles();
     for (const fencingToken of [1, 2, 3]) {
       const snapshot = made("a", 0, { fencingToken, rehearsed: true });
-      const outcome = await archiveOn(store, exporter).save(snapshot, CONDITIONAL, signal);
+      const outcome = await archiveOn(store, { seal: exporter }).save(
+        snapshot,
+        CONDITIONAL,
+        signal,
+      );
       assert.equal(outcome.kind, "saved");
     }
-    assert.equal((await archiveOn(store, exporter).history.list(signal)).length, 1);
+    assert.equal((await archiveOn(store, { seal: exporter }).history.list(signal)).length, 1);
   });
 });
 
@@ -116,14 +99,14 @@ describe("the history of an exporter with new keys", () => {
       [after.exporter, after.reader],
     ] as const) {
       for (const fencingToken of [1, 2]) {
-        await archiveOn(store, seal).save(made("a", 0, { fencingToken }), CONDITIONAL, signal);
+        await archiveOn(store, { seal }).save(made("a", 0, { fencingToken }), CONDITIONAL, signal);
       }
-      const [newest] = await archiveOn(store, reader).history.list(signal);
+      const [newest] = await archiveOn(store, { seal: reader }).history.list(signal);
       assert.ok(newest);
-      const kept = await archiveOn(store, reader).history.read(newest.id, signal);
+      const kept = await archiveOn(store, { seal: reader }).history.read(newest.id, signal);
       assert.deepEqual(Buffer.from(kept.config), made("a", 0).config);
     }
-    assert.equal((await archiveOn(store, PLAIN_SEAL).history.list(signal)).length, 3);
+    assert.equal((await archiveOn(store).history.list(signal)).length, 3);
   });
 
   it("has it once more, too, where the entry of its name is forged or damaged", async () => {
@@ -131,11 +114,15 @@ describe("the history of an exporter with new keys", () => {
       const store = new MemoryStore();
       const { exporter, reader } = await roles();
       const snapshot = made("a", 0);
-      const first = await archiveOn(store, exporter).history.add(snapshot, CONDITIONAL, signal);
+      const first = await archiveOn(store, { seal: exporter }).history.add(
+        snapshot,
+        CONDITIONAL,
+        signal,
+      );
       const object = objectIn(store, keyOf(first));
       const spoilt = metadata === undefined ? { body: Buffer.from("x") } : { metadata };
       store.objects.set(object.key, { ...object, ...spoilt });
-      const { history } = archiveOn(store, metadata === undefined ? reader : exporter);
+      const { history } = archiveOn(store, { seal: metadata === undefined ? reader : exporter });
       const second = await history.add(snapshot, CONDITIONAL, signal);
       assert.notEqual(second, first);
     }
@@ -152,13 +139,13 @@ describe("a rightly signed object of another Kong version in the place of the cu
     const options = { store: elsewhere, seal: exporter, maxConfigBytes: 10_000, log };
     const theirs = new Archive({ ...options, kongVersion: kongVersion("3.8.0") });
     await theirs.save(other, CONDITIONAL, signal);
-    const archive = archiveOn(store, exporter);
+    const archive = archiveOn(store, { seal: exporter });
     await archive.save(made("a", 0, { fencingToken: 3 }), CONDITIONAL, signal);
     store.objects.set(KEY, { ...objectIn(elsewhere, "3.8.0/config.json"), key: KEY });
     const outcome = await archive.save(made("c", 1, { fencingToken: 3 }), CONDITIONAL, signal);
     assert.equal(outcome.kind, "saved");
-    assert.equal(await archiveOn(store, exporter).highestToken(signal), 3);
-    const { config, origin } = await archiveOn(store, reader).latest(signal);
+    assert.equal(await archiveOn(store, { seal: exporter }).highestToken(signal), 3);
+    const { config, origin } = await archiveOn(store, { seal: reader }).latest(signal);
     assert.deepEqual([Buffer.from(config), origin.kind], [made("c", 1).config, "current"]);
   });
 });

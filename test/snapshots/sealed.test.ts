@@ -1,35 +1,13 @@
 import assert from "node:assert/strict";
 import { gunzipSync } from "node:zlib";
 import { describe, it } from "vitest";
-import { Archive } from "../../src/snapshots/archive.ts";
-import { PLAIN_SEAL, type Seal } from "../../src/snapshots/seal/seal.ts";
-import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
-import type { Version } from "../../src/store/port.ts";
-import { snapshotOf, V391 } from "../fakes/config.ts";
+import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
 import { agePair, roles, sealWith, signingPair } from "../fakes/seals.ts";
+import { archiveOn, CONDITIONAL, ETAG, KEY, made, objectIn, signal } from "./stage.ts";
 
-const { signal } = new AbortController();
-const KEY = "3.9.1/config.json";
-const CONDITIONAL = { conditional: true };
 const CANARY = "canary";
-/** As S3's ETags look. */
-const MD5 = "0123456789abcdef0123456789abcdef" as Version;
-
-function archiveOn(store: MemoryStore, seal: Seal, log = new RecordingLog()): Archive {
-  const options = { store, seal, kongVersion: V391, maxConfigBytes: 10_000, log };
-  return new Archive({ ...options, keepHistory: true });
-}
-
-function objectIn(store: MemoryStore, key = KEY) {
-  const object = store.objects.get(key);
-  assert.ok(object);
-  return object;
-}
-
-const made = (name: string, after: number, overrides: Partial<SnapshotMetadata> = {}) =>
-  snapshotOf(name, { controlPlaneTimestamp: 1_795_220_000 + after, ...overrides });
 
 function isInClear(body: Uint8Array): boolean {
   const text = (bytes: Uint8Array) => Buffer.from(bytes).toString("latin1");
@@ -42,13 +20,13 @@ describe("what is sealed", () => {
     const store = new MemoryStore();
     const { exporter, reader } = await roles();
     const snapshot = made(CANARY, 0, { entities: { services: 1 } });
-    await archiveOn(store, PLAIN_SEAL).save(snapshot, CONDITIONAL, signal);
+    await archiveOn(store).save(snapshot, CONDITIONAL, signal);
     assert.deepEqual(
       [...store.objects.values()].map(({ body }) => isInClear(body)),
       [true, true],
     );
     store.objects.clear();
-    const archive = archiveOn(store, exporter);
+    const archive = archiveOn(store, { seal: exporter });
     await archive.save(snapshot, CONDITIONAL, signal);
     const held = made(`${CANARY}2`, 1);
     const heldId = await archive.history.add(held, { held: "why", conditional: true }, signal);
@@ -58,7 +36,7 @@ describe("what is sealed", () => {
       assert.equal(JSON.stringify(metadata).includes(CANARY), false);
       assert.equal(metadata["sealed"], "age");
     }
-    const own = archiveOn(store, reader);
+    const own = archiveOn(store, { seal: reader });
     const latest = await own.latest(signal);
     assert.deepEqual(Buffer.from(latest.config), snapshot.config);
     assert.deepEqual(latest.metadata, snapshot.metadata);
@@ -70,12 +48,12 @@ describe("what is sealed", () => {
   it("has no blanks after the config, for no two bodies are the same", async () => {
     const store = new MemoryStore();
     const { exporter, reader } = await roles();
-    await archiveOn(store, exporter).save(made("a", 0), CONDITIONAL, signal);
+    await archiveOn(store, { seal: exporter }).save(made("a", 0), CONDITIONAL, signal);
     const { length } = objectIn(store).body;
-    store.objects.set(KEY, { ...objectIn(store), version: MD5 });
-    await archiveOn(store, exporter).save(made("b", 1), CONDITIONAL, signal);
+    store.objects.set(KEY, { ...objectIn(store), version: ETAG });
+    await archiveOn(store, { seal: exporter }).save(made("b", 1), CONDITIONAL, signal);
     assert.equal(objectIn(store).body.length, length);
-    const { config } = await archiveOn(store, reader).latest(signal);
+    const { config } = await archiveOn(store, { seal: reader }).latest(signal);
     assert.deepEqual(Buffer.from(config), made("b", 1).config);
   });
 
@@ -83,11 +61,13 @@ describe("what is sealed", () => {
     const store = new MemoryStore();
     const { signing, verify } = signingPair();
     const seal = sealWith({ signingKey: signing });
-    await archiveOn(store, seal).save(made("a", 0), CONDITIONAL, signal);
-    store.objects.set(KEY, { ...objectIn(store), version: MD5 });
-    await archiveOn(store, seal).save(made("b", 1), CONDITIONAL, signal);
+    await archiveOn(store, { seal }).save(made("a", 0), CONDITIONAL, signal);
+    store.objects.set(KEY, { ...objectIn(store), version: ETAG });
+    await archiveOn(store, { seal }).save(made("b", 1), CONDITIONAL, signal);
     assert.match(Buffer.from(objectIn(store).body).toString(), /[ \n]{64}$/);
-    const { config } = await archiveOn(store, sealWith({ verifyKeys: [verify] })).latest(signal);
+    const { config } = await archiveOn(store, { seal: sealWith({ verifyKeys: [verify] }) }).latest(
+      signal,
+    );
     assert.deepEqual(Buffer.from(config), made("b", 1).config);
   });
 });
@@ -97,9 +77,9 @@ describe("an exporter that cannot read what it writes", () => {
     const store = new MemoryStore();
     const { exporter } = await roles();
     const saved = made("a", 0, { fencingToken: 3 });
-    await archiveOn(store, exporter).save(saved, CONDITIONAL, signal);
+    await archiveOn(store, { seal: exporter }).save(saved, CONDITIONAL, signal);
     const log = new RecordingLog();
-    const archive = archiveOn(store, exporter, log);
+    const archive = archiveOn(store, { seal: exporter, log });
     assert.deepEqual(await archive.recall(signal), saved.metadata);
     assert.equal(await archive.highestToken(signal), 3);
     assert.equal((await archive.save(saved, CONDITIONAL, signal)).kind, "unchanged");
@@ -112,14 +92,14 @@ describe("an exporter that cannot read what it writes", () => {
     assert.equal((await archive.save(newer, CONDITIONAL, signal)).kind, "saved");
     assert.deepEqual([...new Set(log.lines.map(({ level }) => level))], ["debug"]);
     store.objects.delete(KEY);
-    assert.equal(await archiveOn(store, exporter).highestToken(signal), 4);
+    assert.equal(await archiveOn(store, { seal: exporter }).highestToken(signal), 4);
   });
 
   it("adds to the history what an exporter before it, or a lost answer, left out there, if it has the config itself", async () => {
     const { store, archive, log, reader } = await withoutHistory();
     assert.equal((await archive.save(made("a", 0), CONDITIONAL, signal)).kind, "unchanged");
     assert.equal(archive.holds(made("a", 0).metadata.configHash), true);
-    const { history } = archiveOn(store, reader);
+    const { history } = archiveOn(store, { seal: reader });
     const [entry, ...others] = await history.list(signal);
     assert.deepEqual(others, []);
     assert.deepEqual(
@@ -136,17 +116,17 @@ describe("an exporter that cannot read what it writes", () => {
     assert.match(warning?.message ?? "", /missing in the history, and cannot be added/);
     assert.deepEqual([...others, ...log.find("error")], []);
     assert.equal((await archive.save(made("b", 1), CONDITIONAL, signal)).kind, "saved");
-    assert.equal((await archiveOn(store, reader).history.list(signal)).length, 1);
+    assert.equal((await archiveOn(store, { seal: reader }).history.list(signal)).length, 1);
   });
 
   /** "a" is current and not in the history, and `archive` cannot open it. */
   async function withoutHistory() {
     const store = new MemoryStore();
     const { exporter, reader } = await roles();
-    await archiveOn(store, exporter).save(made("a", 0), CONDITIONAL, signal);
+    await archiveOn(store, { seal: exporter }).save(made("a", 0), CONDITIONAL, signal);
     for (const key of [...store.objects.keys()]) if (key !== KEY) store.objects.delete(key);
     const log = new RecordingLog();
-    return { store, archive: archiveOn(store, exporter, log), log, reader };
+    return { store, archive: archiveOn(store, { seal: exporter, log }), log, reader };
   }
 });
 
@@ -167,36 +147,36 @@ describe("a change of keys", () => {
       }),
     ];
     for (const seal of seals) {
-      const archive = archiveOn(store, seal);
+      const archive = archiveOn(store, { seal });
       await archive.recall(signal);
       const { configHash } = made("a", 0).metadata;
       assert.equal(archive.holds(configHash), false);
       assert.equal((await archive.save(made("a", 0), CONDITIONAL, signal)).kind, "saved");
       assert.equal((await archive.save(made("a", 0), CONDITIONAL, signal)).kind, "unchanged");
-      const again = archiveOn(store, seal);
+      const again = archiveOn(store, { seal });
       await again.recall(signal);
       assert.equal((await again.save(made("a", 0), CONDITIONAL, signal)).kind, "unchanged");
     }
     const reader = sealWith({ identities: [two.identity], verifyKeys: [fresh.verify] });
-    const { config } = await archiveOn(store, reader).latest(signal);
+    const { config } = await archiveOn(store, { seal: reader }).latest(signal);
     assert.deepEqual(Buffer.from(config), made("a", 0).config);
   });
 
   it("leaves what older keys made readable for whoever has both", async () => {
     const store = new MemoryStore();
     const [before, after] = [await roles(), await roles()];
-    await archiveOn(store, before.exporter).save(made("a", 0), CONDITIONAL, signal);
+    await archiveOn(store, { seal: before.exporter }).save(made("a", 0), CONDITIONAL, signal);
     const exporter = sealWith({
       signingKey: after.signing,
       verifyKeys: [before.verify],
       recipients: [after.age.recipient],
     });
-    await archiveOn(store, exporter).save(made("b", 1), CONDITIONAL, signal);
+    await archiveOn(store, { seal: exporter }).save(made("b", 1), CONDITIONAL, signal);
     const both = sealWith({
       verifyKeys: [before.verify, after.verify],
       identities: [before.age.identity, after.age.identity],
     });
-    const own = archiveOn(store, both);
+    const own = archiveOn(store, { seal: both });
     const kept = await own.history.list(signal);
     const names = await Promise.all(
       kept.map(async ({ id }) => Buffer.from((await own.history.read(id, signal)).config)),
