@@ -107,8 +107,6 @@ export class ReplicaReader implements SnapshotReader {
     await until<void>(signal, (resolve, reject) => {
       const all = readers.map(async (reader, index) => {
         const answer = await ask(reader, seen[index], asked.signal);
-        // Too late: what counts was decided.
-        if (asked.isOver) return;
         answers[index] = answer;
         if (answer.kind !== "good") return;
         // The grace of the first ends first; the scope ends the others.

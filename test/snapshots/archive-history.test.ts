@@ -79,6 +79,26 @@ describe("an archive that keeps a history", () => {
     assert.equal(await next.kept(), "b a");
   });
 
+  it("adds what another one could not while it stood by, and what it could not itself after it could", async () => {
+    const { store, archive, save, kept } = setUp();
+    await save(made("a", 0));
+    const mend = breakHistory(store);
+    await setUp(store).save(made("b", 1));
+    mend();
+    await archive.recall(signal);
+    breakHistory(store);
+    await save(made("c", 2));
+    mend();
+    await setUp(store).archive.ensureInHistory(CONDITIONAL, signal);
+    assert.equal(await kept(), "c a");
+    await archive.recall(signal);
+    breakHistory(store);
+    await save(made("d", 3));
+    mend();
+    await save(made("e", 4));
+    assert.equal(await kept(), "e d c a");
+  });
+
   it("adds the current snapshot when asked, once, and no copy by hand", async () => {
     const { store, save } = setUp();
     const mend = breakHistory(store);
@@ -107,16 +127,18 @@ describe("an archive that keeps a history", () => {
   it("reads no body of a full history to save, to prune, or to know the highest token", async () => {
     const { store, archive, save, kept } = setUp();
     for (let index = 0; index < 50; index += 1) await save(made(`config ${index}`, index));
+    const held = { ...CONDITIONAL, held: "too small" };
+    await archive.history.add(made("held", 50), held, signal);
     const next = setUp(store);
     await next.archive.recall(signal);
     store.bytesRead = 0;
     assert.equal(await archive.highestToken(signal), 0);
-    assert.equal((await next.save(made("new", 50))).kind, "saved");
+    assert.equal((await next.save(made("new", 51))).kind, "saved");
     await next.archive.prune({ maxCount: 1 }, new Date(NOON), signal);
     store.objects.delete(KEY);
     assert.equal(await archive.highestToken(signal), 0);
     assert.equal(store.bytesRead, 0);
-    assert.equal(await kept(), "new");
+    assert.equal(await kept(), "new held");
   });
 
   it("knows the highest token, though the current object is damaged, has lost its metadata, or is gone", async () => {

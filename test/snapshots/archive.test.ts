@@ -166,6 +166,30 @@ describe("saving a snapshot", () => {
     assert.equal((await archive.save(snapshotOf("b"), CONDITIONAL, signal)).kind, "saved");
   });
 
+  it("believes a timestamp by the clock at which it writes, not by when it took the config", async () => {
+    const takenMs = snapshotOf("a").metadata.exportedAt.getTime();
+    const later = { controlPlaneTimestamp: takenMs / 1000 + 600, exporterId: "exporter-2" };
+    const kinds: string[] = [];
+    for (const minutes of [0, 6]) {
+      const { store, archive } = setUp();
+      await archive.save(snapshotOf("b", later), CONDITIONAL, signal);
+      const now = new Date(takenMs + minutes * 60_000);
+      const options = { ...CONDITIONAL, now };
+      kinds.push((await setUp(store).archive.save(snapshotOf("a"), options, signal)).kind);
+    }
+    assert.deepEqual(kinds, ["saved", "stale"]);
+  });
+
+  it("takes no token from what was saved for another Kong version", async () => {
+    const { store, archive } = setUp();
+    await archive.save(snapshotOf("a", { fencingToken: 9 }), CONDITIONAL, signal);
+    const { metadata } = objectIn(store);
+    spoil(store, { metadata: { ...metadata, "kong-version": "3.8.0" } });
+    assert.equal(await archive.highestToken(signal), 0);
+    const lower = snapshotOf("b", { fencingToken: 1 });
+    assert.equal((await setUp(store).archive.save(lower, CONDITIONAL, signal)).kind, "saved");
+  });
+
   it("gives up after a few conflicts instead of racing for ever", async () => {
     const { store, archive } = setUp();
     let puts = 0;

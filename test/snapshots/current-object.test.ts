@@ -40,6 +40,9 @@ describe("the current object", () => {
     assert.deepEqual(Buffer.from(config), snapshotOf("b").config);
     assert.deepEqual(metadata, snapshotOf("b").metadata);
     assert.deepEqual(await archiveOn(store, { maxConfigBytes: bytes }).recall(signal), metadata);
+    await assert.rejects(archiveOn(store, { maxConfigBytes: bytes - 1 }).latest(signal), {
+      code: "STORE_TOO_LARGE",
+    });
   });
 
   it("is refused with other blanks than its own, with too few, and with more", async () => {

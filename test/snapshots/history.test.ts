@@ -161,6 +161,20 @@ describe("the history", () => {
     assert.equal(store.objects.size, 1);
   });
 
+  it("gives up after its name was taken a few times", async () => {
+    const { store, history } = setUp();
+    let puts = 0;
+    store.intercept = async (operation) => {
+      if (operation !== "put") return;
+      puts += 1;
+      throw new StoreError("STORE_PRECONDITION_FAILED", "somebody else wrote");
+    };
+    await assert.rejects(history.add(made("a", 0), CONDITIONAL, signal), {
+      code: "STORE_PRECONDITION_FAILED",
+    });
+    assert.equal(puts, 6);
+  });
+
   it("adds what seemed to fail only once", async () => {
     const { store, history } = setUp();
     const put = store.put.bind(store);

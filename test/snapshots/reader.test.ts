@@ -343,6 +343,19 @@ describe("a reader that may take an older version", () => {
     await assert.rejects(reader.latest(signal), (error) => error === down);
   });
 
+  it("needs to know which versions there are only where another one may stand in", async () => {
+    for (const [match, code] of [
+      ["exact", "SNAPSHOT_MISSING"],
+      ["patch", "STORE_UNAVAILABLE"],
+    ] as const) {
+      const { store, reader } = await wanting("3.9.1", ["3.9.0"], match);
+      store.intercept = async (operation, key) => {
+        if (operation === "list" && key === "") throw new StoreError("STORE_UNAVAILABLE", "down");
+      };
+      await assert.rejects(reader.latest(signal), { code });
+    }
+  });
+
   it("looks again without moving or saying what it has, and takes the exact one once it comes", async () => {
     const { store, reader, log } = await wanting("3.9.1", ["3.9.0"]);
     const first = await reader.refresh(undefined, signal);
