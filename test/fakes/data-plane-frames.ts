@@ -4,7 +4,7 @@
  */
 
 import { randomBytes } from "node:crypto";
-import { encodeFrame } from "./websocket-frames.ts";
+import { applyMask, encodeFrame } from "./websocket-frames.ts";
 
 /** A frame from the control plane. */
 export interface Arrival {
@@ -25,8 +25,7 @@ export function encodeMasked(opcode: number, payload: Uint8Array, final = true):
   const head = encodeFrame(opcode, payload, final).subarray(0, -payload.length || undefined);
   head.writeUInt8(head.readUInt8(1) | 0x80, 1);
   const mask = randomBytes(4);
-  const masked = payload.map((byte, i) => byte ^ (mask[i % 4] ?? 0));
-  return Buffer.concat([head, mask, masked]);
+  return Buffer.concat([head, mask, applyMask(payload, mask)]);
 }
 
 /** Gathers bytes and gives the complete frames among them. */

@@ -103,17 +103,21 @@ describe("the fake data plane's /v2/outlet", () => {
     assert.deepEqual(rest, recordedRest);
   });
 
-  for (const [what, answer] of [
-    ["capabilities that are no list", WITHOUT_SYNC.replace("[]", "{}")],
-    ["another encoding", WITHOUT_SYNC.replace("x-snappy-framed", "plain")],
-    ["another id", WITHOUT_SYNC.replace('"id":1', '"id":2')],
-    ["an error", '{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"?"}}'],
-    ["no JSON", "hello"],
+  for (const [what, answer, error] of [
+    ["capabilities that are no list", WITHOUT_SYNC.replace("[]", "{}"), /with no capabilities/],
+    ["another encoding", WITHOUT_SYNC.replace("x-snappy-framed", "plain"), /no frame encoding/],
+    ["another id", WITHOUT_SYNC.replace('"id":1', '"id":2'), /does not answer the hello/],
+    [
+      "an error",
+      '{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"?"}}',
+      /no frame encoding/,
+    ],
+    ["no JSON", "hello", /not valid JSON/],
   ] as const) {
     it(`hangs up on an answer with ${what}`, async () => {
       await using controlPlane = await rpcControlPlane(answer);
       await using plane = rpcPlane(controlPlane);
-      await assert.rejects(plane.connect());
+      await assert.rejects(plane.connect(), error);
       await plane.closed;
       assert.equal(plane.violations.length, 1);
       assert.equal(plane.capabilities, undefined);

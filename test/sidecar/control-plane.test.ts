@@ -208,7 +208,7 @@ describe("a control plane of our own, with none behind it", () => {
     const old = await connect();
     const tls = await sharedTls(clusterCertificate());
     controlPlane.rotate(tls);
-    await assert.rejects(connect());
+    await assert.rejects(connect(), /self-signed certificate/);
     await (await connect({ tls })).configured(hash);
     assert.ok(old.isConnected);
   });
