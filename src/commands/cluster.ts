@@ -4,7 +4,7 @@ import type { Clock } from "../core/clock.ts";
 import type { HostPort } from "../core/host-port.ts";
 import type { Secret } from "../core/secret.ts";
 import { loadClusterTls, loadServerCertificate } from "../kong/cluster-tls.ts";
-import { declaredPlugins } from "../kong/plugin-names.ts";
+import { declaredPlugins } from "../kong/plugins.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { type Settings, SettingsError } from "../runtime/settings.ts";
 import type { Certificates } from "../sidecar/door/certificate-watch.ts";

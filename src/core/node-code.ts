@@ -7,7 +7,13 @@ export function nodeCodeOf(error: unknown): string {
 }
 
 /** The peer's certificate is the matter. */
-export const CERTIFICATE_CODE = /^(?:CERT_|ERR_TLS_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/;
+export const CERTIFICATE_CODE =
+  /^(?:CERT_|ERR_TLS_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_(?:CA|PURPOSE)$)/;
+
+/** TLS failed: for the certificate, or because something else is spoken there. */
+export function isTlsCode(code: string): boolean {
+  return CERTIFICATE_CODE.test(code) || /^(?:ERR_SSL_|EPROTO$)/.test(code);
+}
 
 /** Of the socket and the resolver, and (`HPE_`) of Node's HTTP parser. */
 export const SOCKET_CODE = /^(?:E[A-Z_]+|HPE_[A-Z_]+)$/;

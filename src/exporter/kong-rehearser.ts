@@ -1,9 +1,13 @@
 /** Rehearses in a DB-less Kong that takes no traffic: by its Admin API, and its Status API where that is known. */
 
 import type { Clock } from "../core/clock.ts";
-import type { AdminClient } from "../kong/admin-client.ts";
-import { AdminError } from "../kong/admin-error.ts";
-import { type ConfigLoad, isEmptyHash, prepareConfigLoad } from "../kong/config-load.ts";
+import {
+  type AdminClient,
+  AdminError,
+  type ConfigLoad,
+  isEmptyHash,
+  prepareConfigLoad,
+} from "../kong/admin-client.ts";
 import { isSameVersion, type KongVersion } from "../kong/version.ts";
 import { RehearsalError, type RehearsalResult, type Rehearser } from "./rehearser.ts";
 

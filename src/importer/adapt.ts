@@ -2,7 +2,7 @@
 
 import type { Log } from "../core/log.ts";
 import { type AdaptTarget, adaptConfig } from "../kong/adapt/adapt-config.ts";
-import type { Change } from "../kong/adapt/change.ts";
+import type { Change } from "../kong/adapt/drop-entities.ts";
 import { checkConfig } from "../kong/checks/check-config.ts";
 import type { Snapshot } from "../snapshots/snapshot.ts";
 

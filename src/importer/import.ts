@@ -4,7 +4,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { type BackoffPolicy, keepTryingWithin } from "../core/trying.ts";
 import type { AdaptTarget } from "../kong/adapt/adapt-config.ts";
-import type { Change } from "../kong/adapt/change.ts";
+import type { Change } from "../kong/adapt/drop-entities.ts";
 import type { Snapshot, SnapshotMetadata } from "../snapshots/snapshot.ts";
 import { StoreError } from "../store/port.ts";
 import { adaptSnapshot } from "./adapt.ts";

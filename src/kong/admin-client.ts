@@ -1,10 +1,11 @@
-/** A client for the few calls of Kong's Admin API that we need. https://developer.konghq.com/api/gateway/admin-oss/ */
+/** A client for the few calls of Kong's Admin API that we need, and what can go wrong with it. https://developer.konghq.com/api/gateway/admin-oss/ */
 
+import { createHash } from "node:crypto";
 import { Agent, type Dispatcher, request } from "undici";
-import { describeCause } from "../core/errors.ts";
+import { describeCause, type ErrorDetails, ServiceError } from "../core/errors.ts";
+import { isTlsCode, nodeCodeOf } from "../core/node-code.ts";
 import type { Secret } from "../core/secret.ts";
-import { AdminError, adminErrorOf } from "./admin-error.ts";
-import { printableLine } from "./config-refusal.ts";
+import { describeConfigRefusal, printableLine } from "./config-refusal.ts";
 
 export interface AdminClientOptions {
   /** `http:` or `https:`, with a path prefix if a proxy needs one. Credentials, query and fragment are not used. */
@@ -52,6 +53,7 @@ const MAX_PAGES = 100;
 interface Answer {
   readonly status: number;
   readonly retryAfter: string | undefined;
+  /** JSON where Kong itself answered, HTML where nginx did. */
   readonly body: string;
 }
 
@@ -76,19 +78,15 @@ export class AdminClient implements AsyncDisposable {
 
   /** Kong's hash of the config it serves, from `GET /status`: 32 zeros if empty, undefined on a Kong with a database or before 2.8. */
   async configurationHash(signal: AbortSignal): Promise<string | undefined> {
-    const status = await this.#getJson("/status", signal);
-    const hash = memberOf(status, "configuration_hash");
-    return typeof hash === "string" ? printableLine(hash) : undefined;
+    return lineOf(await this.#getJson("/status", signal), "configuration_hash");
   }
 
   /** From `GET /`. Kong/kong@3.9.1 kong/api/routes/kong.lua */
   async node(signal: AbortSignal): Promise<NodeInfo> {
     const node = await this.#getJson("/", signal);
-    const database = memberOf(memberOf(node, "configuration"), "database");
-    const version = memberOf(node, "version");
     return {
-      version: typeof version === "string" ? printableLine(version) : undefined,
-      database: typeof database === "string" ? printableLine(database) : undefined,
+      version: lineOf(node, "version"),
+      database: lineOf(memberOf(node, "configuration"), "database"),
     };
   }
 
@@ -185,12 +183,10 @@ export class AdminClient implements AsyncDisposable {
 
   #unanswered(method: string, path: string, cause: unknown): AdminError {
     const what = `${method} ${this.url}${path.replace(/\?.*/, "")} failed: ${describeCause(cause)}`;
-    const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-    const isTls = /^(ERR_TLS|ERR_SSL|EPROTO|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/.test(code);
-    return isTls
+    return isTlsCode(nodeCodeOf(cause))
       ? new AdminError("ADMIN_TLS", what, {
           cause,
-          hint: "Give the authority that signed the Admin API's certificate, check its name and dates, or write http:// if it does not speak TLS.",
+          hint: "Check its certificate's name and dates; if this machine does not trust its CA, name the CA's file in NODE_EXTRA_CA_CERTS; if it does not speak TLS, write http://.",
         })
       : new AdminError("ADMIN_UNAVAILABLE", what, {
           cause,
@@ -219,16 +215,237 @@ async function readAnswer(response: Dispatcher.ResponseData, signal: AbortSignal
 }
 
 function readDataPlane(row: unknown): DataPlaneStatus {
-  const syncStatus = memberOf(row, "sync_status");
   const lastSeen = memberOf(row, "last_seen");
-  const version = memberOf(row, "version");
   return {
-    syncStatus: typeof syncStatus === "string" ? printableLine(syncStatus) : "unknown",
+    syncStatus: lineOf(row, "sync_status") ?? "unknown",
     lastSeen: typeof lastSeen === "number" ? new Date(lastSeen * 1000) : undefined,
-    version: typeof version === "string" ? printableLine(version) : undefined,
+    version: lineOf(row, "version"),
   };
 }
 
 function memberOf(value: unknown, key: string): unknown {
   return typeof value === "object" && value !== null ? Reflect.get(value, key) : undefined;
+}
+
+function textOf(value: unknown, key: string): string | undefined {
+  const member = memberOf(value, key);
+  return typeof member === "string" ? member : undefined;
+}
+
+function lineOf(value: unknown, key: string): string | undefined {
+  const text = textOf(value, key);
+  return text === undefined ? undefined : printableLine(text);
+}
+
+/** A config ready to be sent, and the hash Kong will give it; undefined where only Kong can tell. */
+export interface ConfigLoad {
+  readonly body: ConfigBody;
+  /** 32 lower-case hex digits, to be found in `/status` once Kong has the config. */
+  readonly expectedHash: string | undefined;
+}
+
+/**
+ * The config as a string inside JSON, for then Kong's hash of it is the MD5 of the text. A config
+ * that is not valid UTF-8 (Kong itself never checks) would be damaged as a string: it becomes the
+ * body itself, with a hash that Kong makes of the entities it reads.
+ */
+export function prepareConfigLoad(config: Uint8Array): ConfigLoad {
+  const text = decodeUtf8(config);
+  if (text === undefined) {
+    return { body: { contentType: "application/json", bytes: config }, expectedHash: undefined };
+  }
+  return {
+    body: { contentType: "application/json", bytes: Buffer.from(JSON.stringify({ config: text })) },
+    expectedHash: createHash("md5").update(config).digest("hex"),
+  };
+}
+
+/** Whether a hash from `/status` is that of a Kong without a config: only zeros. */
+export function isEmptyHash(hash: string): boolean {
+  return /^0*$/.test(hash);
+}
+
+/** Undefined unless encoding the text again gives the same bytes. */
+function decodeUtf8(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    // Not UTF-8, or longer than a string can be (512 MiB).
+    return undefined;
+  }
+}
+
+/**
+ * - `ADMIN_UNAVAILABLE`: nothing answered, or it answered 5xx: Kong is starting, stopping or overloaded. Retried.
+ * - `ADMIN_BUSY`: 429: another config is being loaded. Retried after `retryAfterMs`.
+ * - `ADMIN_TLS`: its certificate is not trusted, or it does not speak TLS. Name its CA's file in NODE_EXTRA_CA_CERTS, or fix the URL.
+ * - `ADMIN_DENIED`: 401 or 403: RBAC, or a proxy in front. Give a token.
+ * - `ADMIN_NOT_FOUND`: 404, or an answer no Admin API gives. Fix the URL.
+ * - `ADMIN_TOO_LARGE`: 413. The hint names the limit: nginx's, or Kong's store.
+ * - `ADMIN_REFUSED`: any other refusal; the message says Kong's reasons.
+ */
+export type AdminErrorCode =
+  | "ADMIN_UNAVAILABLE"
+  | "ADMIN_BUSY"
+  | "ADMIN_TLS"
+  | "ADMIN_DENIED"
+  | "ADMIN_NOT_FOUND"
+  | "ADMIN_TOO_LARGE"
+  | "ADMIN_REFUSED";
+
+const RETRYABLE: ReadonlySet<AdminErrorCode> = new Set(["ADMIN_UNAVAILABLE", "ADMIN_BUSY"]);
+
+export interface AdminErrorDetails extends ErrorDetails {
+  readonly retryAfterMs?: number | undefined;
+  readonly reasons?: readonly string[];
+}
+
+export class AdminError extends ServiceError {
+  readonly code: AdminErrorCode;
+  readonly exitStatus = 4;
+  /** Milliseconds Kong asked us to wait (`Retry-After`), if it did. */
+  readonly retryAfterMs: number | undefined;
+  /** Why Kong does not take the config itself, one line for each error; undefined where something else is wrong. */
+  readonly reasons: readonly string[] | undefined;
+
+  constructor(code: AdminErrorCode, message: string, details: AdminErrorDetails = {}) {
+    super(message, { retryable: RETRYABLE.has(code), ...details });
+    this.code = code;
+    this.retryAfterMs = details.retryAfterMs;
+    this.reasons = details.reasons;
+  }
+}
+
+/** An answer that is not the one hoped for. */
+export interface BadAnswer extends Answer {
+  /** What was tried, on what: `GET http://127.0.0.1:8001/status`. */
+  readonly request: string;
+  readonly requestBytes: number;
+}
+
+/** Most errors of one config have one cause; the first ones show it. */
+const MAX_REASONS = 10;
+
+/** What Kong says of what it was sent; the 400 of a proxy in front is no verdict on the config. */
+const ABOUT_CONFIG = /declarative config|^Cannot parse JSON body/i;
+
+/** Kong/kong@3.9.1 kong/api/routes/config.lua, kong/api/routes/clustering.lua for what Kong says. */
+export function adminErrorOf(answer: BadAnswer): AdminError {
+  const { request, status } = answer;
+  switch (status) {
+    case 400:
+      return badRequest(answer);
+    case 401:
+    case 403:
+      return new AdminError("ADMIN_DENIED", `${request} was denied (${status})`, {
+        hint: "Give a token whose role may do this (header Kong-Admin-Token), and check the proxy in front of the Admin API if there is one.",
+      });
+    case 404:
+      return new AdminError("ADMIN_NOT_FOUND", `${request} found nothing there (404)`, {
+        hint: "Check that the URL is that of Kong's Admin API, by default http://127.0.0.1:8001.",
+      });
+    case 413:
+      return tooLarge(answer);
+    case 429:
+      return new AdminError(
+        "ADMIN_BUSY",
+        `${request} found Kong busy loading another config (429)`,
+        {
+          retryAfterMs: seconds(answer.retryAfter),
+        },
+      );
+    case 500:
+    case 502:
+    case 503:
+    case 504:
+      return new AdminError("ADMIN_UNAVAILABLE", `${request} failed on Kong's side (${status})`, {
+        hint: "Look into Kong's error log.",
+        retryAfterMs: seconds(answer.retryAfter),
+      });
+    default:
+      return new AdminError("ADMIN_REFUSED", `${request} was answered with ${status}`, {
+        hint: "Check that the URL is that of Kong's Admin API and that nothing in between rewrites requests.",
+      });
+  }
+}
+
+function badRequest(answer: BadAnswer): AdminError {
+  const { request, body } = answer;
+  if (/plain HTTP request was sent to HTTPS port/.test(body)) {
+    return new AdminError("ADMIN_TLS", `${request} spoke plain HTTP to an HTTPS port (400)`, {
+      hint: "Write https:// in the URL.",
+    });
+  }
+  const said = parseJson(body);
+  const message = textOf(said, "message");
+  if (message !== undefined && /configured to not use a database/.test(message)) {
+    return new AdminError(
+      "ADMIN_REFUSED",
+      `${request} was refused: this Kong is not DB-less (400)`,
+      {
+        hint: "Only a Kong with database=off takes a config this way. A data plane takes one as a file, by --to file:/path.",
+      },
+    );
+  }
+  const reasons = describeConfigRefusal(said);
+  if (reasons.length === 0) {
+    // "declarative config is invalid: {…}" may repeat what it complains of.
+    const text = printableLine(message?.split(": {")[0] ?? "no reason given");
+    const isAboutConfig = message !== undefined && ABOUT_CONFIG.test(message);
+    return new AdminError("ADMIN_REFUSED", `${request} was refused (400): ${text}`, {
+      ...(isAboutConfig ? { reasons: [text] } : {}),
+    });
+  }
+  const shown = reasons.slice(0, MAX_REASONS).map((reason) => `\n  ${reason}`);
+  const more = reasons.length > MAX_REASONS ? `\n  and ${reasons.length - MAX_REASONS} more` : "";
+  const count = reasons.length === 1 ? "1 error" : `${reasons.length} errors`;
+  return new AdminError(
+    "ADMIN_REFUSED",
+    `${request} was refused (400), ${count}:${shown.join("")}${more}`,
+    {
+      reasons,
+      hint: "A config fits Kong of the version it was exported for, with the same plugins enabled (KONG_PLUGINS). Compare both.",
+    },
+  );
+}
+
+function tooLarge(answer: BadAnswer): AdminError {
+  const { request, requestBytes, body } = answer;
+  const message = textOf(parseJson(body), "message");
+  if (message === undefined) {
+    const megabytes = Math.ceil(requestBytes / 1024 / 1024) + 1;
+    return new AdminError(
+      "ADMIN_TOO_LARGE",
+      `${request} was refused by nginx in front of Kong: the request has ${requestBytes} bytes (413)`,
+      {
+        hint: `Set nginx_admin_client_max_body_size = ${megabytes}m (KONG_NGINX_ADMIN_CLIENT_MAX_BODY_SIZE, by default 10m) on this Kong, or import to a file.`,
+      },
+    );
+  }
+  const isLmdb = /lmdb_map_size/.test(message);
+  return new AdminError(
+    "ADMIN_TOO_LARGE",
+    `${request} was refused: the config does not fit in Kong's ${isLmdb ? "LMDB database" : "cache"} (413)`,
+    {
+      hint: isLmdb
+        ? "Raise lmdb_map_size (KONG_LMDB_MAP_SIZE) on this Kong and restart it."
+        : "Raise mem_cache_size (KONG_MEM_CACHE_SIZE) on this Kong and restart it.",
+    },
+  );
+}
+
+/** Kong gives whole seconds; a date is left alone, the back-off covers it. */
+function seconds(retryAfter: string | undefined): number | undefined {
+  return retryAfter !== undefined && /^\d{1,4}$/.test(retryAfter)
+    ? Number(retryAfter) * 1000
+    : undefined;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // nginx answers in HTML.
+    return undefined;
+  }
 }

@@ -1,4 +1,4 @@
-/** Finds the members of a JSON object by their byte offsets, so that a value can be kept exactly as it was sent. */
+/** Finds the members and elements of a large JSON text by their bytes: it never becomes a tree as a whole. */
 
 /** A value: `json.subarray(start, end)`, without surrounding white space. */
 export interface JsonSpan {
@@ -195,11 +195,18 @@ function endOfString(json: Uint8Array, start: number): number {
 function endOfEscape(json: Uint8Array, start: number): number {
   const byte = json[start];
   if (byte !== undefined && SIMPLE_ESCAPES.has(byte)) return start + 1;
-  const isUnicode =
-    byte === 0x75 &&
-    /^[0-9a-fA-F]{4}$/.test(Buffer.from(json.subarray(start + 1, start + 5)).toString("latin1"));
-  if (!isUnicode) throw new JsonSyntaxError("bad escape", start);
+  if (byte !== 0x75) throw new JsonSyntaxError("bad escape", start);
+  for (let position = start + 1; position < start + 5; position += 1) {
+    if (!isHexDigit(json[position])) throw new JsonSyntaxError("bad escape", start);
+  }
   return start + 5;
+}
+
+function isHexDigit(byte: number | undefined): boolean {
+  if (byte === undefined) return false;
+  // Lower-case letters differ from capitals by one bit.
+  const lower = byte | 0x20;
+  return (byte >= ZERO && byte <= NINE) || (lower >= 0x61 && lower <= 0x66);
 }
 
 function endOfNumber(json: Uint8Array, start: number): number {
@@ -247,4 +254,56 @@ function skipSpace(json: Uint8Array, start: number): number {
 function decodeString(json: Uint8Array, start: number, end: number): string {
   const text: unknown = JSON.parse(Buffer.from(json.subarray(start, end)).toString("utf8"));
   return String(text);
+}
+
+/** `value`: as JSON.parse gives it. */
+export interface JsonElement extends JsonSpan {
+  readonly value: unknown;
+}
+
+/**
+ * The elements of the array at `start`, in their order; nothing where there is no array. A piece is about
+ * as much text as is parsed in a millisecond, or one longer element. Throws JsonSyntaxError.
+ */
+export function* elementPieces(
+  json: Uint8Array,
+  start: number,
+): Generator<readonly JsonElement[], void> {
+  let spans: JsonSpan[] = [];
+  for (const span of elementsOf(json, start)) {
+    const bytes = span.end - (spans[0]?.start ?? span.end);
+    if (bytes > PIECE_BYTES || spans.length === PIECE_ELEMENTS) {
+      yield parsed(json, spans);
+      spans = [];
+    }
+    spans.push(span);
+  }
+  if (spans.length > 0) yield parsed(json, spans);
+}
+
+const PIECE_BYTES = 65_536;
+/** Of tiny elements more would be a burden for the garbage collector. */
+const PIECE_ELEMENTS = 1_000;
+
+/** Elements that follow one another: parsed together, several times faster than one by one. */
+function parsed(json: Uint8Array, spans: readonly JsonSpan[]): readonly JsonElement[] {
+  const start = spans[0]?.start ?? 0;
+  const end = spans.at(-1)?.end ?? start;
+  const text = Buffer.from(json.buffer, json.byteOffset + start, end - start).toString("utf8");
+  const values: unknown = JSON.parse(`[${text}]`);
+  if (!Array.isArray(values)) throw new TypeError("an array was parsed into something else");
+  return spans.map((span, place) => ({
+    start: span.start,
+    end: span.end,
+    value: values[place],
+  }));
+}
+
+/** Any JSON value. */
+export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
+export type JsonObject = { readonly [key: string]: Json };
+
+/** `Array.isArray` does not narrow readonly arrays. */
+export function isArray(value: Json): value is readonly Json[] {
+  return Array.isArray(value);
 }

@@ -2,8 +2,7 @@
 
 import type { ServiceError } from "../core/errors.ts";
 import { type Result, resultOf } from "../core/result.ts";
-import { checkConfig } from "../kong/checks/check-config.ts";
-import type { ConfigFinding } from "../kong/checks/finding.ts";
+import { type ConfigFinding, checkConfig } from "../kong/checks/check-config.ts";
 import { matchConfigHash } from "../kong/config-hash.ts";
 import type { Snapshot } from "../snapshots/snapshot.ts";
 import { StoreError } from "../store/port.ts";

@@ -4,7 +4,7 @@ import type { Clock } from "../core/clock.ts";
 import { formatHostPort, type HostPort } from "../core/host-port.ts";
 import { encodeBasicInfo } from "../kong/basic-info.ts";
 import type { ClusterTls } from "../kong/cluster-tls.ts";
-import { isConfigHash } from "../kong/config-parts.ts";
+import { isConfigHash } from "../kong/config-hash.ts";
 import type { ForwardProxy } from "../kong/forward-proxy.ts";
 import { decodeReconfigure } from "../kong/reconfigure.ts";
 import type { KongVersion } from "../kong/version.ts";

@@ -3,7 +3,7 @@
 import { WebSocket } from "ws";
 import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
-import { EMPTY_CONFIG_HASH } from "../kong/config-parts.ts";
+import { EMPTY_CONFIG_HASH } from "../kong/config-hash.ts";
 import type { ConfigUpdate } from "../kong/reconfigure.ts";
 import { PING_INTERVAL_MS, SILENCE_LIMIT_MS } from "../kong/wire.ts";
 import type { Connection } from "./handshake.ts";

@@ -96,11 +96,6 @@ export function isReset(error: unknown): boolean {
   return /^(?:ECONNRESET|EPIPE|UND_ERR_SOCKET)$/.test(nodeCodeOf(error));
 }
 
-/** The peer's certificate, or that it has one, is the matter. */
-export function isTlsCode(code: string): boolean {
-  return CERTIFICATE_CODE.test(code) || /^(?:ERR_SSL_|EPROTO$)/.test(code);
-}
-
 /** No answer came, or not a whole one. Codes are Node's and undici's. */
 export function verdictOnFailure(error: unknown, service: Service): Verdict {
   const { name, endpointHint } = service;

@@ -2,8 +2,7 @@
 
 import { type BenchOptions, bench, describe } from "vitest";
 import { KongRehearser } from "../../src/exporter/kong-rehearser.ts";
-import { AdminClient } from "../../src/kong/admin-client.ts";
-import { prepareConfigLoad } from "../../src/kong/config-load.ts";
+import { AdminClient, prepareConfigLoad } from "../../src/kong/admin-client.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { V391 } from "../fakes/config.ts";
 import { FakeKongAdmin } from "../fakes/kong-admin.ts";

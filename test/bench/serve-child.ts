@@ -7,7 +7,7 @@ import { inspect } from "node:util";
 import { WebSocketServer } from "ws";
 import { Secret } from "../../src/core/secret.ts";
 import type { ClusterTls } from "../../src/kong/cluster-tls.ts";
-import { encodeReconfigure } from "../../src/kong/reconfigure-encode.ts";
+import { encodeReconfigure } from "../../src/kong/reconfigure.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { FallbackControlPlane } from "../../src/sidecar/control-plane.ts";
 import { Shelf } from "../../src/sidecar/shelf/shelf.ts";

@@ -4,7 +4,7 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { EMPTY_CONFIG_HASH } from "../../src/kong/config-parts.ts";
+import { EMPTY_CONFIG_HASH } from "../../src/kong/config-hash.ts";
 import { CLUSTER_PATH, PING_INTERVAL_MS } from "../../src/kong/wire.ts";
 import { type ReceivedConfig, readConfig } from "./data-plane-config.ts";
 import type { Arrival } from "./data-plane-frames.ts";

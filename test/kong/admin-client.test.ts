@@ -5,8 +5,7 @@ import { createServer } from "node:net";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, it } from "vitest";
 import { Secret } from "../../src/core/secret.ts";
-import { AdminClient, type ConfigBody } from "../../src/kong/admin-client.ts";
-import { AdminError } from "../../src/kong/admin-error.ts";
+import { AdminClient, AdminError, type ConfigBody } from "../../src/kong/admin-client.ts";
 import { certificateAuthority } from "../fakes/certificates.ts";
 import { FakeKongAdmin } from "../fakes/kong-admin.ts";
 
@@ -167,7 +166,7 @@ describe("the connection", () => {
     const error = await failureOf(doubting.configurationHash(signal));
     assert.equal(error.code, "ADMIN_TLS");
     assert.equal(error.retryable, false);
-    assert.match(error.hint ?? "", /authority/);
+    assert.match(error.hint ?? "", /NODE_EXTRA_CA_CERTS/);
   });
 
   it("says that a port does not speak TLS", async () => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import { describe, it } from "vitest";
-import { type AdminError, type AdminErrorCode, adminErrorOf } from "../../src/kong/admin-error.ts";
+import { type AdminError, type AdminErrorCode, adminErrorOf } from "../../src/kong/admin-client.ts";
 import { ANSWERS, type Reply, schemaRefusal } from "../fakes/kong-admin-answers.ts";
 
 const REQUEST = "POST http://kong:8001/config";

@@ -1,11 +1,24 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, it } from "vitest";
-import { matchConfigHash } from "../../src/kong/config-hash.ts";
-import { hashTable } from "../../src/kong/config-hash-current.ts";
-import { hashLegacyTable } from "../../src/kong/config-hash-legacy.ts";
-import { EMPTY_CONFIG_HASH, isConfigHash, type JsonObject } from "../../src/kong/config-parts.ts";
-import { parseKongVersion } from "../../src/kong/version.ts";
+import {
+  computeConfigHash,
+  EMPTY_CONFIG_HASH,
+  isConfigHash,
+  matchConfigHash,
+} from "../../src/kong/config-hash.ts";
+import type { JsonObject } from "../../src/kong/json-members.ts";
+import { kongVersion } from "../fakes/config.ts";
+
+/** As Kong 3.9.1 does. */
+function hashTable(table: JsonObject): string {
+  return computeConfigHash(Buffer.from(JSON.stringify(table)), kongVersion("3.9.1"));
+}
+
+/** As Kong 2.8.5 does. */
+function hashLegacyTable(table: JsonObject): string {
+  return computeConfigHash(Buffer.from(JSON.stringify(table)), kongVersion("2.8.5"));
+}
 
 const LETTERS = ["v1", "v2", "v3", "v4", "v5", "v6"];
 
@@ -72,6 +85,29 @@ describe("config hash of Kong 3.x", () => {
     assert.equal(hashTable(SAMPLE), "67633921276cb3e3c8fa21d9478e5d3a");
     assert.equal(hashTable(KONG_COMPLEX), "675ff4b6b1c8cefa5198284110786ad0");
   });
+
+  // By an implementation in Python that shares nothing with ours, and gives Kong's own vectors.
+  it.each<[string, JsonObject, string]>([
+    ["1,000,000 bytes", { a: "x".repeat(999_995), b: 1 }, "dcf4dfa418fd3f42b8f709fb12503d55"],
+    ["1,000,001 bytes", { a: "x".repeat(999_996), b: 1 }, "1657a901ab520f73155947a0e497407b"],
+    [
+      "1,000,000 bytes, three to a character",
+      { a: `${"€".repeat(333_331)}xx`, b: 1 },
+      "d81e5f1c4a0cb6528875df42fce39958",
+    ],
+    [
+      "1,000,001 bytes, three to a character",
+      { a: `${"€".repeat(333_331)}xxx`, b: 1 },
+      "f9765245c4f6f5c38e678091fa828716",
+    ],
+    [
+      "3 MB in short pieces of two, three and four bytes to a character",
+      { a: Array.from({ length: 150_000 }, (_, i) => `é€😀${i}`) },
+      "3d44321f7366c76a5f8d139ae39d2e48",
+    ],
+  ])("folds what is longer than a megabyte where Kong does: %s", (_, table, hash) => {
+    assert.equal(hashTable(table), hash);
+  });
 });
 
 describe("config hash of Kong 2.8", () => {
@@ -88,11 +124,47 @@ describe("config hash of Kong 2.8", () => {
     assert.equal(hashLegacyTable(SAMPLE), "91fc1cfa2f5008bb85cfed4d5d742f0a");
     assert.equal(hashLegacyTable(KONG_COMPLEX), "cb83c48d5b2932d1bc9d13672b433365");
   });
+
+  // By the same implementation in Python.
+  const numbered = (count: number) => ({
+    services: Array.from({ length: count }, (_, i) => `s${i + 1}`),
+  });
+  it.each<[string, JsonObject, string]>([
+    [
+      "an object of 512 bytes",
+      { services: [{ k: "x".repeat(510) }] },
+      "97044bba42d339be6b481fc9122f666c",
+    ],
+    [
+      "an object of 513 bytes",
+      { services: [{ k: "x".repeat(511) }] },
+      "3825946fea7756d7f1893c6f701f171b",
+    ],
+    [
+      "an object of 512 bytes, two to a character",
+      { services: [{ k: "é".repeat(255) }] },
+      "96ac1b7ca980eedd9d0b94175324b42f",
+    ],
+    [
+      "an object of 514 bytes, two to a character",
+      { services: [{ k: "é".repeat(256) }] },
+      "59e7f10ca3059669f3e23c4a9bab1d80",
+    ],
+    ["99 elements", numbered(99), "9626ab326e39c71c867118ab027d673d"],
+    ["100 elements", numbered(100), "7f4cba01d158460aa08140c83b77b760"],
+    ["101 elements", numbered(101), "2fa5389e0fe799a092ab3d3d9b81dc77"],
+    ["199 elements", numbered(199), "4c58181ca55d246f9b4ff1c994f72400"],
+    ["200 elements", numbered(200), "601335f3469c5b73fa3f304f8e1bc899"],
+    ["201 elements", numbered(201), "7d4e5e2c762f7c56230dffaf93002e20"],
+    ["300 elements", numbered(300), "eafbc84b9988facf2de51a00b4623c5f"],
+    ["301 elements", numbered(301), "dcccd4afe0925620df83d8e8afb4b3ea"],
+  ])("shortens long objects and lists where Kong does: %s", (_, table, hash) => {
+    assert.equal(hashLegacyTable(table), hash);
+  });
 });
 
 describe("matching the hash a control plane sent", () => {
-  const version = parseKongVersion("3.9.1");
-  assert.ok(version);
+  const version = kongVersion("3.9.1");
   const config = Buffer.from(JSON.stringify(SAMPLE));
   const hash = "67633921276cb3e3c8fa21d9478e5d3a";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "vitest";
-import { configuredPlugins } from "../../src/kong/configured-plugins.ts";
+import { configuredPlugins } from "../../src/kong/plugins.ts";
 import { decodeReconfigure } from "../../src/kong/reconfigure.ts";
 
 const namesIn = (json: string) => [...configuredPlugins(Buffer.from(json))];

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { adaptConfig } from "../../src/kong/adapt/adapt-config.ts";
-import { elementPieces } from "../../src/kong/json-elements.ts";
+import { elementPieces } from "../../src/kong/json-members.ts";
 import { V391 } from "../fakes/config.ts";
 
 describe("the elements of an array, in pieces", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { parsePlaneError } from "../../src/kong/plane-error.ts";
+import { parsePlaneError } from "../../src/kong/config-refusal.ts";
 
 const parse = (value: unknown) => parsePlaneError(Buffer.from(JSON.stringify(value)));
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "vitest";
-import { declaredPlugins, KONG_PLUGIN_NAMES } from "../../src/kong/plugin-names.ts";
+import { declaredPlugins, KONG_PLUGIN_NAMES } from "../../src/kong/plugins.ts";
 
 describe("the declared plugins", () => {
   it("hold every plugin real data planes declared, in their order", () => {

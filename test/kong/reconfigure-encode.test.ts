@@ -3,9 +3,8 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { describe, it } from "vitest";
-import { EMPTY_CONFIG_HASH } from "../../src/kong/config-parts.ts";
-import { decodeReconfigure } from "../../src/kong/reconfigure.ts";
-import { encodeReconfigure } from "../../src/kong/reconfigure-encode.ts";
+import { EMPTY_CONFIG_HASH } from "../../src/kong/config-hash.ts";
+import { decodeReconfigure, encodeReconfigure } from "../../src/kong/reconfigure.ts";
 import { updateOf } from "../fakes/config.ts";
 
 const LIMITS = { maxConfigBytes: 10_000_000 };

@@ -98,6 +98,22 @@ describe("reading a reconfigure frame", () => {
   });
 });
 
+describe("the timestamp of a reconfigure frame", () => {
+  it.each([
+    ["99999999999", 99_999_999_999],
+    ["100000000000", undefined],
+    ["1e300", undefined],
+    ["0.001", 0.001],
+    ["0", undefined],
+    ["-1", undefined],
+    ['"1795220000.5"', 1_795_220_000.5],
+    ["true", undefined],
+  ])("%s is read as %s", async (text, seconds) => {
+    const payload = `{"type":"reconfigure","timestamp":${text},"config_table":{"_format_version":"3.0"}}`;
+    assert.equal((await decodeReconfigure(frameOf(payload), LIMITS)).timestamp, seconds);
+  });
+});
+
 describe("a frame that is no config", () => {
   const payload = gunzipSync(capture("3.9.1", "small"));
 

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { gzipSync } from "node:zlib";
-import { EMPTY_CONFIG_HASH } from "../../src/kong/config-parts.ts";
+import { EMPTY_CONFIG_HASH } from "../../src/kong/config-hash.ts";
 import { parseKongVersion } from "../../src/kong/version.ts";
 import { HybridSource, type HybridSourceOptions } from "../../src/source/hybrid.ts";
 import { SourceError, type SourceErrorCode, type SourceEvent } from "../../src/source/port.ts";

@@ -3,9 +3,13 @@
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
 import { type BackoffPolicy, keepTryingWithin } from "../../core/trying.ts";
-import type { AdminClient } from "../../kong/admin-client.ts";
-import { AdminError } from "../../kong/admin-error.ts";
-import { type ConfigLoad, isEmptyHash, prepareConfigLoad } from "../../kong/config-load.ts";
+import {
+  type AdminClient,
+  AdminError,
+  type ConfigLoad,
+  isEmptyHash,
+  prepareConfigLoad,
+} from "../../kong/admin-client.ts";
 import type { Snapshot } from "../../snapshots/snapshot.ts";
 import { type Target, TargetError } from "./port.ts";
 

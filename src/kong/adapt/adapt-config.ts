@@ -1,15 +1,13 @@
 /** Makes a control plane's config fit a DB-less open-source Kong, which would refuse the whole of it for one thing it does not know. */
 
-import { isForeignField } from "../checks/entity-fields.ts";
-import type { KongTarget } from "../checks/kong-target.ts";
+import { isForeignField } from "../checks/entity-schema.ts";
+import { isRow, type Row } from "../checks/entity-title.ts";
+import { type KongTarget, whyNoMember } from "../checks/kong-target.ts";
 import { printableLine } from "../config-refusal.ts";
 import { elementsOf, type JsonMember, type JsonSpan, jsonMembers } from "../json-members.ts";
 import type { KongVersion } from "../version.ts";
-import type { Change } from "./change.ts";
 import { applyCuts, cutItems } from "./cuts.ts";
-import { type DroppedEntities, dropEntities } from "./drop-entities.ts";
-import { entitiesOf } from "./entities.ts";
-import { whyDropMember } from "./why-drop.ts";
+import { type Change, type DroppedEntities, dropEntities, entitiesOf } from "./drop-entities.ts";
 
 export interface AdaptTarget {
   readonly kongVersion: KongVersion;
@@ -132,4 +130,26 @@ function isDroppedField(
 /** Lua may write an empty list as `{}`. */
 function isEmpty(value: unknown): boolean {
   return value === null || (typeof value === "object" && Object.keys(value).length === 0);
+}
+
+/** Undefined for what stays. */
+function whyDropMember(
+  config: Uint8Array,
+  member: JsonMember,
+  target: KongTarget,
+): string | undefined {
+  if (member.key === "workspaces") {
+    for (const { row } of entitiesOf(config, member)) {
+      // Without them a config means the same: all its entities are in the default one.
+      if (hasSettings(row)) return "they carry settings that open-source Kong does not know";
+    }
+  }
+  return whyNoMember(member.key, target);
+}
+
+/** In open-source Kong both are records without fields. Kong/kong@3.9.1 kong/db/schema/entities/workspaces.lua */
+function hasSettings(row: Row): boolean {
+  return [row["config"], row["meta"]].some(
+    (settings) => isRow(settings) && Object.keys(settings).length > 0,
+  );
 }

@@ -1,13 +1,40 @@
 /** Decides which entities go: those the target does not take, and those that cannot be without them. */
 
-import { kindOrigin } from "../checks/entity-kinds.ts";
-import { entityTitle, idOf, type Row } from "../checks/entity-title.ts";
-import { foreignKeysOf, referencesIn } from "../checks/foreign-keys.ts";
-import type { KongTarget } from "../checks/kong-target.ts";
-import type { JsonMember, JsonSpan } from "../json-members.ts";
-import type { Change } from "./change.ts";
-import { entitiesOf, type Place, rowAt } from "./entities.ts";
-import { whyDropEntity } from "./why-drop.ts";
+import {
+  ENTERPRISE_VAULT_BACKENDS,
+  foreignKeysOf,
+  kindOrigin,
+  referencesIn,
+} from "../checks/entity-schema.ts";
+import { entityTitle, idOf, isRow, type Row } from "../checks/entity-title.ts";
+import { type KongTarget, whyNoMember, whyNoPlugin } from "../checks/kong-target.ts";
+import { elementPieces, type JsonMember, type JsonSpan } from "../json-members.ts";
+
+/**
+ * - `member`: a top-level member with all it held.
+ * - `entity`: one entity.
+ * - `field`: a field of several entities of one kind.
+ */
+export type Change =
+  | {
+      readonly kind: "member";
+      readonly message: string;
+      readonly member: string;
+      readonly entities: number;
+    }
+  | {
+      readonly kind: "entity";
+      readonly message: string;
+      readonly entityKind: string;
+      readonly id: string | undefined;
+    }
+  | {
+      readonly kind: "field";
+      readonly message: string;
+      readonly entityKind: string;
+      readonly field: string;
+      readonly entities: number;
+    };
 
 export interface DroppedEntities {
   has(entity: JsonSpan): boolean;
@@ -23,7 +50,7 @@ export function dropEntities(
 ): DroppedEntities {
   const changes = new Map<number, Change>();
   const toFollow: Dropped[] = [];
-  const drop = ({ kind, index, start }: Place, row: Row, why: string): void => {
+  const drop = ({ kind, index, start }: EntitySpan, row: Row, why: string): void => {
     if (changes.has(start)) return;
     const title = entityTitle(kind, row, index);
     const id = idOf(row);
@@ -73,9 +100,9 @@ function keyOf(kind: string, id: string): string {
 function indexReferences(
   config: Uint8Array,
   members: readonly JsonMember[],
-): ReadonlyMap<string, readonly Place[]> {
-  const references = new Map<string, Place[]>();
-  const add = (key: string, { kind, index, start, end }: Place): void => {
+): ReadonlyMap<string, readonly EntitySpan[]> {
+  const references = new Map<string, EntitySpan[]>();
+  const add = (key: string, { kind, index, start, end }: EntitySpan): void => {
     const list = references.get(key) ?? [];
     references.set(key, list);
     list.push({ kind, index, start, end });
@@ -95,4 +122,50 @@ function indexReferences(
     }
   }
   return references;
+}
+
+/** Where an entity stands; `start` alone tells it from all others. */
+interface EntitySpan extends JsonSpan {
+  readonly kind: string;
+  /** Its number among the elements of its member, from 0. */
+  readonly index: number;
+}
+
+interface ReadEntity extends EntitySpan {
+  readonly row: Row;
+}
+
+/** Those elements of the member that are objects, in their order; none where it is no array. Parsed anew each time. */
+export function* entitiesOf(
+  config: Uint8Array,
+  { key: kind, start }: JsonMember,
+): Generator<ReadEntity, void> {
+  let index = 0;
+  for (const piece of elementPieces(config, start)) {
+    for (const { value, start, end } of piece) {
+      if (isRow(value)) yield { kind, index, start, end, row: value };
+      index += 1;
+    }
+  }
+}
+
+function rowAt(config: Uint8Array, { start, end }: EntitySpan): Row {
+  const value: unknown = JSON.parse(Buffer.from(config.subarray(start, end)).toString("utf8"));
+  return isRow(value) ? value : {};
+}
+
+/** Undefined for what stays, unless it refers to what does not. */
+function whyDropEntity(kind: string, row: Row, target: KongTarget): string | undefined {
+  const { name } = row;
+  if (kind === "plugins" && typeof name === "string") {
+    const why = whyNoPlugin(name, target);
+    if (why !== undefined) return why;
+  }
+  if (kind === "vaults" && typeof name === "string" && ENTERPRISE_VAULT_BACKENDS.has(name)) {
+    return `its backend ${name} is not in open-source Kong`;
+  }
+  const foreignKey = foreignKeysOf(kind).find(
+    (key) => referencesIn(row[key.field]).length > 0 && whyNoMember(key.kind, target) !== undefined,
+  );
+  return foreignKey && `it refers to ${foreignKey.kind}, which this Kong does not have`;
 }

@@ -1,15 +1,28 @@
 /** Finds, without a Kong, what would make Kong refuse a config: before the day on which it is needed. */
 
 import { setImmediate } from "node:timers/promises";
+import { hearsay } from "../../core/hearsay.ts";
 import { printableLine } from "../config-refusal.ts";
-import { elementPieces } from "../json-elements.ts";
-import { type JsonMember, jsonMembers } from "../json-members.ts";
+import { elementPieces, type JsonMember, jsonMembers } from "../json-members.ts";
 import type { KongVersion } from "../version.ts";
-import { checkAlone, checkAmongAll, type Entity } from "./check-entity.ts";
 import { EntityIndex } from "./entity-index.ts";
-import { isRow } from "./entity-title.ts";
-import { type ConfigFinding, Findings } from "./finding.ts";
-import { isAtLeast, type KongEdition, type KongTarget, whyNoMember } from "./kong-target.ts";
+import {
+  ENTERPRISE_VAULT_BACKENDS,
+  foreignKeysOf,
+  isForeignField,
+  KINDS_OF_NO_WORKSPACE,
+  KINDS_WITHOUT_ID,
+  kindOrigin,
+  referencesIn,
+} from "./entity-schema.ts";
+import { entityTitle, idOf, isRow, type Row } from "./entity-title.ts";
+import {
+  isAtLeast,
+  type KongEdition,
+  type KongTarget,
+  whyNoMember,
+  whyNoPlugin,
+} from "./kong-target.ts";
 
 export interface CheckOptions {
   /** KONG_PLUGINS, as written. Default: Kong's own only. */
@@ -108,4 +121,148 @@ function checkFormatVersion(value: unknown, { version }: KongTarget, findings: F
   if (typeof value === "string" && allowed.includes(value)) return;
   const message = `_format_version: Kong ${version} takes ${allowed.join(", ")} and nothing else`;
   findings.add("format-version", () => ({ message }));
+}
+
+/**
+ * - `format-version`: its `_format_version` is not one that this Kong takes.
+ * - `unknown-member`: a top-level member, mostly a kind of entities, that this Kong does not know.
+ * - `unknown-plugin`: a plugin that this Kong does not have.
+ * - `unknown-vault`: a vault whose backend this Kong does not have. Looked for in open-source Kong only.
+ * - `unknown-field`: a field that this Kong does not have. Looked for in open-source Kong only.
+ * - `workspace-id`: `ws_id` on a kind that belongs to no workspace; in open-source Kong, on any kind.
+ * - `missing-id`, `duplicate-id`: an entity without an id; two of a kind with the same.
+ * - `duplicate-value`: two of a kind and workspace share what must be unique, as their name.
+ * - `dangling-reference`: what it names does not exist.
+ * - `more`: the last one, where not all are listed.
+ */
+export type ConfigFindingKind = (typeof ORDER)[number];
+
+export interface ConfigFinding {
+  readonly kind: ConfigFindingKind;
+  /** Names and ids, never another value. */
+  readonly message: string;
+  readonly entity?: { readonly kind: string; readonly id: string | undefined };
+}
+
+const ORDER = [
+  "format-version",
+  "unknown-member",
+  "unknown-plugin",
+  "unknown-vault",
+  "unknown-field",
+  "workspace-id",
+  "missing-id",
+  "duplicate-id",
+  "duplicate-value",
+  "dangling-reference",
+  "more",
+] as const;
+
+/** Of each kind, so that many of one do not hide another. A config comes from outside and may be wrong in every row. */
+const MAX_OF_A_KIND = 100;
+
+export class Findings {
+  readonly #listed = new Map<ConfigFindingKind, ConfigFinding[]>();
+  #more = 0;
+
+  /** `finding` is called only where it will be listed. */
+  add(kind: ConfigFindingKind, finding: () => Omit<ConfigFinding, "kind">): void {
+    const ofKind = this.#listed.get(kind) ?? [];
+    this.#listed.set(kind, ofKind);
+    if (ofKind.length < MAX_OF_A_KIND) ofKind.push({ kind, ...finding() });
+    else this.#more += 1;
+  }
+
+  /** By kind, in the order of ConfigFindingKind's list, then as they were added. */
+  list(): readonly ConfigFinding[] {
+    const listed = ORDER.flatMap((kind) => this.#listed.get(kind) ?? []);
+    if (this.#more === 0) return listed;
+    return [...listed, { kind: "more", message: `and ${this.#more} more of these` }];
+  }
+}
+
+export interface Entity {
+  readonly kind: string;
+  readonly row: Row;
+  /** Its place among its kind, from 0. */
+  readonly place: number;
+}
+
+/** By itself. */
+export function checkAlone(entity: Entity, target: KongTarget, findings: Findings): void {
+  for (const problem of targetProblems(entity, target)) report(entity, problem, findings);
+  if (lacksId(entity)) report(entity, ["missing-id", "it has no id"], findings);
+}
+
+/** Among all others, which `index` knows. */
+export function checkAmongAll(entity: Entity, index: EntityIndex, findings: Findings): void {
+  for (const problem of sharedValues(entity, index)) report(entity, problem, findings);
+  for (const problem of danglingReferences(entity, index)) report(entity, problem, findings);
+}
+
+type Problem = readonly [ConfigFindingKind, string];
+
+function report({ kind, row, place }: Entity, problem: Problem, findings: Findings): void {
+  const [findingKind, what] = problem;
+  findings.add(findingKind, () => ({
+    message: `${entityTitle(kind, row, place)}: ${what}`,
+    entity: { kind, id: idOf(row) },
+  }));
+}
+
+function targetProblems({ kind, row }: Entity, target: KongTarget): readonly Problem[] {
+  const problems: Problem[] = [];
+  const { name } = row;
+  if (kind === "plugins" && typeof name === "string") {
+    const why = whyNoPlugin(name, target);
+    if (why !== undefined) problems.push(["unknown-plugin", why]);
+  }
+  const belongsNowhere = KINDS_OF_NO_WORKSPACE.has(kind) && (row["ws_id"] ?? null) !== null;
+  if (belongsNowhere) {
+    problems.push(["workspace-id", "it has a ws_id, and its kind belongs to no workspace"]);
+  }
+  if (target.edition === "any") return problems;
+  if (!belongsNowhere && "ws_id" in row) {
+    problems.push(["workspace-id", "it has a ws_id, which open-source Kong does not know"]);
+  }
+  if (kind === "vaults" && typeof name === "string" && ENTERPRISE_VAULT_BACKENDS.has(name)) {
+    problems.push(["unknown-vault", `its backend ${name} is not in open-source Kong`]);
+  }
+  for (const field of Object.keys(row)) {
+    if (field === "ws_id" || !isForeignField(kind, field, target.version)) continue;
+    const problem = `open-source Kong has no field ${printableLine(field)} here`;
+    problems.push(["unknown-field", problem]);
+  }
+  return problems;
+}
+
+/** A custom plugin's kind may have another primary key, and Enterprise's are not all public. */
+function lacksId({ kind, row }: Entity): boolean {
+  if (idOf(row) !== undefined || KINDS_WITHOUT_ID.has(kind)) return false;
+  const origin = kindOrigin(kind)?.kind;
+  return origin === "core" || origin === "plugin";
+}
+
+function sharedValues(entity: Entity, index: EntityIndex): readonly Problem[] {
+  const { kind, row } = entity;
+  if (kindOrigin(kind) === undefined || lacksId(entity)) return [];
+  const id = idOf(row);
+  if (id !== undefined && index.sharesId(kind, id)) {
+    return [["duplicate-id", "another of its kind has the same id"]];
+  }
+  const fields = index.sharedFields(kind, row);
+  return fields.map((field) => ["duplicate-value", `another has the same ${field}`]);
+}
+
+function* danglingReferences({ kind, row }: Entity, index: EntityIndex): Generator<Problem> {
+  for (const { field, kind: referred } of foreignKeysOf(kind)) {
+    // Nobody outside knows how Enterprise sends all of its own kinds.
+    if (kindOrigin(referred)?.kind === "enterprise" && !index.hasKind(referred)) continue;
+    for (const reference of referencesIn(row[field])) {
+      if (index.has(referred, reference)) continue;
+      // Where a reference belongs somebody may have put the thing itself, as a certificate with its key.
+      const shown = printableLine(hearsay(reference)) || "[redacted]";
+      yield ["dangling-reference", `its ${field} ${shown} does not exist`];
+    }
+  }
 }

@@ -1,8 +1,7 @@
 /** Which entities a config has, to be looked up by id, by name, and by what must be unique among them. */
 
+import { foreignKeysOf, referencesIn, uniqueFieldsOf } from "./entity-schema.ts";
 import { idOf, type Row } from "./entity-title.ts";
-import { foreignKeysOf, referencesIn } from "./foreign-keys.ts";
-import { uniqueFieldsOf } from "./unique-fields.ts";
 
 /** Of one kind. */
 interface Kind {

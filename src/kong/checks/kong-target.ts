@@ -1,9 +1,8 @@
 /** The Kong for which a config is meant, as far as it decides what the config may hold. */
 
-import { KONG_PLUGIN_NAMES } from "../plugin-names.ts";
+import { KONG_PLUGIN_NAMES, OPEN_SOURCE_PLUGINS } from "../plugins.ts";
 import type { KongVersion } from "../version.ts";
-import { kindOrigin, TOP_LEVEL_SETTINGS } from "./entity-kinds.ts";
-import { OPEN_SOURCE_PLUGINS } from "./plugin-versions.ts";
+import { kindOrigin, TOP_LEVEL_SETTINGS } from "./entity-schema.ts";
 
 /** `any`: what Enterprise documents is taken for known, for a version does not always tell the edition. */
 export type KongEdition = "any" | "open-source";

@@ -1,7 +1,7 @@
 /** What differs between two configs, entity by entity and field by field, told without any secret. */
 
 import { isUtf8 } from "node:buffer";
-import { isArray, type Json, type JsonObject } from "../config-parts.ts";
+import { isArray, type Json, type JsonObject } from "../json-members.ts";
 import { type EntityRef, identityOf, indexNames, labelOf, type NameIndex } from "./entity-label.ts";
 import { isHiddenName, mask, maskText } from "./mask.ts";
 

@@ -1,6 +1,6 @@
 /** How an entity of a config is called in front of people: by its name and by what it belongs to, with no secret in it. */
 
-import { isArray, type Json, type JsonObject } from "../config-parts.ts";
+import { isArray, type Json, type JsonObject } from "../json-members.ts";
 import { HIDDEN, isPlainKind, mask, maskText } from "./mask.ts";
 
 export interface EntityRef {

@@ -1,6 +1,6 @@
 /** What of a config may be shown to a person: names and plain settings, nothing that is, or may be, a secret. */
 
-import { isArray, type Json, type JsonObject } from "../config-parts.ts";
+import { isArray, type Json, type JsonObject } from "../json-members.ts";
 
 /** Stands in place of what is not shown; it tells neither length nor beginning. */
 export const HIDDEN = "[hidden]";

@@ -3,9 +3,7 @@
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
 import { NewsLog } from "../../core/news-log.ts";
-import type { AdminClient } from "../../kong/admin-client.ts";
-import { AdminError } from "../../kong/admin-error.ts";
-import { isEmptyHash } from "../../kong/config-load.ts";
+import { type AdminClient, AdminError, isEmptyHash } from "../../kong/admin-client.ts";
 import { DblessLoader, type LoadableSnapshot } from "./loader.ts";
 
 export interface DblessKeeperOptions {

@@ -5,9 +5,13 @@ import { ServiceError } from "../../core/errors.ts";
 import type { NewsLog } from "../../core/news-log.ts";
 import { Backoff, type BackoffPolicy, retryAfterMsOf } from "../../core/trying.ts";
 import { within } from "../../core/waiting.ts";
-import type { AdminClient, ConfigBody } from "../../kong/admin-client.ts";
-import { AdminError } from "../../kong/admin-error.ts";
-import { type ConfigLoad, prepareConfigLoad } from "../../kong/config-load.ts";
+import {
+  type AdminClient,
+  AdminError,
+  type ConfigBody,
+  type ConfigLoad,
+  prepareConfigLoad,
+} from "../../kong/admin-client.ts";
 
 /** The newest snapshot for this Kong's version. */
 export interface LoadableSnapshot {

@@ -4,7 +4,7 @@ import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
 import { forever, inTime, orAborted, Scope, type Slots } from "../../core/waiting.ts";
 import type { BasicInfo } from "../../kong/basic-info.ts";
-import { isConfigHash } from "../../kong/config-parts.ts";
+import { isConfigHash } from "../../kong/config-hash.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import type { SidecarMetrics } from "../metrics.ts";
 import type { Servable, Shelf } from "../shelf/shelf.ts";

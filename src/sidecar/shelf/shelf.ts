@@ -1,9 +1,8 @@
 /** What can be served now: per Kong version the best snapshot, wherever it was found, in the form in which data planes get it. */
 
 import { constants } from "node:buffer";
-import { configuredPlugins } from "../../kong/configured-plugins.ts";
-import { decodeReconfigure } from "../../kong/reconfigure.ts";
-import { encodeReconfigure } from "../../kong/reconfigure-encode.ts";
+import { configuredPlugins } from "../../kong/plugins.ts";
+import { decodeReconfigure, encodeReconfigure } from "../../kong/reconfigure.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import { isBetter, isSameConfig } from "../../snapshots/order.ts";
 import { type NewSnapshot, type SnapshotMetadata, takenAt } from "../../snapshots/snapshot.ts";

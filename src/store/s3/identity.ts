@@ -1,10 +1,17 @@
 /** Who this program is to the S3 server: found by the SDK's chain, and looked for again once a server does not take it. */
 
 import type { S3Client } from "@aws-sdk/client-s3";
-import { nodeCodeOf, SOCKET_CODE } from "../../core/node-code.ts";
+import { isTlsCode, nodeCodeOf, SOCKET_CODE } from "../../core/node-code.ts";
 import type { StoreError } from "../port.ts";
-import type { StoreAttempt, Verdict } from "../verdict.ts";
-import { denied, fault, isTimeout, isTlsCode, misconfigured, unavailable } from "../verdict.ts";
+import {
+  denied,
+  fault,
+  isTimeout,
+  misconfigured,
+  type StoreAttempt,
+  unavailable,
+  type Verdict,
+} from "../verdict.ts";
 import { describeAnswer, describeFailure, readAnswer, verdictOn } from "./verdicts.ts";
 
 /** How long a role may be missing before it is not expected any more: an agent on a new machine starts late. */

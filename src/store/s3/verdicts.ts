@@ -2,13 +2,12 @@
 
 import { describeCause } from "../../core/errors.ts";
 import { hearsay } from "../../core/hearsay.ts";
-import { nodeCodeOf, SOCKET_CODE } from "../../core/node-code.ts";
+import { isTlsCode, nodeCodeOf, SOCKET_CODE } from "../../core/node-code.ts";
 import { StoreError } from "../port.ts";
 import {
   denied,
   fault,
   isTimeout,
-  isTlsCode,
   misconfigured,
   missing,
   outrun,

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { describe, it } from "vitest";
-import type { JsonObject } from "../../../src/kong/config-parts.ts";
 import { diffConfigs } from "../../../src/kong/diff/diff.ts";
+import type { JsonObject } from "../../../src/kong/json-members.ts";
 import { captured } from "../../e2e/stage.ts";
 
 const SERVICE = "34b56dd3-8b6b-42f0-831d-9cdcf7f3c6b4";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import type { Json } from "../../../src/kong/config-parts.ts";
 import { HIDDEN, mask } from "../../../src/kong/diff/mask.ts";
+import type { Json } from "../../../src/kong/json-members.ts";
 import { captured } from "../../e2e/stage.ts";
 
 const ID = "34b56dd3-8b6b-42f0-831d-9cdcf7f3c6b4";

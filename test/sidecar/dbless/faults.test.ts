@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, it } from "vitest";
-import { AdminError } from "../../../src/kong/admin-error.ts";
+import { AdminError } from "../../../src/kong/admin-client.ts";
 import { EMPTY_HASH } from "../../fakes/kong-admin.ts";
 import { ANSWERS } from "../../fakes/kong-admin-answers.ts";
 import { GRACE_POLLS, hashOf, loadable, Stage } from "./stage.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { parseBasicInfo } from "../../../src/kong/basic-info.ts";
-import { configuredPlugins } from "../../../src/kong/configured-plugins.ts";
+import { configuredPlugins } from "../../../src/kong/plugins.ts";
 import { findMisfit } from "../../../src/sidecar/plane/feed.ts";
 import { traitsOf } from "../../fakes/data-plane-traits.ts";
 import { recorded } from "../stage-configs.ts";

@@ -1,4 +1,6 @@
-/** Which plugins to declare to a control plane, so that it withholds no config. */
+/** Kong's plugins: what they are called, since when open-source Kong has them, which a config uses. */
+
+import { jsonMembers } from "./json-members.ts";
 
 /**
  * Every plugin published by Kong: the union of what Kong/kong bundles from 2.8.5 to 3.9.3
@@ -137,4 +139,89 @@ export function declaredPlugins(custom: readonly string[]): readonly string[] {
 function compare(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
+}
+
+/** Kong/kong@2.8.5 kong/constants.lua:BUNDLED_PLUGINS; none was dropped since. */
+const SINCE_2_8: readonly string[] = [
+  "acl",
+  "acme",
+  "aws-lambda",
+  "azure-functions",
+  "basic-auth",
+  "bot-detection",
+  "correlation-id",
+  "cors",
+  "datadog",
+  "file-log",
+  "grpc-gateway",
+  "grpc-web",
+  "hmac-auth",
+  "http-log",
+  "ip-restriction",
+  "jwt",
+  "key-auth",
+  "ldap-auth",
+  "loggly",
+  "oauth2",
+  "post-function",
+  "pre-function",
+  "prometheus",
+  "proxy-cache",
+  "rate-limiting",
+  "request-size-limiting",
+  "request-termination",
+  "request-transformer",
+  "response-ratelimiting",
+  "response-transformer",
+  "session",
+  "statsd",
+  "syslog",
+  "tcp-log",
+  "udp-log",
+  "zipkin",
+];
+
+/** Version, `major.minor`, with which each open-source plugin came; 2.8 for all that are older. Kong/kong@3.0.0 to @3.9.3 kong/constants.lua */
+export const OPEN_SOURCE_PLUGINS: ReadonlyMap<string, string> = new Map([
+  ...SINCE_2_8.map((name) => [name, "2.8"] as const),
+  ["opentelemetry", "3.0"],
+  ["ai-prompt-decorator", "3.6"],
+  ["ai-prompt-guard", "3.6"],
+  ["ai-prompt-template", "3.6"],
+  ["ai-proxy", "3.6"],
+  ["ai-request-transformer", "3.6"],
+  ["ai-response-transformer", "3.6"],
+  ["standard-webhooks", "3.8"],
+  ["redirect", "3.9"],
+]);
+
+/**
+ * Names of the enabled plugins in the config's `plugins`, where a control plane puts them all; not
+ * of those that a config written by hand nests in its services. `config` must be one well-formed
+ * JSON object.
+ */
+export function configuredPlugins(config: Uint8Array): ReadonlySet<string> {
+  const names = new Set<string>();
+  const member = jsonMembers(config).findLast(({ key }) => key === "plugins");
+  if (member === undefined) return names;
+  const text = Buffer.from(
+    config.buffer,
+    config.byteOffset + member.start,
+    member.end - member.start,
+  );
+  const plugins: unknown = JSON.parse(text.toString("utf8"));
+  // An empty Lua table may arrive as an object.
+  if (!Array.isArray(plugins)) return names;
+  for (const plugin of plugins) {
+    const name = nameIfEnabled(plugin);
+    if (name !== undefined) names.add(name);
+  }
+  return names;
+}
+
+/** `enabled` is true by default. Kong/kong@3.9.1 kong/db/schema/entities/plugins.lua */
+function nameIfEnabled(plugin: unknown): string | undefined {
+  if (typeof plugin !== "object" || plugin === null || !("name" in plugin)) return undefined;
+  if ("enabled" in plugin && plugin.enabled === false) return undefined;
+  return typeof plugin.name === "string" ? plugin.name : undefined;
 }
