@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { inspect } from "node:util";
+import { V1MicroTime } from "@kubernetes/client-node";
 import { describe, it } from "vitest";
 import { ElectionError, type ElectionErrorCode } from "../../src/election/port.ts";
 import { StoreError } from "../../src/store/port.ts";
@@ -227,6 +228,25 @@ describe("a Lease that others changed", () => {
     assert.ok(!follower.isHolder);
     await stage.until(() => follower.isHolder, TTL_MS);
     assert.equal(follower.token, 2);
+  });
+});
+
+describe("the Lease", () => {
+  it("names whole seconds, rounded up, and after a stop says when it was released", async () => {
+    const { world, stage } = await open();
+    await using _ = stage;
+    world.ttlMs = 14_500;
+    const { runner: only } = await runner(world, stage);
+    assert.equal(lying(world).spec?.["leaseDurationSeconds"], 15);
+    await stage.advance(TTL_MS * 2);
+    const at = new V1MicroTime(world.clock.now()).toISOString();
+    only.stop();
+    await stage.until(() => only.ended !== undefined, 0);
+    const { holderIdentity, leaseDurationSeconds, acquireTime, renewTime } = Object(
+      lying(world).spec,
+    );
+    assert.deepEqual([holderIdentity, leaseDurationSeconds], ["", 1]);
+    assert.deepEqual([acquireTime, renewTime], [at, at]);
   });
 });
 

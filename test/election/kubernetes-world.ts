@@ -39,6 +39,7 @@ export class KubernetesWorld implements World {
   readonly api: FakeLeaseApi;
   /** Of everybody who joins from now on. */
   floor: KubernetesElectionOptions["floor"] = async () => 0;
+  ttlMs = TTL_MS;
   readonly #directory: string;
   readonly #contenders: { readonly resource: CountedResource; readonly caller: FakeCaller }[] = [];
 
@@ -65,7 +66,7 @@ export class KubernetesWorld implements World {
     const election = new KubernetesElection({
       resource,
       exporter: { id: `exporter-${number}`, hostname: `host-${number}` },
-      ttlMs: TTL_MS,
+      ttlMs: this.ttlMs,
       floor: this.floor,
       clock: new PausableClock(this.clock, pause),
       random: seededRandom(number),

@@ -55,6 +55,25 @@ describe("no election", () => {
     await ended;
   });
 
+  it("asks again after what only an operator can mend, and says that one must act", async () => {
+    let isDenied = true;
+    const { election, clock, log } = noElection(async () => {
+      if (isDenied) throw new StoreError("STORE_DENIED", "no permission");
+      return 3;
+    });
+    const controller = new AbortController();
+    const told: Leadership[] = [];
+    const ended = follow(election, controller.signal, told);
+    await clock.advance(5_000);
+    assert.deepEqual(told, []);
+    assert.equal(log.find("election fails, an operator must act").length, 1);
+    isDenied = false;
+    await clock.advance(10_000);
+    assert.deepEqual(told, [{ kind: "holder", token: 3 }]);
+    controller.abort();
+    await ended;
+  });
+
   it("does not ask again at the same moment as all others, even the first time", async () => {
     const askedAtMs: number[] = [];
     const { election, clock } = noElection(

@@ -49,6 +49,13 @@ describe("the object in the store", () => {
     assert.equal(after.state, "released");
   });
 
+  it("can be read where the machine has no name", async () => {
+    options = { exporter: { id: "exporter-x", hostname: "" } };
+    await using stage = await open();
+    const { follower } = await stage.holderAndFollower();
+    assert.deepEqual(follower.told, [{ kind: "follower", holder: "exporter-x on unknown" }]);
+  });
+
   it("takes any host name, and followers are told it", async () => {
     options = { exporter: { id: "exporter-x", hostname: "hö\nst".repeat(100) } };
     await using stage = await open();
