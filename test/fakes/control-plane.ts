@@ -3,15 +3,12 @@
  * and misbehaves on request. It records everything it got.
  */
 
-import { createHash } from "node:crypto";
-import { EventEmitter, once } from "node:events";
 import type { IncomingMessage } from "node:http";
-import https from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import type https from "node:https";
 import type { TLSSocket } from "node:tls";
-import type { HostPort } from "../../src/core/host-port.ts";
 import type { ClusterTls } from "../../src/kong/cluster-tls.ts";
 import { FakeSession, type FakeSessionOptions } from "./control-plane-session.ts";
+import { page, UpgradeServer } from "./upgrade-server.ts";
 
 export interface FakeControlPlaneOptions extends FakeSessionOptions {
   /** Its own certificate; in mode `shared` the only client certificate it takes. */
@@ -26,100 +23,31 @@ export interface FakeControlPlaneOptions extends FakeSessionOptions {
   readonly hangs?: boolean;
 }
 
-/** RFC 6455 1.3. */
-const WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-
-export class FakeControlPlane implements AsyncDisposable {
-  readonly sessions: FakeSession[] = [];
+export class FakeControlPlane extends UpgradeServer<FakeSession> {
   readonly #options: FakeControlPlaneOptions;
-  readonly #server: https.Server;
-  readonly #sockets = new Set<Socket>();
-  readonly #events = new EventEmitter();
 
   private constructor(options: FakeControlPlaneOptions) {
-    const { tls } = options;
+    super(options.tls, options.server);
     this.#options = options;
-    this.#server = https.createServer({
-      cert: tls.cert,
-      key: tls.key.reveal(),
-      ...(tls.ca !== undefined && { ca: [...tls.ca] }),
-      requestCert: true,
-      rejectUnauthorized: false,
-      ...options.server,
-    });
-    this.#server.on("connection", (socket: Socket) => {
-      this.#sockets.add(socket);
-      socket.on("close", () => this.#sockets.delete(socket)).on("error", () => {});
-    });
-    this.#server.on("tlsClientError", () => {});
-    this.#server.on("upgrade", (request: IncomingMessage, socket: TLSSocket) => {
-      socket.on("error", () => {});
-      this.#upgrade(request, socket);
-    });
   }
 
-  static async listen(options: FakeControlPlaneOptions): Promise<FakeControlPlane> {
-    const controlPlane = new FakeControlPlane(options);
-    controlPlane.#server.listen(0, "127.0.0.1");
-    await once(controlPlane.#server, "listening");
-    return controlPlane;
+  static listen(options: FakeControlPlaneOptions): Promise<FakeControlPlane> {
+    return new FakeControlPlane(options).listening();
   }
 
-  get address(): HostPort {
-    return { host: "127.0.0.1", port: (this.#server.address() as AddressInfo).port };
-  }
-
-  /** The session of this number, from 1, once it is up. */
-  async session(number = 1): Promise<FakeSession> {
-    for (;;) {
-      const session = this.sessions[number - 1];
-      if (session !== undefined) return session;
-      await once(this.#events, "session");
-    }
-  }
-
-  /** Resolves at the next upgrade request, whatever becomes of it. */
-  async asked(): Promise<void> {
-    await once(this.#events, "upgrade");
-  }
-
-  /** Resolves once no connection is left. */
-  async deserted(): Promise<void> {
-    for (const socket of this.#sockets) await once(socket, "close");
-  }
-
-  /** The machine is gone: every connection is reset, and new ones are refused. Resolves once it is so. */
-  async kill(): Promise<void> {
-    for (const socket of this.#sockets) socket.resetAndDestroy();
-    await this[Symbol.asyncDispose]();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
-    if (!this.#server.listening) return;
-    this.#server.close();
-    await once(this.#server, "close");
-  }
-
-  #upgrade(request: IncomingMessage, socket: TLSSocket): void {
-    const { answer = this.#refusal(request, socket), hangs = false } = this.#options;
-    this.#events.emit("upgrade");
+  protected override upgrade(request: IncomingMessage, socket: TLSSocket): void {
+    const {
+      answer = this.#refusal(request, socket),
+      hangs = false,
+      greeting = Buffer.alloc(0),
+    } = this.#options;
     if (hangs) return;
-    if (answer === "") {
-      socket.destroy();
-      return;
+    if (answer === "") socket.destroy();
+    else if (answer !== undefined) socket.end(answer);
+    else {
+      const begin = () => new FakeSession(request, socket, this.#options);
+      this.take(request, socket, begin, { greeting });
     }
-    if (answer !== undefined) {
-      socket.end(answer);
-      return;
-    }
-    const key = request.headers["sec-websocket-key"];
-    const accept = createHash("sha1").update(`${key}${WEBSOCKET_GUID}`).digest("base64");
-    const head = `HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`;
-    const { greeting = Buffer.alloc(0) } = this.#options;
-    socket.write(Buffer.concat([Buffer.from(head), greeting]));
-    this.sessions.push(new FakeSession(request, socket, this.#options));
-    this.#events.emit("session");
   }
 
   /** As Kong refuses: `""` to drop the connection, else nginx's page; undefined where there is nothing to refuse. */
@@ -132,9 +60,4 @@ export class FakeControlPlane implements AsyncDisposable {
     if (tls.mtls === "shared" && shown?.fingerprint256 !== tls.fingerprint256) return "";
     return query.get("node_id") && query.get("node_version") ? undefined : page(400);
   }
-}
-
-/** An HTTP answer, HTML like nginx's unless told otherwise. */
-export function page(status: number, headers = "", body = "<html></html>"): string {
-  return `HTTP/1.1 ${status} \r\nContent-Type: text/html\r\nContent-Length: ${body.length}\r\n${headers}Connection: close\r\n\r\n${body}`;
 }

@@ -3,10 +3,11 @@ import { afterEach, beforeEach, describe, it } from "vitest";
 import { StepTimeout } from "../../src/source/step.ts";
 import { capture, clusterTls } from "../source/harness.ts";
 import { clusterCertificate, sharedTls } from "./certificates.ts";
-import { FakeControlPlane, type FakeControlPlaneOptions, page } from "./control-plane.ts";
+import { FakeControlPlane, type FakeControlPlaneOptions } from "./control-plane.ts";
 import { FakeDataPlane, type FakeDataPlaneOptions } from "./data-plane.ts";
 import { HandshakeRefused } from "./data-plane-dial.ts";
 import { ManualClock } from "./manual-clock.ts";
+import { page } from "./upgrade-server.ts";
 import { BINARY, encodeFrame, PING, PONG, TEXT } from "./websocket-frames.ts";
 
 const SMALL = capture("3.9.1/small.reconfigure.bin");

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "vitest";
 import { capture, clusterTls, NO_HASH } from "../source/harness.ts";
-import { FakeControlPlane, page } from "./control-plane.ts";
+import { FakeControlPlane } from "./control-plane.ts";
 import { FakeDataPlane } from "./data-plane.ts";
 import { HandshakeRefused } from "./data-plane-dial.ts";
 import { ManualClock } from "./manual-clock.ts";
+import { page } from "./upgrade-server.ts";
 
 const SMALL = capture("3.9.1/small.reconfigure.bin");
 const SMALL_HASH = "417a8260a3ad79c6b50bcedf9895cb3e";

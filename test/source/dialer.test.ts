@@ -6,9 +6,10 @@ import { ClusterTlsError } from "../../src/kong/cluster-tls.ts";
 import { ClusterDialer, type ClusterDialerOptions } from "../../src/source/dialer.ts";
 import type { ConnectionEnding } from "../../src/source/port.ts";
 import { clusterCertificate, sharedTls } from "../fakes/certificates.ts";
-import { FakeControlPlane, page } from "../fakes/control-plane.ts";
+import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { FakeRpcControlPlane } from "../fakes/rpc-control-plane.ts";
+import { page } from "../fakes/upgrade-server.ts";
 import { BINARY, encodeFrame } from "../fakes/websocket-frames.ts";
 import { clusterTls, failure, tcpServer } from "./harness.ts";
 

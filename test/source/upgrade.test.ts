@@ -9,7 +9,8 @@ import {
   pkiTls,
   sharedTls,
 } from "../fakes/certificates.ts";
-import { FakeControlPlane, page } from "../fakes/control-plane.ts";
+import { FakeControlPlane } from "../fakes/control-plane.ts";
+import { page } from "../fakes/upgrade-server.ts";
 import { clusterTls, refusal } from "./harness.ts";
 
 const authority = await certificateAuthority("Company CA");
