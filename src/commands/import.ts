@@ -53,7 +53,7 @@ export const importCommand: Command = async (context) => {
   const progress = createProgress(stderr, clock);
   const outcome = await importConfig(
     {
-      reader: { latest: (until) => reader.latest(until, progress) },
+      latest: (until) => reader.latest(until, progress),
       target,
       probe: probe.ask,
       localCache:

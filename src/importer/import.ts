@@ -12,14 +12,9 @@ import type { LocalCache } from "./local-cache.ts";
 import type { ProbeResult } from "./probe.ts";
 import { type Target, TargetError } from "./targets/port.ts";
 
-/** The snapshots of one Kong version. */
-export interface SnapshotReader {
-  /** The newest good one, verified. Rejects with a ServiceError: `retryable` where the store may yet answer. */
-  latest(signal: AbortSignal): Promise<Snapshot>;
-}
-
 export interface ImportJob {
-  readonly reader: SnapshotReader;
+  /** The newest good snapshot, verified. Rejects with a ServiceError: `retryable` where the store may yet answer. */
+  readonly latest: (signal: AbortSignal) => Promise<Snapshot>;
   readonly target: Target;
   /** Whether the control plane answers; undefined: not asked (`--force`). */
   readonly probe: ((signal: AbortSignal) => Promise<ProbeResult>) | undefined;
@@ -121,7 +116,7 @@ async function isLive({ probe, log }: ImportJob, signal: AbortSignal): Promise<b
 }
 
 async function read(job: ImportJob, signal: AbortSignal): Promise<Snapshot> {
-  const { reader, readTimeoutMs, clock, random, log } = job;
+  const { latest, readTimeoutMs, clock, random, log } = job;
   const snapshot = await keepTryingWithin(
     { ms: readTimeoutMs, timedOut: () => noAnswer(readTimeoutMs) },
     {
@@ -132,7 +127,7 @@ async function read(job: ImportJob, signal: AbortSignal): Promise<Snapshot> {
         log.warn({ err: error, attempt, delayMs }, "snapshot not read, trying again"),
     },
     signal,
-    (attemptSignal) => reader.latest(attemptSignal),
+    latest,
   );
   const { metadata, config } = snapshot;
   if (metadata === undefined) {

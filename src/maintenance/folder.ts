@@ -2,12 +2,11 @@
 
 import type { ServiceError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
-import { type KongVersion, parseKongVersion } from "../kong/version.ts";
+import type { KongVersion } from "../kong/version.ts";
 import { Archive } from "../snapshots/archive.ts";
-import { CurrentObject } from "../snapshots/current.ts";
 import { SnapshotError } from "../snapshots/errors.ts";
 import { currentKey, HISTORY_SUFFIX, historyPrefix } from "../snapshots/layout.ts";
-import { missingSnapshot, savedVersions } from "../snapshots/reader.ts";
+import { savedVersions } from "../snapshots/reader.ts";
 import type { Seal } from "../snapshots/seal/seal.ts";
 import { opened, type Sighting } from "../snapshots/sighting.ts";
 import type { Snapshot } from "../snapshots/snapshot.ts";
@@ -19,7 +18,6 @@ export const CURRENT = "current";
 export interface VersionFolder {
   readonly version: KongVersion;
   readonly store: Store;
-  readonly current: CurrentObject;
   /** Keeps a history. */
   readonly archive: Archive;
 }
@@ -38,9 +36,8 @@ export function foldersOf(
 ): readonly VersionFolder[] {
   return versions.flatMap((version) =>
     stores.map((store) => {
-      const options = { ...common, store, kongVersion: version };
-      const archive = new Archive({ ...options, keepHistory: true });
-      return { version, store, current: new CurrentObject(options), archive };
+      const archive = new Archive({ ...common, store, kongVersion: version, keepHistory: true });
+      return { version, store, archive };
     }),
   );
 }
@@ -54,8 +51,7 @@ export async function versionsIn(
   const failures: StoreError[] = [];
   for (const store of stores) {
     try {
-      const names = await savedVersions(store, Number.POSITIVE_INFINITY, signal);
-      found.push(...names.map(parseKongVersion).filter((version) => version !== undefined));
+      found.push(...(await savedVersions(store, Number.POSITIVE_INFINITY, signal)));
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       failures.push(error);
@@ -82,16 +78,8 @@ export async function readCurrent(folder: VersionFolder, signal: AbortSignal): P
 }
 
 /** As `readCurrent`, but one that none of our keys opens will do. */
-export async function sightCurrentOf(
-  { version, store, current }: VersionFolder,
-  signal: AbortSignal,
-): Promise<Sighting> {
-  try {
-    return await current.sight(signal);
-  } catch (error) {
-    if (!(error instanceof StoreError) || error.code !== "STORE_NOT_FOUND") throw error;
-    throw await missingSnapshot(store, version, error, signal);
-  }
+export function sightCurrentOf({ archive }: VersionFolder, signal: AbortSignal): Promise<Sighting> {
+  return archive.sightCurrent(signal);
 }
 
 /** Why an object cannot be used, for a line that names it already: the message, with `it` in place of the object's name. `object`: CURRENT, or an id. */

@@ -3,12 +3,18 @@
 import { ServiceError } from "../core/errors.ts";
 import { type ObjectInfo, StoreError, type Version } from "../store/port.ts";
 import { CurrentObject, type Known } from "./current.ts";
-import { isPassedOver } from "./errors.ts";
+import { isNotFound, isPassedOver } from "./errors.ts";
 import { History, type RemoveReport } from "./history.ts";
 import { historyHash } from "./layout.ts";
 import { decideSave, isSettled, type Stale } from "./order.ts";
-import { type FoundSighting, StoreReader, type StoreReaderOptions } from "./reader.ts";
+import {
+  type FoundSighting,
+  missingSnapshot,
+  StoreReader,
+  type StoreReaderOptions,
+} from "./reader.ts";
 import { beyondRetention, type Removal, type RetentionPolicy } from "./retention.ts";
+import type { Sighting } from "./sighting.ts";
 import type {
   Found,
   FoundSnapshot,
@@ -80,6 +86,20 @@ export class Archive {
   /** See StoreReader.sight. */
   sight(seen: Version | undefined, signal: AbortSignal): Promise<FoundSighting | undefined> {
     return this.#reader.sight(seen, signal);
+  }
+
+  /**
+   * The current snapshot, verified; nothing of the history in its place. One that none of our keys
+   * opens will do. SnapshotError: SNAPSHOT_MISSING where there is none; StoreError.
+   */
+  async sightCurrent(signal: AbortSignal): Promise<Sighting> {
+    try {
+      return await this.#current.sight(signal);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      const { store, kongVersion } = this.#options;
+      throw await missingSnapshot(store, kongVersion, error, signal);
+    }
   }
 
   /**

@@ -79,16 +79,14 @@ function scene(options: {
     return value;
   };
   const job: ImportJob = {
-    reader: {
-      async latest(signal) {
-        steps.push("read");
-        const next = queue.shift();
-        if (next instanceof Error) throw next;
-        if (next !== undefined) return next;
-        return new Promise((_, reject) => {
-          signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-        });
-      },
+    async latest(signal) {
+      steps.push("read");
+      const next = queue.shift();
+      if (next instanceof Error) throw next;
+      if (next !== undefined) return next;
+      return new Promise((_, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+      });
     },
     target,
     probe: probe && (async () => answer("probe", probe)),

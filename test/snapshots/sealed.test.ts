@@ -131,7 +131,7 @@ describe("an exporter that cannot read what it writes", () => {
 });
 
 describe("a change of keys", () => {
-  it("has the same config written once more: sealed now, for others now, by another key now", async () => {
+  it("has the same config written once more, in the history too: sealed now, for others now, by another key now", async () => {
     const store = new MemoryStore();
     const [one, two] = [await agePair(), await agePair()];
     const [old, fresh] = [signingPair(), signingPair()];
@@ -146,7 +146,7 @@ describe("a change of keys", () => {
         verifyKeys: [old.verify],
       }),
     ];
-    for (const seal of seals) {
+    for (const [index, seal] of seals.entries()) {
       const archive = archiveOn(store, { seal });
       await archive.recall(signal);
       const { configHash } = made("a", 0).metadata;
@@ -156,6 +156,7 @@ describe("a change of keys", () => {
       const again = archiveOn(store, { seal });
       await again.recall(signal);
       assert.equal((await again.save(made("a", 0), CONDITIONAL, signal)).kind, "unchanged");
+      assert.equal((await again.history.list(signal)).length, index + 1);
     }
     const reader = sealWith({ identities: [two.identity], verifyKeys: [fresh.verify] });
     const { config } = await archiveOn(store, { seal: reader }).latest(signal);
