@@ -141,11 +141,17 @@ describe("the documents", () => {
       controlPlaneTimestamp: 1,
     };
     const servable = await packSnapshot({ config, metadata }, "store");
-    const plane = { introduction: { nodeId: "a", hostname: "b", version }, state: "live" };
     const subject = {
       controlPlane: {
         state: { kind: "fallback", since: at, error: new SourceError("SOURCE_LOST", "broke") },
-        planes: [{ ...plane, since: at, connectedAt: at, hash: metadata.configHash }],
+        planes: [
+          {
+            introduction: { nodeId: "a", hostname: "b", version },
+            state: { kind: "live", since: at },
+            connectedAt: at,
+            hash: metadata.configHash,
+          },
+        ],
       },
       upstream: "control-plane:8005",
       shelf: { versions: () => [version], newest: () => servable, confirmedAt: () => at },

@@ -100,7 +100,7 @@ async function readServerCertificate(settings: Settings): Promise<Certificates["
   if (serverCert === undefined && serverCertKey === undefined) return undefined;
   if (clusterMtls === "shared") {
     throw new SettingsError([
-      "KONG_FALLBACK_SERVER_CERT: goes with KONG_CLUSTER_MTLS=pki only; with shared, data planes take nothing but the cluster certificate",
+      "KONG_FALLBACK_SERVER_CERT: works only with KONG_CLUSTER_MTLS=pki; with shared, data planes accept only the cluster certificate",
     ]);
   }
   const pair = requireSettings("serve with a certificate of its own", {

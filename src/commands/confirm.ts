@@ -1,7 +1,8 @@
-/** The last question before something is replaced: asked only where a person is there to answer. */
+/** The last question before something is replaced: asked only where somebody is there to answer it. */
 
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
+import { until } from "../core/waiting.ts";
 import { UsageError } from "./usage-error.ts";
 
 export interface Terminal {
@@ -21,28 +22,21 @@ export async function confirm(
   signal.throwIfAborted();
   if (!isTerminal({ stdin, stderr })) {
     throw new UsageError(
-      `${what} asks before it replaces anything, and there is no terminal to ask on`,
+      `${what} asks before it replaces anything, but there is no terminal to ask on`,
       "Look at the difference first (kong-fallback snapshots diff), then give --yes.",
     );
   }
   stderr.write(`Type yes to ${what}: `);
   // Not as a terminal: that would take Ctrl-C for itself.
   const lines = createInterface({ input: stdin, terminal: false });
-  let stop = (): void => {};
-  try {
-    const answer = await new Promise<string>((resolve, reject) => {
-      stop = () => reject(signal.reason);
-      signal.addEventListener("abort", stop, { once: true });
-      lines.once("line", resolve);
-      lines.once("close", () => resolve(""));
-    });
-    if (answer.trim().toLowerCase() === "yes") return;
-  } finally {
-    signal.removeEventListener("abort", stop);
-    lines.close();
-  }
+  const answer = await until<string>(signal, (resolve) => {
+    lines.once("line", resolve);
+    lines.once("close", () => resolve(""));
+    return () => lines.close();
+  });
+  if (answer.trim().toLowerCase() === "yes") return;
   throw new UsageError(
-    `${what} was not confirmed, nothing was changed`,
+    `${what} was not confirmed; nothing was changed`,
     "Type yes, or give --yes.",
   );
 }

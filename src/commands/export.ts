@@ -1,5 +1,6 @@
 /** `kong-fallback export`: a daemon that saves every config of a control plane, for one or several Kong versions. */
 
+import { Scope } from "../core/waiting.ts";
 import type { Gate } from "../exporter/admission.ts";
 import { Exporter } from "../exporter/exporter.ts";
 import { ReplicaWriter } from "../exporter/writer.ts";
@@ -7,13 +8,13 @@ import { AdminClient } from "../kong/admin-client.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { createMetrics, type Metrics, type ReplicaMetrics } from "../runtime/metrics.ts";
 import { loadNodeId, nodeIdFor } from "../runtime/node-id.ts";
-import { Interrupted, onShutdown, type Shutdown } from "../runtime/shutdown.ts";
+import { onShutdown, type Shutdown } from "../runtime/shutdown.ts";
 import { Archive } from "../snapshots/archive.ts";
 import type { Seal } from "../snapshots/seal/seal.ts";
 import type { Store } from "../store/port.ts";
 import { type ClusterSettings, openHybridSource } from "./cluster.ts";
 import { type Command, type CommandContext, requireSettings } from "./context.ts";
-import { openStatusServer } from "./daemon.ts";
+import { exitStatusBy, openStatusServer } from "./daemon.ts";
 import { openElection } from "./election.ts";
 import { type ConfiguredGates, openGates } from "./gates.ts";
 import { openWritingSeal } from "./seal.ts";
@@ -64,9 +65,7 @@ export const exportCommand: Command = async (context) => {
   const results = await runAll(exporters, shutdown);
   const allSaved = results.every((saved) => saved);
   log.info({ allSaved }, "exporter stopped");
-  return allSaved && shutdown.stop.reason instanceof Interrupted
-    ? shutdown.stop.reason.exitStatus
-    : 1;
+  return allSaved ? exitStatusBy(shutdown.stop) : 1;
 };
 
 interface VersionExporter {
@@ -79,11 +78,10 @@ async function runAll(
   exporters: readonly VersionExporter[],
   { stop, deadline }: Shutdown,
 ): Promise<readonly boolean[]> {
-  const failed = new AbortController();
-  const stopOrFailed = AbortSignal.any([stop, failed.signal]);
+  using running = new Scope(stop);
   const runs = exporters.map(({ exporter }) =>
-    exporter.run(stopOrFailed, deadline).catch((error: unknown) => {
-      failed.abort(error);
+    exporter.run(running.signal, deadline).catch((error: unknown) => {
+      running.end(error);
       throw error;
     }),
   );

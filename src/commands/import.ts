@@ -24,7 +24,10 @@ export const importCommand: Command = async (context) => {
     KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: settings.storages,
   });
   if (json && required.KONG_FALLBACK_IMPORT_TO === "-") {
-    throw new UsageError("--json and --to - both want standard output", "Give one of them up.");
+    throw new UsageError(
+      "--json and --to - cannot both write to standard output",
+      "Leave one of them out.",
+    );
   }
   const version = onlyVersion(required.KONG_VERSION);
   using shutdown = onShutdown(signals, settings.shutdownTimeoutMs);

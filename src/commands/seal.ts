@@ -30,7 +30,7 @@ export async function openWritingSeal(settings: SealSettings): Promise<Seal> {
   const seal = await openConfiguredSeal(settings);
   if (settings.verifyKeys === undefined || settings.signingKey !== undefined) return seal;
   throw new SettingsError(
-    ["KONG_FALLBACK_SIGNING_KEY: is not set, though KONG_FALLBACK_VERIFY_KEYS asks for signatures"],
+    ["KONG_FALLBACK_SIGNING_KEY: is not set, though KONG_FALLBACK_VERIFY_KEYS requires signatures"],
     "Whoever writes snapshots needs the signing key; whoever only reads them must not have it.",
   );
 }
@@ -56,7 +56,7 @@ export async function readSealKeys(settings: SealSettings): Promise<SealKeys> {
   if (faults.length > 0) {
     throw new SettingsError(
       faults,
-      "`kong-fallback keys generate` makes keys that fit; docs/sealing.md says which goes where.",
+      "`kong-fallback keys generate` makes suitable keys; docs/sealing.md says which goes where.",
     );
   }
   return keys;
@@ -83,7 +83,10 @@ async function readVerifyKeys(value: Secret | undefined): Promise<readonly Verif
     const pem = await readPem("KONG_FALLBACK_VERIFY_KEYS", part);
     // Node would take its public half; but it has no business where snapshots are only read.
     if (pem.text.includes("PRIVATE KEY-----")) {
-      throw fault(pem, "holds a private key; give its public half, and keep it where it signs");
+      throw fault(
+        pem,
+        "holds a private key; give its public half, and keep the private one where snapshots are signed",
+      );
     }
     const blocks = pem.text.match(PUBLIC_KEY) ?? [];
     if (blocks.length === 0) throw fault(pem, "holds no public key (-----BEGIN PUBLIC KEY)");
@@ -103,7 +106,10 @@ function ed25519(pem: KeyText, parse: (text: string) => KeyObject): KeyObject {
     key = parse(pem.text);
   } catch {
     // OpenSSL's own message may quote what it was given.
-    throw fault(pem, "is damaged: `openssl pkey -noout` must read it, a public key with -pubin");
+    throw fault(
+      pem,
+      "is damaged: `openssl pkey -noout` must be able to read it (with -pubin for a public key)",
+    );
   }
   if (key.asymmetricKeyType === "ed25519") return key;
   throw fault(pem, `is a key of type ${key.asymmetricKeyType}, and must be ed25519`);
@@ -154,7 +160,7 @@ export async function readIdentities(value: Secret | undefined): Promise<readonl
     }
     for (const line of linesOf(source)) {
       if (isRecipient(line)) {
-        throw fault(source, "holds a public key, where the secret one is needed");
+        throw fault(source, "holds a public key where the secret one is needed");
       }
       if (!(await isUsable(line, "identity"))) {
         throw fault(source, "holds something that is not a key of the form AGE-SECRET-KEY-1...");
@@ -220,7 +226,7 @@ async function readPem(setting: SettingName, value: string): Promise<KeyText> {
   const expected = "neither PEM, nor base64 of PEM, nor the path of a file";
   const text = await readText(name, value, pem.isShown, expected);
   if (isPem(text)) return { text, name };
-  throw new SettingsError([`${name} is a file without PEM`]);
+  throw new SettingsError([`${name} is a file that holds no PEM`]);
 }
 
 /** `isText`: whether a value is an age key itself, and no path. Rejects with SettingsError. */

@@ -118,7 +118,7 @@ function snapshotFacts({ latest, newerId, comparison }: StoreStatus, now: Date):
       : [
           [
             "attention",
-            `it is older than ${newerId} of the history: somebody may have put it back`,
+            `it is older than ${newerId} in the history: somebody may have put it back`,
           ] as const,
         ]),
     ["rehearsed", describeRehearsed(metadata)],
@@ -135,7 +135,7 @@ function originFacts(origin: SnapshotOrigin): Facts {
   return [
     [
       "attention",
-      `the current object cannot be used (the log says why), readers get ${origin.id} instead`,
+      `the current object cannot be used (the log says why); readers get ${origin.id} instead`,
     ],
   ];
 }
@@ -149,7 +149,7 @@ function comparisonText(comparison: Comparison): string {
         ? "not what the control plane has now"
         : `behind the control plane by ${comparison.seconds} s`;
     case "ahead":
-      return `not what the control plane has now, and newer by ${comparison.seconds} s: restored, or the clocks of control planes differ`;
+      return `not what the control plane has now, and newer by ${comparison.seconds} s: it was restored, or the control planes' clocks differ`;
     case "unknown":
       return `unknown: ${comparison.reason}`;
     default:

@@ -1,6 +1,7 @@
 /** The right to write for as long as a restore takes: the exporters' own lease, won or taken. */
 
 import type { Clock } from "../core/clock.ts";
+import { type ErrorDetails, ServiceError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import { Scope, within } from "../core/waiting.ts";
 import { believe, protectedMs, tokenAfter } from "../election/lease.ts";
@@ -8,7 +9,6 @@ import type { Election, Leadership } from "../election/port.ts";
 import { type StoredLease, StorePlace } from "../election/store.ts";
 import { leaseKey } from "../snapshots/layout.ts";
 import { StoreError } from "../store/port.ts";
-import { RestoreError } from "./errors.ts";
 import { folderName, type VersionFolder } from "./folder.ts";
 
 /** Given back by dispose, so that an exporter takes over at once. */
@@ -36,6 +36,23 @@ export interface RestoreLeaseContext {
   readonly log: Log;
   /** Tells whoever waits what for: one line, without its end. */
   say(line: string): void;
+}
+
+/**
+ * - `RESTORE_LEASE_HELD`: an exporter holds the lease, so it alone may write, or the lease cannot be reached. Stop the exporters, or take the lease with --take-over.
+ * - `RESTORE_OVERTAKEN`: somebody else wrote a newer config, or took the lease, at the same moment. Look at what is current, and restore again.
+ */
+export type RestoreErrorCode = "RESTORE_LEASE_HELD" | "RESTORE_OVERTAKEN";
+
+export class RestoreError extends ServiceError {
+  readonly code: RestoreErrorCode;
+  readonly exitStatus: 2 | 4;
+
+  constructor(code: RestoreErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, { retryable: false, ...details });
+    this.code = code;
+    this.exitStatus = code === "RESTORE_OVERTAKEN" ? 4 : 2;
+  }
 }
 
 /** Who holds the lease meanwhile, as exporters see it. */
@@ -129,7 +146,7 @@ async function takeLease(
   }
   throw new RestoreError(
     "RESTORE_OVERTAKEN",
-    `could not take the lease ${place.name}: it changed under each attempt`,
+    `could not take the lease ${place.name}: it changed at every attempt`,
     { hint: "Try again, or stop the exporters." },
   );
 }

@@ -13,10 +13,9 @@ import {
   type Snapshot,
   type SnapshotMetadata,
 } from "../snapshots/snapshot.ts";
-import { RestoreError } from "./errors.ts";
 import { folderName, readCurrent, sightCurrentOf, type VersionFolder } from "./folder.ts";
 import { idOfCurrent } from "./list.ts";
-import { obtainLease, type RestoreLeaseContext } from "./restore-lease.ts";
+import { obtainLease, RestoreError, type RestoreLeaseContext } from "./restore-lease.ts";
 
 /** How the exporter id of a snapshot begins that was restored; the id it had in the history follows. */
 export const RESTORED = "restored:";

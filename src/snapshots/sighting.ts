@@ -191,7 +191,7 @@ function verified(
   try {
     checkDeclarativeConfig(config);
   } catch (cause) {
-    throw corrupt(`is no Kong configuration: ${describeCause(cause)}`, cause);
+    throw corrupt(`is not a Kong configuration: ${describeCause(cause)}`, cause);
   }
   return config;
 }

@@ -94,7 +94,7 @@ describe("the keys of the settings", () => {
       [SIGNING, pair.publicText, /holds no private key/],
       [SIGNING, key.replace("MC4C", "MC4D"), /is damaged/],
       [SIGNING, key.slice(30, 80), /neither PEM.*not shown/],
-      [SIGNING, empty, /empty\.pem is a file without PEM/],
+      [SIGNING, empty, /empty\.pem is a file that holds no PEM/],
       [SIGNING, `${folder}/missing.key`, /missing\.key cannot be read: ENOENT/],
       [VERIFY, key, /holds a private key/],
       [VERIFY, rsaPub, /of type rsa/],

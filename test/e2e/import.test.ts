@@ -189,7 +189,7 @@ describe("kong-fallback import without a usable snapshot", () => {
       return undefined;
     });
     assert.equal(status, 3);
-    assert.match(stderr, /is no Kong configuration: .*\[SNAPSHOT_CORRUPT\]/);
+    assert.match(stderr, /is not a Kong configuration: .*\[SNAPSHOT_CORRUPT\]/);
   });
 
   it("ends with 3 for an object of which a single bit has flipped", async () => {

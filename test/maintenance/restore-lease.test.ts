@@ -4,10 +4,10 @@ import { MAX_TOKEN } from "../../src/election/lease.ts";
 import { NoElection } from "../../src/election/none.ts";
 import { ElectionError, type Leadership } from "../../src/election/port.ts";
 import { decodeLease, encodeLease, StoreElection } from "../../src/election/store.ts";
-import { RestoreError } from "../../src/maintenance/errors.ts";
 import { foldersOf } from "../../src/maintenance/folder.ts";
 import {
   obtainLease,
+  RestoreError,
   type RestoreLeaseContext,
   type RestoreLeaseRequest,
 } from "../../src/maintenance/restore-lease.ts";
@@ -203,7 +203,7 @@ describe("the lease of a restore", () => {
       (error) =>
         error instanceof RestoreError &&
         error.code === "RESTORE_OVERTAKEN" &&
-        /lease\.json: it changed under each attempt/.test(error.message),
+        /lease\.json: it changed at every attempt/.test(error.message),
     );
   });
 

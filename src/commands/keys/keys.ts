@@ -145,10 +145,10 @@ export async function writeNewFiles(
   } catch (cause) {
     for (const path of made) await rm(path, { force: true });
     const taken = files[made.length]?.name;
-    const why = isTaken(cause) ? `${taken} is there already` : describeCause(cause);
+    const why = isTaken(cause) ? `${taken} already exists` : describeCause(cause);
     throw new KeyFilesError(`the keys could not be written to ${directory}: ${why}`, {
       retryable: false,
-      hint: "Name a directory of yours in which there are no such keys yet: keys are never overwritten.",
+      hint: "Name a directory of your own that holds no such keys yet: keys are never overwritten.",
       cause,
     });
   }

@@ -65,7 +65,10 @@ async function readConfigFile(
   { settings: { maxConfigBytes }, seal }: ActionContext,
 ): Promise<NamedSnapshot> {
   const stored = await readFile(path).catch((cause: unknown) => {
-    throw new UsageError(`${path} cannot be read: ${describeCause(cause)}`, "Check its rights.");
+    throw new UsageError(
+      `${path} cannot be read: ${describeCause(cause)}`,
+      "Check its permissions.",
+    );
   });
   const bytes = await seal.open(stored, path, maxKeptBytes(maxConfigBytes));
   const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
@@ -75,8 +78,8 @@ async function readConfigFile(
   } catch (cause) {
     throw new SnapshotError(
       "SNAPSHOT_CORRUPT",
-      `${path} is no Kong configuration: ${describeCause(cause)}`,
-      { cause, hint: "A file must hold JSON as Kong's control plane sends it, gzip or not." },
+      `${path} is not a Kong configuration: ${describeCause(cause)}`,
+      { cause, hint: "The file must hold JSON as Kong's control plane sends it, gzipped or not." },
     );
   }
   const unknown = { metadata: undefined, held: undefined, marks: undefined };
@@ -119,7 +122,7 @@ function lines(diff: KindDiff): readonly string[] {
 }
 
 function nameOf({ id, label }: EntityRef): string {
-  return [label, id].filter((part) => part).join("  ") || "(without a name)";
+  return [label, id].filter((part) => part).join("  ") || "(unnamed)";
 }
 
 function fieldText(change: FieldChange): string {

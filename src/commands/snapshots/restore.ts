@@ -49,7 +49,7 @@ export async function restoreCommand(
   const { settings, log, json, stdout, stderr } = context;
   if (id === CURRENT) {
     const hint = "kong-fallback snapshots list shows the IDs of the history.";
-    throw new UsageError("what is current need not be restored", hint);
+    throw new UsageError("the current snapshot does not need restoring", hint);
   }
   if (takeOver && settings.election === "kubernetes") {
     throw new UsageError(
@@ -143,7 +143,7 @@ async function preview(
 
 function effectText(effect: Result<RestoreEffect>, now: Date): string {
   if (effect.kind === "bad") return `  ${printable(effect.error.message)}\n`;
-  if (effect.value.kind === "current") return "  is this config already\n";
+  if (effect.value.kind === "current") return "  already has this config\n";
   const { replaced, kinds } = effect.value;
   const changes = kinds.length === 0 ? "  no difference in meaning\n" : diffSummary(kinds);
   return `  replaces what was taken ${formatTaken(replaced.metadata, now)}:\n${changes}`;
@@ -152,7 +152,7 @@ function effectText(effect: Result<RestoreEffect>, now: Date): string {
 function toText({ folder, result }: RestoredFolder): string {
   const name = folderName(folder);
   if (result.kind === "bad") return `${name}: not restored: ${result.error.message}\n`;
-  if (result.value.kind === "current") return `${name}: is this config already\n`;
+  if (result.value.kind === "current") return `${name}: already has this config\n`;
   const { fencingToken, replacedId } = result.value;
   const undo = replacedId === undefined ? "" : `  what it replaced is kept as ${replacedId}\n`;
   return `${name}: restored, with fencing token ${fencingToken}\n${undo}`;

@@ -19,7 +19,10 @@ export async function showCommand(
 ): Promise<number> {
   const { folders, log, stdout, json, clock } = context;
   if (wantsConfig && json) {
-    throw new UsageError("--config and --json both want standard output", "Give one of them up.");
+    throw new UsageError(
+      "--config and --json cannot both write to standard output",
+      "Leave one of them out.",
+    );
   }
   const found = await findSnapshot(which, onlyVersion(folders, "show"), log, signal);
   if (wantsConfig) {
@@ -66,7 +69,7 @@ function factsOf({ which, where, config, metadata, held, marks }: NamedSnapshot,
         ? "unknown: the control plane did not say"
         : `${formatTime(new Date(made * 1000))} by the control plane's clock`,
     ],
-    ["config hash", metadata.configHash ?? "unknown: the control plane gave none"],
+    ["config hash", metadata.configHash ?? "unknown: the control plane sent none"],
     ["hash match", metadata.hashMatch],
     ["exporter", metadata.exporterId],
     ["fencing token", String(metadata.fencingToken)],

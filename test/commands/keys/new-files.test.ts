@@ -34,7 +34,7 @@ describe("the files of new keys", () => {
     await assert.rejects(writeNewFiles(folder, FILES), (error) => {
       assert.ok(error instanceof KeyFilesError);
       assert.equal(error.exitStatus, 2);
-      assert.match(error.message, /: a\.pub is there already$/);
+      assert.match(error.message, /: a\.pub already exists$/);
       return true;
     });
     assert.deepEqual(await readdir(folder), ["a.pub"]);

@@ -87,7 +87,7 @@ services: 1 removed, 1 changed
     await writeFile(path, '{"key":"canary"');
     const { status, stderr } = await stage.run(["snapshots", "diff", "current", path]);
     assert.equal(status, 3);
-    assert.match(stderr, /notes\.txt is no Kong configuration/);
+    assert.match(stderr, /notes\.txt is not a Kong configuration/);
     assert.equal(stderr.includes("canary"), false);
   });
 

@@ -131,7 +131,7 @@ describe("kong-fallback snapshots restore", () => {
     await using stage = opened;
     const { status, stdout } = await stage.run(["snapshots", "restore", newerId, "--yes"]);
     assert.equal(status, 0);
-    assert.match(stdout, /is this config already/);
+    assert.match(stdout, /already has this config/);
     assert.equal((await current(stage)).metadata.exporterId, "exporter-1");
   });
 
