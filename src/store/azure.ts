@@ -97,10 +97,16 @@ class AzureDriver implements Driver {
   }
 
   async head(name: string, { attempt, signal }: Call): Promise<Head> {
-    const answer = await this.#blob(name).getProperties({ abortSignal: signal });
-    const { etag, contentLength: bytes, metadata } = answer;
-    if (bytes === undefined) throw notAzure(attempt, "an answer without a length");
-    return { version: versionOf(etag, attempt), bytes, metadata: fromBlobMetadata(metadata) };
+    const blob = this.#blob(name);
+    try {
+      return readHead(await blob.getProperties({ abortSignal: signal }), attempt);
+    } catch (error) {
+      if (readAnswer(error)?.name !== "AuthenticationFailed") throw error;
+      // The answer to a GET has the sentence, too, that tells a wrong clock or an expired token from a wrong key.
+      const whole = await blob.download(0, undefined, { maxRetryRequests: 0, abortSignal: signal });
+      if (whole.readableStreamBody instanceof Readable) whole.readableStreamBody.destroy();
+      return readHead(whole, attempt);
+    }
   }
 
   async put(name: string, body: Uint8Array, options: PutOptions, call: Call): Promise<Version> {
@@ -162,6 +168,18 @@ class AzureDriver implements Driver {
   #blob(name: string): BlockBlobClient {
     return this.#client.getBlockBlobClient(name);
   }
+}
+
+function readHead(
+  {
+    etag,
+    contentLength: bytes,
+    metadata,
+  }: Pick<BlobDownloadResponseParsed, "etag" | "contentLength" | "metadata">,
+  attempt: StoreAttempt,
+): Head {
+  if (bytes === undefined) throw notAzure(attempt, "an answer without a length");
+  return { version: versionOf(etag, attempt), bytes, metadata: fromBlobMetadata(metadata) };
 }
 
 async function readObject(

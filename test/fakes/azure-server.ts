@@ -108,6 +108,11 @@ export class FakeAzure implements AsyncDisposable {
       return;
     }
     if (found === undefined) return refuse(response, 404, "BlobNotFound");
+    if (method === "DELETE") {
+      this.#blobs.delete(path);
+      response.writeHead(202).end();
+      return;
+    }
     const digest = createHash("md5").update(found.body).digest("base64");
     response.writeHead(200, {
       ETag: found.etag,

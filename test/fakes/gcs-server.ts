@@ -34,6 +34,7 @@ export interface SeenRequest {
  * - `hang`: the same, but the connection stays open.
  * - `flip`: one bit of the proper answer's body is another.
  * - `reset`: the connection closes without an answer.
+ * - `lost`: the same, once what was asked is done.
  * - `stall`: no answer ever.
  * - `trickle`: the proper answer's body in ten pieces, one after each `turn`.
  */
@@ -41,7 +42,7 @@ export type Fault =
   | { readonly kind: "answer"; readonly status: number; readonly json: unknown }
   | { readonly kind: "html"; readonly status: number }
   | { readonly kind: "trickle"; readonly turn: () => Promise<void> }
-  | { readonly kind: "truncate" | "hang" | "flip" | "reset" | "stall" };
+  | { readonly kind: "truncate" | "hang" | "flip" | "reset" | "lost" | "stall" };
 
 export class FakeGcsServer implements AsyncDisposable {
   readonly requests: SeenRequest[] = [];
@@ -117,6 +118,7 @@ export class FakeGcsServer implements AsyncDisposable {
       return;
     }
     const { status, type, body } = this.#answer(request, fault);
+    if (fault?.kind === "lost") return void response.destroy();
     // "Metadata-Flavor" is how the metadata server proves itself.
     const head = { "Content-Length": body.length, "Metadata-Flavor": "Google" };
     response.writeHead(status, { "Content-Type": type, ...head });

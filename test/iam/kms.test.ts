@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, it } from "vitest";
 import { FakeS3 } from "../fakes/s3-server.ts";
-import { openS3, refused } from "../store/s3-support.ts";
+import { refused } from "../store/refused.ts";
+import { openS3 } from "../store/s3-support.ts";
 import { liveAsExporter, liveAsReader } from "./life.ts";
 
 const CONTEXT = Buffer.from('{"app":"kong"}').toString("base64");

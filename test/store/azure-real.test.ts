@@ -14,9 +14,10 @@ import { probePreconditions } from "../../src/store/preconditions.ts";
 import type { AzuriteServer } from "../servers/azurite.ts";
 import { startAzurite } from "../servers/azurite.ts";
 import { titled, whyMissing } from "../servers/locate.ts";
-import { containerOf, openAzure, refused } from "./azure-support.ts";
+import { containerOf, openAzure } from "./azure-support.ts";
 import { failsWith, get, keys, never, put, text } from "./conformance/client.ts";
 import { storeConformance } from "./conformance.ts";
+import { refused } from "./refused.ts";
 
 const missing = whyMissing("azurite");
 

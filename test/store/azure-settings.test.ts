@@ -8,7 +8,10 @@ import { describe, it, vi } from "vitest";
 import { Secret } from "../../src/core/secret.ts";
 import type { AzureStoreOptions } from "../../src/store/azure.ts";
 import { fromBlobMetadata, toBlobMetadata } from "../../src/store/azure.ts";
-import { openAzure, refused } from "./azure-support.ts";
+import { FakeAzure } from "../fakes/azure-server.ts";
+import { openAzure } from "./azure-support.ts";
+import { put } from "./conformance/client.ts";
+import { refused } from "./refused.ts";
 
 const KEY = Buffer.from("kong-fallback-test-account-key").toString("base64");
 const PLACE = { endpoint: "http://127.0.0.1:9", account: "kongfallback", accountKey: KEY };
@@ -84,6 +87,18 @@ it("Azure is reached through the proxy of HTTPS_PROXY", async () => {
 });
 
 describe("Azure metadata", () => {
+  it("goes up under names that Azure takes, with a body of known length and MD5", async () => {
+    await using fake = await FakeAzure.start();
+    await using store = await openAzure(fake);
+    await put(store, "b", "{}", { "config-hash": "x", "3d": "y" });
+    const headers = fake.requests.at(-1)?.headers ?? {};
+    assert.equal(headers["x-ms-blob-content-md5"], "mZFLkyvTelC5g8XnyQrpOw==");
+    assert.equal(headers["content-length"], "2");
+    assert.equal(headers["x-ms-meta-kf_config_hash"], "x");
+    assert.equal(headers["x-ms-meta-kf_3d"], "y");
+    assert.match(`${headers["user-agent"]}`, /^kong-fallback /);
+  });
+
   it("comes back under our names in whatever case, and others' not at all", () => {
     const ours = { "config-hash": "x", sealed: "age", "3d": "y", "-": "z" };
     const theirs = { config_hash: "no", hdi_isfolder: "true" };

@@ -4,7 +4,8 @@ import { describe, it, vi } from "vitest";
 import { certificateAuthority, daysFromNow } from "../fakes/certificates.ts";
 import { FakeS3 } from "../fakes/s3-server.ts";
 import { get, put } from "./conformance/client.ts";
-import { openS3, refused } from "./s3-support.ts";
+import { refused } from "./refused.ts";
+import { openS3 } from "./s3-support.ts";
 
 const authority = await certificateAuthority();
 

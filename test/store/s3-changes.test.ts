@@ -6,7 +6,8 @@ import { afterAll, beforeAll, beforeEach, describe, it } from "vitest";
 import { FakeS3 } from "../fakes/s3-server.ts";
 import { describeChanges } from "./conformance/changes.ts";
 import { get, getIfChanged, put, text } from "./conformance/client.ts";
-import { openS3, refused } from "./s3-support.ts";
+import { refused } from "./refused.ts";
+import { openS3 } from "./s3-support.ts";
 
 let fake: FakeS3;
 const place = () => ({ endpoint: fake.endpoint, accessKeyId: "fake-key-id" });

@@ -1,15 +1,14 @@
 /** The S3 driver and a network that fails: cut, silent, unreachable, not trusted, out of time. */
 
 import assert from "node:assert/strict";
-import { createServer } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, it } from "vitest";
 import type { Clock } from "../../src/core/clock.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
-import type { Version } from "../../src/store/port.ts";
 import { certificateAuthority, daysFromNow } from "../fakes/certificates.ts";
 import { FakeS3 } from "../fakes/s3-server.ts";
-import { failsWith, get, put, rejectsWith, text } from "./conformance/client.ts";
-import { openS3, refused } from "./s3-support.ts";
+import { get, put, rejectsWith, text } from "./conformance/client.ts";
+import { refused } from "./refused.ts";
+import { openS3 } from "./s3-support.ts";
 
 let fake: FakeS3;
 const place = () => ({ endpoint: fake.endpoint, accessKeyId: "fake-key-id" });
@@ -25,16 +24,6 @@ afterAll(() => fake[Symbol.asyncDispose]());
 const LARGE = "x".repeat(3_000_000);
 
 describe("S3 store whose connection breaks", () => {
-  it("within the body of an answer", async () => {
-    await using store = await openS3(place());
-    await put(store, "a", LARGE);
-    fake.fault = () => ({ kind: "body", bytes: 1000, after: "reset" });
-    await refused(get(store, "a"), {
-      code: "STORE_UNAVAILABLE",
-      message: /^could not read s3:.* the connection broke \(.*ECONNRESET/,
-    });
-  });
-
   it("at the end of an answer that is too short", async () => {
     await using store = await openS3(place());
     await put(store, "a", LARGE);
@@ -60,69 +49,7 @@ describe("S3 store whose connection breaks", () => {
   });
 });
 
-describe("S3 store whose connection breaks within a conditional write", () => {
-  const META = { "write-id": "1" };
-  const only = (method: string, kind: "drop" | "lost") => {
-    fake.fault = (request) => (request.method === method ? { kind } : undefined);
-  };
-  beforeEach(() => fake.buckets.set("bucket", new Map()));
-
-  it.each([
-    ["is there already", { ifAbsent: true }],
-    ["is another one by now", { ifVersion: "0".repeat(32) as Version }],
-  ] as const)("has lost where the object %s", async (_, when) => {
-    await using store = await openS3(place());
-    await put(store, "a", "1");
-    only("PUT", "drop");
-    await failsWith("STORE_PRECONDITION_FAILED", put(store, "a", LARGE, META, when));
-    assert.equal(await text(store, "a"), "1");
-  });
-
-  it("does not know where the write may be the one that lies there", async () => {
-    await using store = await openS3(place());
-    only("PUT", "lost");
-    await failsWith("STORE_UNAVAILABLE", put(store, "a", LARGE, META, { ifAbsent: true }));
-    assert.equal(await text(store, "a"), LARGE);
-  });
-
-  it.each([
-    ["nothing lies there", { ifAbsent: true }],
-    ["the version to replace lies there", undefined],
-  ] as const)("does not know while %s", async (_, absent) => {
-    await using store = await openS3(place());
-    const when = absent ?? { ifVersion: (await put(store, "a", "1")).version };
-    only("PUT", "drop");
-    await failsWith("STORE_UNAVAILABLE", put(store, "a", LARGE, META, when));
-  });
-
-  it("does not know while the object cannot be looked at, and says what went wrong first", async () => {
-    await using store = await openS3(place());
-    await put(store, "a", "1");
-    fake.fault = ({ method }) =>
-      method === "HEAD" ? { kind: "error", status: 503, code: "SlowDown" } : { kind: "drop" };
-    await refused(put(store, "a", LARGE, META, { ifAbsent: true }), {
-      code: "STORE_UNAVAILABLE",
-      message: /the connection broke/,
-    });
-  });
-});
-
 describe("S3 store that gets no answer", () => {
-  it.each([
-    ["to a read", "get", { kind: "silence" }],
-    ["to a write", "put", { kind: "silence" }],
-    ["after the first bytes of a body", "get", { kind: "body", bytes: 10, after: "stall" }],
-  ] as const)("%s", async (_, call, fault) => {
-    await using patient = await openS3(place());
-    await put(patient, "a", LARGE);
-    await using store = await openS3(place(), { timeoutMs: 150 });
-    fake.fault = () => fault;
-    await refused(call === "get" ? get(store, "a") : put(store, "a", "2"), {
-      code: "STORE_UNAVAILABLE",
-      message: /the server does not answer in time \(.*150 ms/,
-    });
-  });
-
   it("rejects at once with the signal's reason while credentials are still looked for", async () => {
     const credentials = () => new Promise<never>(() => {});
     await using store = await openS3(place(), { credentials });
@@ -148,70 +75,6 @@ describe("S3 store that gets no answer", () => {
     await rejectsWith(reason, put(store, "a", "1", {}, undefined, controller.signal));
     await cut;
     assert.equal(fake.requests.length, 1);
-  });
-
-  it("rejects a request in flight with STORE_CLOSED when it is disposed", async () => {
-    const store = await openS3(place(), { timeoutMs: 600_000 });
-    let disposed: PromiseLike<void> | undefined;
-    fake.fault = () => {
-      disposed = store[Symbol.asyncDispose]();
-      return { kind: "silence" };
-    };
-    await failsWith("STORE_CLOSED", get(store, "a"));
-    await disposed;
-    assert.equal(fake.requests.length, 1);
-  });
-});
-
-describe("S3 store does not find its server:", () => {
-  it("nobody listens", async () => {
-    const gone = await FakeS3.start();
-    await gone[Symbol.asyncDispose]();
-    await using store = await openS3({ endpoint: gone.endpoint, accessKeyId: "fake-key-id" });
-    await refused(get(store, "a"), {
-      code: "STORE_UNAVAILABLE",
-      message:
-        /at http:\/\/127\.0\.0\.1:\d+, region us-east-1: the server cannot be reached \(.*ECONNREFUSED/,
-      hint: /AWS_CONFIG_STORAGE_ENDPOINT.*DNS/,
-      retryable: true,
-    });
-  });
-
-  it("the host has no address", async () => {
-    await using store = await openS3({ endpoint: "http://minio.invalid:9000", accessKeyId: "x" });
-    await refused(get(store, "a"), {
-      code: "STORE_UNAVAILABLE",
-      message: /cannot be reached \(.*(ENOTFOUND|EAI_AGAIN).* minio\.invalid/,
-      retryable: true,
-    });
-  });
-
-  it("something else than HTTP listens", async () => {
-    const server = createServer((socket) => socket.resume().end("SSH-2.0-OpenSSH_9.9\r\n"));
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const address = server.address();
-    assert.ok(address !== null && typeof address === "object");
-    try {
-      const endpoint = `http://127.0.0.1:${address.port}`;
-      await using store = await openS3({ endpoint, accessKeyId: "x" });
-      await refused(get(store, "a"), {
-        code: "STORE_MISCONFIGURED",
-        message: /no S3 server answers there \(.*HPE_/,
-        hint: /AWS_CONFIG_STORAGE_ENDPOINT/,
-      });
-    } finally {
-      await new Promise((resolve) => server.close(resolve));
-    }
-  });
-
-  it("https is asked of a plain http port", async () => {
-    const endpoint = fake.endpoint.replace("http:", "https:");
-    await using store = await openS3({ endpoint, accessKeyId: "x" });
-    await refused(get(store, "a"), {
-      code: "STORE_MISCONFIGURED",
-      message: /no S3 server answers there/,
-      hint: /scheme \(http or https\)/,
-    });
   });
 });
 

@@ -7,9 +7,9 @@ import { createServer } from "node:net";
 import { afterEach, beforeEach, describe, it } from "vitest";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { get, put } from "./conformance/client.ts";
+import { refused } from "./refused.ts";
 import type { AwsWorld } from "./s3-identity.ts";
 import { startAws, stubAws } from "./s3-identity.ts";
-import { refused } from "./s3-support.ts";
 
 let aws: AwsWorld;
 beforeEach(async () => {

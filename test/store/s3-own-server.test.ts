@@ -11,7 +11,8 @@ import { titled, whyMissing } from "../servers/locate.ts";
 import { startMinio } from "../servers/minio.ts";
 import { startVersitygw } from "../servers/versitygw.ts";
 import { get, put, sameBytes, sha256, text } from "./conformance/client.ts";
-import { createBucket, openS3, refused } from "./s3-support.ts";
+import { refused } from "./refused.ts";
+import { createBucket, openS3 } from "./s3-support.ts";
 
 const SERVERS = [
   { name: "MinIO", command: "minio", start: startMinio },

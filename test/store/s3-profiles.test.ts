@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, it, vi } from "vitest";
 import { get, put } from "./conformance/client.ts";
+import { refused, SECRET_KEY, SESSION_TOKEN } from "./refused.ts";
 import type { AwsWorld } from "./s3-identity.ts";
 import { startAws, stubAws } from "./s3-identity.ts";
-import { refused, SECRET_KEY, SESSION_TOKEN } from "./s3-support.ts";
 
 const ROLE = "arn:aws:iam::111122223333:role/backup";
 

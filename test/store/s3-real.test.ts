@@ -19,7 +19,8 @@ import { startVersitygw } from "../servers/versitygw.ts";
 import { failsWith, get, keys, never, put, text } from "./conformance/client.ts";
 import type { StoreUnderTest } from "./conformance.ts";
 import { storeConformance } from "./conformance.ts";
-import { createBucket, openS3, refused, SECRET_KEY } from "./s3-support.ts";
+import { refused, SECRET_KEY } from "./refused.ts";
+import { createBucket, openS3 } from "./s3-support.ts";
 
 interface Server {
   readonly name: string;

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it, vi } from "vitest";
 import { get, put } from "./conformance/client.ts";
+import { refused } from "./refused.ts";
 import type { AwsWorld } from "./s3-identity.ts";
 import { startAws, stubAws } from "./s3-identity.ts";
-import { refused } from "./s3-support.ts";
 
 /** Less is renewed at the next request. */
 const ENOUGH_MS = 6 * 60_000;

@@ -3,8 +3,9 @@
 import { afterAll, afterEach, beforeAll, describe, it, vi } from "vitest";
 import { FakeS3 } from "../fakes/s3-server.ts";
 import { get } from "./conformance/client.ts";
+import { refused, SECRET_KEY } from "./refused.ts";
 import { stubAws } from "./s3-identity.ts";
-import { openS3, refused, SECRET_KEY } from "./s3-support.ts";
+import { openS3 } from "./s3-support.ts";
 
 let fake: FakeS3;
 const place = () => ({ endpoint: fake.endpoint, accessKeyId: "fake-key-id" });

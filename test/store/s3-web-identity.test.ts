@@ -5,9 +5,9 @@ import { writeFile } from "node:fs/promises";
 import { afterEach, beforeEach, describe, it } from "vitest";
 import { certificateAuthority } from "../fakes/certificates.ts";
 import { get, put, text } from "./conformance/client.ts";
+import { refused } from "./refused.ts";
 import type { AwsWorld } from "./s3-identity.ts";
 import { startAws, stubAws } from "./s3-identity.ts";
-import { refused } from "./s3-support.ts";
 
 const ROLE = "arn:aws:iam::111122223333:role/backup";
 

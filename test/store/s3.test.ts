@@ -9,7 +9,8 @@ import { FakeS3 } from "../fakes/s3-server.ts";
 import { failsWith, get, keys, never, put, text } from "./conformance/client.ts";
 import type { StoreUnderTest } from "./conformance.ts";
 import { storeConformance } from "./conformance.ts";
-import { openS3, refused, SECRET_KEY, SESSION_TOKEN } from "./s3-support.ts";
+import { refused, SECRET_KEY, SESSION_TOKEN } from "./refused.ts";
+import { openS3 } from "./s3-support.ts";
 
 let fake: FakeS3;
 const place = () => ({ endpoint: fake.endpoint, accessKeyId: "fake-key-id" });
