@@ -14,7 +14,7 @@ import {
   type StoreReaderOptions,
 } from "./reader.ts";
 import { beyondRetention, type Removal, type RetentionPolicy } from "./retention.ts";
-import type { Sighting } from "./sighting.ts";
+import { metadataOf, type Sighting } from "./sighting.ts";
 import type {
   Found,
   FoundSnapshot,
@@ -60,6 +60,8 @@ export class Archive {
   #inDoubt: Version | undefined;
   /** Whether what is known to be current is known to be in the history. */
   #isKept = false;
+  /** What we wrote last, or tried to, until it is in the history: if it is sealed for others, we cannot read it back. */
+  #unkept: NewSnapshot | undefined;
 
   constructor(options: ArchiveOptions) {
     this.#options = options;
@@ -185,9 +187,9 @@ export class Archive {
 
   /**
    * Adds the current snapshot to the history, if that is kept and it is missing there. `save` does so
-   * by itself, before it replaces what another one saved. Where none of our keys opens it, `same`, a
-   * snapshot of the same config, is added in its place; without, it cannot be added, which is logged
-   * once. Rejects with SnapshotError, StoreError.
+   * by itself, before it replaces what another one saved. Where none of our keys opens it, what we
+   * wrote ourselves, or `same`, a snapshot of the same config, is added in its place; without, it
+   * cannot be added, which is logged once. Rejects with SnapshotError, StoreError.
    */
   async ensureInHistory(
     options: WriteOptions,
@@ -203,6 +205,7 @@ export class Archive {
       await this.#addCurrent(options, signal, same);
     }
     this.#isKept = true;
+    this.#unkept = undefined;
   }
 
   /** What `prune` would remove now, the oldest first. For one writer at a time: the leader. Rejects as `recall`. */
@@ -232,26 +235,32 @@ export class Archive {
     same: NewSnapshot | undefined,
   ): Promise<void> {
     const sighting = await this.#current.sight(signal);
-    if (sighting.kind === "sealed" && same !== undefined) {
-      await this.history.add(same, options, signal);
+    const metadata = metadataOf(sighting);
+    if (metadata === undefined) return;
+    if (sighting.kind === "open") {
+      const { config } = sighting.snapshot;
+      await this.history.add({ config, metadata }, options, signal);
       return;
     }
-    if (sighting.kind === "sealed") {
-      const { kongVersion, log } = this.#options;
-      log.warn(
-        { err: sighting.why, kongVersion },
-        "current snapshot is missing in the history, and cannot be added: it is sealed for others",
-      );
+    // What lies there now may be another one than we know of.
+    const hash = historyHash(metadata);
+    const inHand = [same, this.#unkept].find((it) => it && historyHash(it.metadata) === hash);
+    if (inHand !== undefined) {
+      await this.history.add(inHand, options, signal);
       return;
     }
-    const { config, metadata } = sighting.snapshot;
-    if (metadata !== undefined) await this.history.add({ config, metadata }, options, signal);
+    const { kongVersion, log } = this.#options;
+    log.warn(
+      { err: sighting.why, kongVersion },
+      "current snapshot is missing in the history, and cannot be added: it is sealed for others",
+    );
   }
 
   async #keep(snapshot: NewSnapshot, options: WriteOptions, signal: AbortSignal): Promise<void> {
     if (this.#options.keepHistory !== true) return;
     await this.history.add(snapshot, options, signal);
     this.#isKept = true;
+    this.#unkept = undefined;
   }
 
   async #look(signal: AbortSignal): Promise<Known> {
@@ -267,6 +276,7 @@ export class Archive {
     signal: AbortSignal,
   ): Promise<ObjectInfo> {
     this.#isKept = false;
+    if (this.#options.keepHistory === true) this.#unkept = snapshot;
     try {
       const replaced = await this.#current.replace(known, snapshot, conditional, signal);
       this.#known = replaced.known;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { gunzipSync } from "node:zlib";
 import { describe, it } from "vitest";
 import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
+import { StoreError } from "../../src/store/port.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
 import { agePair, roles, sealWith, signingPair } from "../fakes/seals.ts";
@@ -126,8 +127,57 @@ describe("an exporter that cannot read what it writes", () => {
     await archiveOn(store, { seal: exporter }).save(made("a", 0), CONDITIONAL, signal);
     for (const key of [...store.objects.keys()]) if (key !== KEY) store.objects.delete(key);
     const log = new RecordingLog();
-    return { store, archive: archiveOn(store, { seal: exporter, log }), log, reader };
+    return { store, archive: archiveOn(store, { seal: exporter, log }), log, exporter, reader };
   }
+
+  it.each(["the history cannot be written", "the answer to its write is lost"])(
+    "adds to the history later what it wrote itself, where %s",
+    async (fault) => {
+      const store = new MemoryStore();
+      const { exporter, reader } = await roles();
+      const log = new RecordingLog();
+      const archive = archiveOn(store, { seal: exporter, log });
+      const error = new StoreError("STORE_UNAVAILABLE", "down");
+      if (fault.startsWith("the history")) {
+        store.intercept = async (operation) => {
+          if (operation === "list") throw error;
+        };
+        assert.equal((await archive.save(made("a", 0), CONDITIONAL, signal)).kind, "saved");
+      } else {
+        const { put } = store;
+        store.put = async (...call) => {
+          await put.apply(store, call);
+          throw error;
+        };
+        await assert.rejects(archive.save(made("a", 0), CONDITIONAL, signal), error);
+        store.put = put;
+      }
+      store.intercept = async () => {};
+      assert.equal((await archive.save(made("b", 1), CONDITIONAL, signal)).kind, "saved");
+      const { history } = archiveOn(store, { seal: reader });
+      const kept = await Promise.all(
+        (await history.list(signal)).map(({ id }) => history.read(id, signal)),
+      );
+      assert.deepEqual(
+        kept.map(({ config }) => Buffer.from(config)),
+        [made("b", 1), made("a", 0)].map(({ config }) => Buffer.from(config)),
+      );
+      assert.deepEqual(log.find("warn"), []);
+    },
+  );
+
+  it("adds nothing of its own to the history once another one's config lies there", async () => {
+    const { store, archive, exporter, reader } = await withoutHistory();
+    await archive.recall(signal);
+    const newer = made("b", 1, { exporterId: "exporter-2" });
+    await archiveOn(store, { seal: exporter }).save(newer, CONDITIONAL, signal);
+    assert.equal((await archive.save(made("a", 0), CONDITIONAL, signal)).kind, "unchanged");
+    const kept = await archiveOn(store, { seal: reader }).history.list(signal);
+    assert.deepEqual(
+      kept.map(({ hash }) => hash),
+      [newer.metadata.configHash?.slice(0, 12)],
+    );
+  });
 });
 
 describe("a change of keys", () => {
