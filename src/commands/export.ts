@@ -1,9 +1,9 @@
 /** `kong-fallback export`: a daemon that saves every config of a control plane, for one or several Kong versions. */
 
 import { Scope } from "../core/waiting.ts";
-import type { Gate } from "../exporter/admission.ts";
 import { Exporter } from "../exporter/exporter.ts";
-import { ReplicaWriter } from "../exporter/writer.ts";
+import type { Gate } from "../exporter/gates.ts";
+import { Writer } from "../exporter/writer.ts";
 import { AdminClient } from "../kong/admin-client.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { createMetrics, type Metrics, type ReplicaMetrics } from "../runtime/metrics.ts";
@@ -118,7 +118,7 @@ async function buildExporter(
     ...adminStatus(context, nodeId),
   });
   const gates = parts.gates.of(version, log, exporterMetrics);
-  const writers: ReplicaWriter[] = [];
+  const writers: Writer[] = [];
   for (const store of stores) {
     writers.push(await buildWriter(context, { ...parts, gates }, store, replicas));
   }
@@ -136,22 +136,17 @@ async function buildExporter(
   return { version, exporter };
 }
 
-interface WriterGates {
+interface WriterParts extends Pick<ExporterParts, "version" | "nodeId" | "seal"> {
   readonly gates: readonly Gate[];
 }
 
 async function buildWriter(
   context: CommandContext,
-  {
-    version,
-    nodeId,
-    seal,
-    gates,
-  }: Pick<ExporterParts, "version" | "nodeId" | "seal"> & WriterGates,
+  { version, nodeId, seal, gates }: WriterParts,
   store: Store,
   replicas: ReplicaMetrics,
-): Promise<ReplicaWriter> {
-  const { settings, clock } = context;
+): Promise<Writer> {
+  const { settings, clock, random } = context;
   const log = context.log.child({ component: "export", kongVersion: version, store: store.url });
   const { maxConfigBytes, exportDelayMs, guard } = settings;
   const { historyMaxCount, historyMaxAgeMs, historyMaxBytes } = settings;
@@ -165,7 +160,7 @@ async function buildWriter(
   });
   const conditional = askPreconditions(store, version, log);
   const request = { version, store, archive, exporterId: nodeId, conditional, log };
-  return new ReplicaWriter({
+  return new Writer({
     election: await openElection(context, request),
     archive,
     store: store.url,
@@ -181,6 +176,7 @@ async function buildWriter(
     exportDelayMs,
     retry: SAVE_RETRY,
     clock,
+    random,
     log,
     metrics: replicas.writer(version, store.url),
   });

@@ -1,9 +1,9 @@
 /** Settings to what a config must pass, besides the guard, before `export` makes it current. */
 
 import type { Log } from "../core/log.ts";
-import type { Gate } from "../exporter/admission.ts";
+import type { Gate } from "../exporter/gates.ts";
 import { KongRehearser } from "../exporter/kong-rehearser.ts";
-import type { AdmissionMetrics } from "../exporter/metrics.ts";
+import type { GateMetrics } from "../exporter/metrics.ts";
 import { Rehearsal } from "../exporter/rehearsal.ts";
 import { StaticChecks } from "../exporter/static-checks.ts";
 import { AdminClient } from "../kong/admin-client.ts";
@@ -14,7 +14,7 @@ import type { CommandContext } from "./context.ts";
 /** Disposed of when no exporter runs any more. */
 export interface ConfiguredGates extends AsyncDisposable {
   /** Those of one version, to be shared by its writers; to be called once for each. */
-  of(version: KongVersion, log: Log, metrics: AdmissionMetrics): readonly Gate[];
+  of(version: KongVersion, log: Log, metrics: GateMetrics): readonly Gate[];
 }
 
 export function openGates({

@@ -59,7 +59,7 @@ export interface Trying {
   /** Which errors are worth another attempt; by default those that are `retryable`. */
   readonly isWorthRetrying?: (error: ServiceError) => boolean;
   /** Called before each wait: `attempt`, from 1, failed, the next one comes in `delayMs`. */
-  readonly onRetry: (error: ServiceError, attempt: number, delayMs: number) => void;
+  readonly onRetry?: (error: ServiceError, attempt: number, delayMs: number) => void;
 }
 
 /**
@@ -82,7 +82,7 @@ export async function keepTrying<T>(
       signal.throwIfAborted();
       if (!(error instanceof ServiceError) || !isWorthRetrying(error)) throw error;
       const delayMs = counter.failed(backoff, retryAfterMsOf(error));
-      onRetry(error, counter.failures, delayMs);
+      onRetry?.(error, counter.failures, delayMs);
       await clock.sleep(delayMs, signal);
     }
   }
@@ -118,7 +118,7 @@ export async function keepTryingWithin<T>(
     onRetry: (error, number, delayMs) => {
       if (clock.monotonicMs() + delayMs >= endsAtMs) throw error;
       last = error;
-      onRetry(error, number, delayMs);
+      onRetry?.(error, number, delayMs);
     },
   };
   const late = (): ServiceError => last ?? budget.timedOut();

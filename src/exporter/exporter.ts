@@ -1,23 +1,24 @@
 /** The job of saving, for one Kong version: what the control plane sends ends up in every store. */
 
 import { ServiceError } from "../core/errors.ts";
+import { Scope } from "../core/waiting.ts";
 import type { ConfigUpdate } from "../kong/reconfigure.ts";
 import type { ConfigSource, SourceEvent } from "../source/port.ts";
-import { Arrival, type ArrivalOptions } from "./arrival.ts";
 import { type FollowOptions, follow } from "./follow.ts";
 import type { ExporterMetrics, WriterStatus } from "./metrics.ts";
-import type { ReplicaWriter, Stored } from "./writer.ts";
+import { ReceivedConfig, type ReceivedConfigOptions } from "./received-config.ts";
+import type { Stored, Writer } from "./writer.ts";
 
-export interface ExporterOptions extends ArrivalOptions, FollowOptions {
+export interface ExporterOptions extends ReceivedConfigOptions, FollowOptions {
   readonly source: ConfigSource;
   /** One for each store; none waits for another. */
-  readonly writers: readonly ReplicaWriter[];
+  readonly writers: readonly Writer[];
   readonly metrics: ExporterMetrics;
 }
 
 export class Exporter {
   readonly #options: ExporterOptions;
-  #newest: Arrival | undefined;
+  #newest: ReceivedConfig | undefined;
   /** Order of the newest config that the source was told to be saved. */
   #acknowledged = 0;
   #savedAt: Date | undefined;
@@ -45,10 +46,9 @@ export class Exporter {
   async run(stop: AbortSignal, deadline: AbortSignal): Promise<boolean> {
     const { source, log, metrics } = this.#options;
     // A bug on either side ends the other one too, instead of leaving half an exporter.
-    const failed = new AbortController();
-    const stopOrFailed = AbortSignal.any([stop, failed.signal]);
+    using life = new Scope(stop);
     const giveUp = (error: unknown) => {
-      failed.abort(error);
+      life.end(error);
       throw error;
     };
     const following = follow(
@@ -56,11 +56,11 @@ export class Exporter {
       (event) => this.#onEvent(event),
       () => metrics.connected(false),
       this.#options,
-      stopOrFailed,
+      life.signal,
     ).catch((error: unknown) => {
-      if (!stopOrFailed.aborted) giveUp(error);
+      if (!life.isOver) giveUp(error);
     });
-    const writing = this.#write(stopOrFailed, deadline).catch(giveUp);
+    const writing = this.#write(life.signal, deadline).catch(giveUp);
     const [, saved] = await Promise.all([following, writing]);
     if (!saved.includes(true)) {
       log.error({}, "stopped before the newest config could be saved");
@@ -123,13 +123,13 @@ export class Exporter {
     const { clock, writers } = this.#options;
     const order = (this.#newest?.receipt.order ?? 0) + 1;
     const receipt = { order, at: clock.now(), monotonicMs: clock.monotonicMs() };
-    const arrival = new Arrival(update, receipt, this.#options);
-    this.#newest = arrival;
-    for (const writer of writers) writer.offer(arrival);
+    const config = new ReceivedConfig(update, receipt, this.#options);
+    this.#newest = config;
+    for (const writer of writers) writer.offer(config);
   }
 
   /** The first store counts; one that lags behind must not take the source back to an older config. */
-  #onStored({ configHash, at, arrival }: Stored): void {
+  #onStored({ configHash, at, config }: Stored): void {
     const { source, metrics } = this.#options;
     const newest = this.#newest;
     if (this.#savedAt !== undefined && at < this.#savedAt) {
@@ -140,7 +140,7 @@ export class Exporter {
     }
     if (configHash === undefined) return;
     const isNewest = newest === undefined || newest.update.configHash === configHash;
-    const order = isNewest ? (newest?.receipt.order ?? 0) : (arrival?.receipt.order ?? -1);
+    const order = isNewest ? (newest?.receipt.order ?? 0) : (config?.receipt.order ?? -1);
     if (order < this.#acknowledged) return;
     this.#acknowledged = order;
     source.acknowledge(configHash);

@@ -1,9 +1,9 @@
 /** Stays connected to a source: one session after the other, for ever, without ever hammering it. */
 
-import { type BackoffPolicy, backoffMs } from "../core/backoff.ts";
 import type { Clock } from "../core/clock.ts";
 import { FailureNews } from "../core/failure-news.ts";
 import type { Log } from "../core/log.ts";
+import { Backoff, type BackoffPolicy, retryAfterMsOf } from "../core/trying.ts";
 import { type ConfigSource, SourceError, type SourceEvent } from "../source/port.ts";
 
 /** Between sessions, while trying again may help. */
@@ -30,55 +30,33 @@ export async function follow(
   source: ConfigSource,
   onEvent: (event: SourceEvent) => void,
   onLost: () => void,
-  options: FollowOptions,
+  { clock, random, log }: FollowOptions,
   signal: AbortSignal,
 ): Promise<never> {
-  const { clock, random, log } = options;
   const news = new FailureNews(clock);
-  let failures = 0;
+  const backoff = new Backoff(random);
   for (;;) {
-    const startedAt = clock.monotonicMs();
-    const error = await session(source, onEvent, signal);
+    const startedAtMs = clock.monotonicMs();
+    let error = new SourceError("SOURCE_LOST", `${source.name} ended the session`);
+    try {
+      for await (const event of source.watch(signal)) onEvent(event);
+    } catch (failure) {
+      if (!(failure instanceof SourceError)) throw failure;
+      error = failure;
+    }
     signal.throwIfAborted();
     onLost();
-    if (clock.monotonicMs() - startedAt >= GOOD_SESSION_MS) {
-      failures = 0;
+    if (clock.monotonicMs() - startedAtMs >= GOOD_SESSION_MS) {
+      backoff.succeeded();
       news.end();
     }
     const policy = error.retryable ? RECONNECT : RECONNECT_REFUSED;
-    const delayMs = Math.max(
-      backoffMs(policy, failures, random),
-      Math.min(error.retryAfterMs ?? 0, MAX_RETRY_AFTER_MS),
-    );
-    failures += 1;
-    report(error, { attempt: failures, retryInMs: delayMs }, news, log);
-    await clock.sleep(delayMs, signal);
+    const asked = Math.min(retryAfterMsOf(error), MAX_RETRY_AFTER_MS);
+    const retryInMs = backoff.failed(policy, asked);
+    const fields = { err: error, attempt: backoff.failures, retryInMs };
+    if (!news.isNews(error.message)) log.debug(fields, "control plane still not available");
+    else if (error.retryable) log.warn(fields, "control plane not available, will try again");
+    else log.error(fields, "control plane refuses, an operator must act");
+    await clock.sleep(retryInMs, signal);
   }
-}
-
-/** How the session ended. */
-async function session(
-  source: ConfigSource,
-  onEvent: (event: SourceEvent) => void,
-  signal: AbortSignal,
-): Promise<SourceError> {
-  try {
-    for await (const event of source.watch(signal)) onEvent(event);
-    return new SourceError("SOURCE_LOST", `${source.name} ended the session`);
-  } catch (error) {
-    if (error instanceof SourceError) return error;
-    throw error;
-  }
-}
-
-function report(
-  error: SourceError,
-  next: { readonly attempt: number; readonly retryInMs: number },
-  news: FailureNews,
-  log: Log,
-): void {
-  const fields = { err: error, ...next };
-  if (!news.isNews(error.message)) log.debug(fields, "control plane still not available");
-  else if (error.retryable) log.warn(fields, "control plane not available, will try again");
-  else log.error(fields, "control plane refuses, an operator must act");
 }

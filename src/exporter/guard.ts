@@ -1,7 +1,7 @@
 /** Keeps a config that lost much of what the current one has from taking its place, until somebody says that it may. */
 
 import { type EntityCounts, isEntityKind } from "../kong/entity-counts.ts";
-import type { Gate, Verdict } from "./admission.ts";
+import type { Gate, GateAnswer } from "./gates.ts";
 
 export type GuardPolicy = { readonly kind: "off" } | ({ readonly kind: "on" } & GuardLimits);
 
@@ -66,11 +66,11 @@ export function parseGuardPolicy(text: string): GuardPolicy | undefined {
  * than its limit, and at least minShrinkCount entities; the last service or route gone, however few
  * there were, unless its limit is 100; all entities together, by the limit and the count for all.
  */
-export function judge(
+export function compareCounts(
   fresh: EntityCounts,
   current: EntityCounts | undefined,
   policy: GuardPolicy,
-): Verdict {
+): GateAnswer {
   if (current === undefined || policy.kind === "off") return { kind: "pass" };
   const before = new Map(Object.entries(current));
   const after = new Map(Object.entries(fresh));
@@ -98,14 +98,14 @@ export function judge(
   return reasons.length === 0 ? { kind: "pass" } : { kind: "held", reasons };
 }
 
-/** Measures a config against what lies in the store now, whoever saved it. With `off` nothing is counted. */
+/** Measures a config by what lies in the store now, whoever saved it. With `off` nothing is counted. */
 export function guardGate(policy: GuardPolicy): Gate {
   return {
     name: "guard",
-    examine: async ({ arrival, currentCounts }, signal) =>
-      policy.kind === "off"
+    examine: async ({ config, currentCounts }) =>
+      policy.kind === "off" || currentCounts === undefined
         ? { kind: "pass" }
-        : judge(arrival.counts, await currentCounts(signal), policy),
+        : compareCounts(config.counts, currentCounts, policy),
   };
 }
 

@@ -1,6 +1,7 @@
 /** Rehearses in a DB-less Kong that takes no traffic: by its Admin API, and its Status API where that is known. */
 
 import type { Clock } from "../core/clock.ts";
+import { within } from "../core/waiting.ts";
 import {
   type AdminClient,
   AdminError,
@@ -9,7 +10,7 @@ import {
   prepareConfigLoad,
 } from "../kong/admin-client.ts";
 import { isSameVersion, type KongVersion } from "../kong/version.ts";
-import { RehearsalError, type RehearsalResult, type Rehearser } from "./rehearser.ts";
+import { RehearsalError, type RehearsalResult, type Rehearser } from "./rehearsal.ts";
 
 export interface KongRehearserOptions {
   /** Not disposed of. */
@@ -42,25 +43,18 @@ export class KongRehearser implements Rehearser {
 
   async rehearse(config: Uint8Array, signal: AbortSignal): Promise<RehearsalResult> {
     const { clock, timeoutMs } = this.#options;
-    const over = new AbortController();
-    const limited = AbortSignal.any([signal, over.signal]);
     const progress = { did: "answer" };
-    const done = new AbortController();
-    clock.sleep(timeoutMs, AbortSignal.any([signal, done.signal])).then(
-      () => over.abort(this.#timedOut(config.length, progress.did)),
-      // It ended before.
-      () => {},
-    );
+    const late = () => this.#timedOut(config.length, progress.did);
     try {
-      await this.#identify(limited);
-      progress.did = "finish loading";
-      return await this.#load(prepareConfigLoad(config), progress, limited);
+      return await within({ ms: timeoutMs, clock, late }, signal, async (limited) => {
+        await this.#identify(limited);
+        progress.did = "finish loading";
+        return this.#load(prepareConfigLoad(config), progress, limited);
+      });
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof AdminError) throw explain(error);
       throw error;
-    } finally {
-      done.abort();
     }
   }
 

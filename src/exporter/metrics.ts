@@ -24,7 +24,7 @@ export interface ExporterMetrics {
 }
 
 /** What the gates that all stores of one Kong version share say of its configs. */
-export interface AdmissionMetrics {
+export interface GateMetrics {
   /** A rehearsal ended. */
   rehearsed(result: RehearsalOutcome): void;
   /** What the static checks found in the newest config that was to be saved. */

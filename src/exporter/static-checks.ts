@@ -3,9 +3,9 @@
 import type { Log } from "../core/log.ts";
 import { JsonSyntaxError } from "../kong/json-members.ts";
 import type { KongVersion } from "../kong/version.ts";
-import type { Candidate, Gate, Verdict } from "./admission.ts";
-import type { Arrival } from "./arrival.ts";
-import type { AdmissionMetrics } from "./metrics.ts";
+import type { Candidate, Gate, GateAnswer } from "./gates.ts";
+import type { GateMetrics } from "./metrics.ts";
+import type { ReceivedConfig } from "./received-config.ts";
 
 /** One thing that is wrong. `message` names entity and field, no value. */
 export interface Finding {
@@ -21,10 +21,10 @@ export interface StaticChecksOptions {
   /** Longer ones are not checked: one entity of such a length would become a tree of many times that in memory. Default 256 MiB. */
   readonly maxBytes?: number;
   readonly log: Log;
-  readonly metrics: Pick<AdmissionMetrics, "checked">;
+  readonly metrics: Pick<GateMetrics, "checked">;
 }
 
-/** What the log tells of one config. */
+/** How many the log tells of one config. */
 const MAX_LOGGED_FINDINGS = 10;
 const MAX_CHECKED_BYTES = 256 * 1024 * 1024;
 
@@ -40,10 +40,10 @@ export class StaticChecks implements Gate {
     this.#options = options;
   }
 
-  async examine({ arrival }: Candidate): Promise<Verdict> {
+  async examine({ config }: Candidate): Promise<GateAnswer> {
     const { mode } = this.#options;
-    if (this.#last?.id !== arrival.id) {
-      this.#last = { id: arrival.id, findings: this.#checkAndTell(arrival) };
+    if (this.#last?.id !== config.id) {
+      this.#last = { id: config.id, findings: this.#checkAndTell(config) };
     }
     const findings = await this.#last.findings;
     return mode === "refuse" && findings.length > 0
@@ -51,7 +51,7 @@ export class StaticChecks implements Gate {
       : { kind: "pass" };
   }
 
-  async #checkAndTell({ update }: Arrival): Promise<readonly Finding[]> {
+  async #checkAndTell({ update }: ReceivedConfig): Promise<readonly Finding[]> {
     const findings = await this.#check(update.configTable);
     this.#tell(findings, update.configHash);
     return findings;

@@ -3,23 +3,29 @@
 import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
+import { type BackoffPolicy, keepTrying } from "../core/trying.ts";
+import { forever, Mailbox, Scope } from "../core/waiting.ts";
 import type { Election, Leadership } from "../election/port.ts";
 import type { KongVersion } from "../kong/version.ts";
+import { metadataOf } from "../snapshots/sighting.ts";
 import type { SnapshotMetadata } from "../snapshots/snapshot.ts";
-import type { Arrival } from "./arrival.ts";
+import type { Version } from "../store/port.ts";
+import { GatedArchive, type GatedArchiveOptions, type SaveResult } from "./gated-archive.ts";
 import type { WriterMetrics, WriterStatus } from "./metrics.ts";
-import { Replica, type ReplicaOptions } from "./replica.ts";
-import { type SaveResult, type SaveRetry, Saver } from "./saver.ts";
-import { standBy } from "./stand-by.ts";
+import type { ReceivedConfig } from "./received-config.ts";
 
-export interface ReplicaWriterOptions extends ReplicaOptions {
+export interface WriterOptions extends GatedArchiveOptions {
   /** Disposed of at the end of `run`. */
   readonly election: Election;
   readonly store: string;
   readonly kongVersion: KongVersion;
+  /** Least time between two writes, milliseconds. */
   readonly exportDelayMs: number;
-  readonly retry: SaveRetry;
+  /** While the store does not take a config. */
+  readonly retry: BackoffPolicy;
   readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
   readonly log: Log;
   readonly metrics: WriterMetrics;
 }
@@ -30,24 +36,29 @@ export interface Stored {
   /** When it was saved, or last known to lie there. */
   readonly at: Date;
   /** Undefined for what was found there. */
-  readonly arrival?: Arrival;
+  readonly config?: ReceivedConfig;
 }
 
-export class ReplicaWriter {
-  readonly #options: ReplicaWriterOptions;
-  readonly #replica: Replica;
-  readonly #saver: Saver<Arrival>;
+/** After SIGTERM there are only seconds left to save what is pending. */
+const LAST_RETRY: BackoffPolicy = { minMs: 100, maxMs: 1_000 };
+/** While standing by, between two looks at what another one saved. */
+const LOOK_MS = 30_000;
+
+export class Writer {
+  readonly #options: WriterOptions;
+  readonly #gated: GatedArchive;
   #onStored: (stored: Stored) => void = () => {};
-  #newest: Arrival | undefined;
+  #newest: ReceivedConfig | undefined;
+  /** What waits to be saved, or is being saved; a newer one takes its place. */
+  readonly #pending = new Mailbox<ReceivedConfig>();
+  #stored: Stored | undefined;
   /** Since when the store lacks the newest config, by the monotonic clock. */
   #lackingSinceMs: number | undefined;
   #leadership: Leadership | undefined;
-  #stored: Stored | undefined;
 
-  constructor(options: ReplicaWriterOptions) {
+  constructor(options: WriterOptions) {
     this.#options = options;
-    this.#replica = new Replica(options);
-    this.#saver = new Saver({ ...options, save: (arrival, signal) => this.#save(arrival, signal) });
+    this.#gated = new GatedArchive(options);
   }
 
   /** Whether the store is known to hold a good snapshot, saved by this process or another one. */
@@ -62,25 +73,22 @@ export class ReplicaWriter {
       kongVersion,
       leadership: this.#leadership,
       lagMs: this.#lagMs(),
-      heldBy: this.#leadership?.kind === "holder" ? this.#replica.heldBy : undefined,
+      heldBy: this.#leadership?.kind === "holder" ? this.#gated.heldBy : undefined,
     };
   }
 
   /** Replaces whatever still waits: only the newest counts. */
-  offer(arrival: Arrival): void {
-    this.#newest = arrival;
+  offer(config: ReceivedConfig): void {
+    this.#newest = config;
+    this.#pending.put(config);
     const leadership = this.#leadership;
-    if (leadership?.kind === "holder") {
-      if (!this.#replica.holds(arrival, leadership.token)) {
-        this.#lackingSinceMs ??= arrival.receipt.monotonicMs;
-      }
-      this.#saver.offer(arrival);
-      return;
+    const isHolder = leadership?.kind === "holder";
+    if (!isHolder || !this.#gated.holds(config, leadership.token)) {
+      this.#lackingSinceMs ??= config.receipt.monotonicMs;
     }
-    this.#lackingSinceMs ??= arrival.receipt.monotonicMs;
-    const { configHash } = arrival.update;
-    if (this.#stored !== undefined && this.#stored.configHash === configHash) {
-      this.#onStored(this.#stored);
+    const stored = this.#stored;
+    if (!isHolder && stored !== undefined && stored.configHash === config.update.configHash) {
+      this.#onStored(stored);
     }
   }
 
@@ -96,34 +104,33 @@ export class ReplicaWriter {
   ): Promise<boolean> {
     await using election = this.#options.election;
     this.#onStored = onStored;
-    const over = new AbortController();
-    const onStop = () => {
-      if (!this.#isNeeded()) over.abort(stop.reason);
+    using campaign = new Scope();
+    const take = (duty: Duty): Turn => {
+      const [stopped, cutOff] = [new Scope(stop), new Scope(deadline)];
+      const done = duty(stopped.signal, cutOff.signal);
+      done.then(
+        () => stop.aborted && campaign.end(stop.reason),
+        (bug: unknown) => campaign.end(bug),
+      );
+      return {
+        async end() {
+          stopped.end();
+          cutOff.end();
+          await done;
+        },
+      };
     };
-    const onDeadline = () => {
-      // A holder's last write ends with the deadline, too, and then its lease.
-      if (this.#leadership?.kind !== "holder") over.abort(deadline.reason);
-    };
-    stop.addEventListener("abort", onStop, { once: true });
-    deadline.addEventListener("abort", onDeadline, { once: true });
-    let duty = IDLE;
+    let turn = take((stopped, cutOff) => this.#awaitElection(stopped, cutOff));
     try {
-      if (stop.aborted) onStop();
-      for await (const leadership of election.campaign(over.signal)) {
-        await duty.end();
-        duty = this.#takeUp(leadership, stop, deadline);
-        duty.ended.then(
-          () => stop.aborted && over.abort(stop.reason),
-          (bug: unknown) => over.abort(bug),
-        );
+      for await (const leadership of election.campaign(campaign.signal)) {
+        await turn.end();
+        turn = take(this.#dutyOf(leadership));
       }
     } catch (error) {
-      const isOver = over.signal.aborted && error === over.signal.reason;
+      const isOver = campaign.isOver && error === campaign.signal.reason;
       if (!isOver || !stop.aborted) throw error;
     } finally {
-      stop.removeEventListener("abort", onStop);
-      deadline.removeEventListener("abort", onDeadline);
-      await duty.end();
+      await turn.end();
       if (this.#leadership?.kind === "holder") {
         this.#leadership = { kind: "follower", holder: undefined };
       }
@@ -131,53 +138,61 @@ export class ReplicaWriter {
     return this.#lackingSinceMs === undefined || isAnothers(this.#leadership);
   }
 
-  /** Whether, told to stop, there is anything left to do but to give up. */
-  #isNeeded(): boolean {
-    if (this.#leadership === undefined) return this.#newest !== undefined;
-    return this.#leadership.kind === "holder";
+  /** Told to stop before anybody is elected: with nothing to save there is nothing to wait for. */
+  async #awaitElection(stop: AbortSignal, deadline: AbortSignal): Promise<void> {
+    await aborted(stop);
+    if (this.#newest !== undefined) await aborted(deadline);
   }
 
-  #takeUp(leadership: Leadership, stop: AbortSignal, deadline: AbortSignal): Duty {
+  #dutyOf(leadership: Leadership): Duty {
+    const { archive, clock, log } = this.#options;
     if (isAnothers(this.#leadership) && !isAnothers(leadership)) {
       // It was the other one's to save; from now on it is ours, or nobody's.
       const lacking = leadership.kind === "holder" ? this.#newest : this.#lackingSinceMs;
-      this.#lackingSinceMs = lacking === undefined ? undefined : this.#options.clock.monotonicMs();
-    }
-    if (leadership.kind === "follower" && leadership.holder !== undefined) {
-      const { archive, log } = this.#options;
-      log.info(
-        { key: archive.name, holder: leadership.holder },
-        "another exporter writes, standing by",
-      );
+      this.#lackingSinceMs = lacking === undefined ? undefined : clock.monotonicMs();
     }
     this.#leadership = leadership;
-    const relieved = new AbortController();
-    const stopped = AbortSignal.any([stop, relieved.signal]);
-    const ended =
-      leadership.kind === "holder"
-        ? this.#write(stopped, AbortSignal.any([deadline, relieved.signal]))
-        : standBy(this.#options, (metadata) => this.#found(metadata), stopped);
-    return {
-      ended,
-      end: () => {
-        relieved.abort();
-        return ended;
-      },
-    };
+    if (leadership.kind === "holder") {
+      return (stop, deadline) => this.#write(leadership.token, stop, deadline);
+    }
+    const { holder } = leadership;
+    if (holder !== undefined) {
+      log.info({ key: archive.name, holder }, "another exporter writes, standing by");
+    }
+    return (stop) => this.#standBy(stop);
   }
 
-  /** One term. Once it is over, no write is begun, and one under way is broken off. */
-  async #write(stop: AbortSignal, deadline: AbortSignal): Promise<void> {
+  /**
+   * One term: saves the first config at once, then the newest, at most one per export delay. Told to
+   * stop, it saves what is pending without any delay. A write under way may still finish until
+   * `deadline`; after that none is begun, and one under way is broken off.
+   */
+  async #write(token: number, stop: AbortSignal, deadline: AbortSignal): Promise<void> {
+    const { clock, exportDelayMs, retry } = this.#options;
     await this.#recall(stop);
-    if (this.#newest !== undefined) this.#saver.offer(this.#newest);
-    await this.#saver.run(stop, deadline);
+    if (this.#newest !== undefined) this.#pending.put(this.#newest);
+    try {
+      for (;;) {
+        await this.#pending.newest(stop);
+        const result = await this.#saveNewest(token, retry, stop, deadline);
+        if (result === "saved") await clock.sleep(exportDelayMs, stop);
+      }
+    } catch (error) {
+      // A write under way was cut off by the deadline, or by nothing we know.
+      if (!stop.aborted || (error !== stop.reason && !deadline.aborted)) throw error;
+    }
+    try {
+      if (!deadline.aborted) await this.#saveNewest(token, LAST_RETRY, deadline, deadline);
+    } catch (error) {
+      if (!deadline.aborted) throw error;
+    }
   }
 
   /** Learns what is saved already. A store that is down does not keep the exporter from following the control plane. */
   async #recall(signal: AbortSignal): Promise<void> {
     const { archive, log } = this.#options;
     try {
-      const saved = await this.#replica.recall(signal);
+      const saved = await this.#gated.recall(signal);
       if (saved === undefined) return;
       const { configHash, exportedAt, bytes } = saved;
       log.info({ key: archive.name, configHash, exportedAt, bytes }, "snapshot found");
@@ -192,24 +207,71 @@ export class ReplicaWriter {
     }
   }
 
+  /**
+   * Tries again without end, each time with the newest: while the store is down, older ones are
+   * overtaken. `signal` ends the waiting between attempts, `deadline` an attempt itself.
+   */
+  async #saveNewest(
+    token: number,
+    backoff: BackoffPolicy,
+    signal: AbortSignal,
+    deadline: AbortSignal,
+  ): Promise<SaveResult> {
+    const { clock, random, log, metrics } = this.#options;
+    const trying = { backoff, clock, random, isWorthRetrying: () => true };
+    return keepTrying(trying, signal, async (_, attempt) => {
+      const config = this.#pending.peek();
+      if (config === undefined) return "unchanged";
+      try {
+        const result = await this.#gated.save(config, token, deadline);
+        this.#saved(config, result);
+        return result;
+      } catch (error) {
+        if (error instanceof ServiceError) {
+          metrics.saveFailed(error.code);
+          log.error({ err: error, attempt }, "config not saved, kept in memory, will try again");
+        }
+        throw error;
+      }
+    });
+  }
+
+  #saved(config: ReceivedConfig, result: SaveResult): void {
+    const { clock, log } = this.#options;
+    this.#pending.remove(config);
+    this.#lackingSinceMs = this.#newest === config ? undefined : this.#newest?.receipt.monotonicMs;
+    if (result !== "saved" && result !== "unchanged") return;
+    const { configHash } = config.update;
+    if (result === "unchanged") log.debug({ configHash }, "config unchanged, nothing to save");
+    this.#stored = { configHash, at: clock.now(), config };
+    this.#onStored(this.#stored);
+  }
+
+  /** While another exporter writes, looks at what that one saved: so that this one, too, is ready, and tells the control plane what is saved. */
+  async #standBy(stop: AbortSignal): Promise<void> {
+    const { archive, clock, log } = this.#options;
+    let seen: Version | undefined;
+    try {
+      for (;;) {
+        try {
+          const found = await archive.sight(seen, stop);
+          seen = found?.version ?? seen;
+          if (found !== undefined) this.#found(metadataOf(found));
+        } catch (error) {
+          if (!(error instanceof ServiceError)) throw error;
+          log.debug({ err: error }, "standing by, what is saved cannot be seen");
+        }
+        await clock.sleep(LOOK_MS, stop);
+      }
+    } catch (error) {
+      if (!stop.aborted) throw error;
+    }
+  }
+
   #found(metadata: SnapshotMetadata | undefined): void {
     const at = metadata?.exportedAt ?? this.#options.clock.now();
     this.#stored = { configHash: metadata?.configHash, at };
     this.#onStored(this.#stored);
-  }
-
-  async #save(arrival: Arrival, signal: AbortSignal): Promise<SaveResult> {
-    const { clock, log } = this.#options;
-    if (this.#leadership?.kind !== "holder") throw new TypeError("saving without the lease");
-    const result = await this.#replica.save(arrival, this.#leadership.token, signal);
-    this.#lackingSinceMs = this.#newest === arrival ? undefined : this.#newest?.receipt.monotonicMs;
-    if (result === "saved" || result === "unchanged") {
-      const { configHash } = arrival.update;
-      if (result === "unchanged") log.debug({ configHash }, "config unchanged, nothing to save");
-      this.#stored = { configHash, at: clock.now(), arrival };
-      this.#onStored(this.#stored);
-    }
-    return result;
   }
 
   #lagMs(): number | undefined {
@@ -219,15 +281,17 @@ export class ReplicaWriter {
   }
 }
 
-/** What is done as long as the leadership stays as it is. */
-interface Duty {
-  /** Resolves once told to stop and done, or relieved. Rejects only for a bug. */
-  readonly ended: Promise<void>;
-  /** Relieves, and resolves as `ended`. */
+/** What is done as long as the leadership stays as it is. Resolves once told to stop and done, or cut off by `deadline`; rejects only for a bug. */
+type Duty = (stop: AbortSignal, deadline: AbortSignal) => Promise<void>;
+
+interface Turn {
+  /** Relieves whoever is on duty, and resolves once the duty is over. Rejects as the duty does. */
   end(): Promise<void>;
 }
 
-const IDLE: Duty = { ended: Promise.resolve(), end: async () => {} };
+function aborted(signal: AbortSignal): Promise<void> {
+  return forever(signal).catch(() => {});
+}
 
 function isAnothers(leadership: Leadership | undefined): boolean {
   return leadership?.kind === "follower" && leadership.holder !== undefined;

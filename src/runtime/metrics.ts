@@ -2,8 +2,8 @@
 
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import {
-  type AdmissionMetrics,
   type ExporterMetrics,
+  type GateMetrics,
   REHEARSAL_OUTCOMES,
   type WriterMetrics,
   type WriterStatus,
@@ -15,7 +15,7 @@ import { createSidecarMetrics, type SidecarGauges } from "./sidecar-metrics.ts";
 export interface Metrics {
   readonly registry: Registry;
   /** The exporter's series for one Kong version. */
-  exporter(kongVersion: string): ExporterMetrics & AdmissionMetrics;
+  exporter(kongVersion: string): ExporterMetrics & GateMetrics;
   /** The series of each version in each store; `statuses` is asked at each scrape. */
   replicas(statuses: () => readonly WriterStatus[]): ReplicaMetrics;
   /** The sidecar's series; `gauges` is asked at each scrape. */

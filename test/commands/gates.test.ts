@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { openGates } from "../../src/commands/gates.ts";
-import type { Verdict } from "../../src/exporter/admission.ts";
-import { Arrival } from "../../src/exporter/arrival.ts";
+import type { GateAnswer } from "../../src/exporter/gates.ts";
 import { readSettings } from "../../src/runtime/settings.ts";
+import { candidateOf } from "../exporter/stage.ts";
 import { updateOf, V391 } from "../fakes/config.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
@@ -17,20 +17,17 @@ const CUSTOM = {
   my_plugin_rows: [{ some: "row" }],
 };
 
-async function verdictsOn(
+async function answersOn(
   config: object,
   environment: Readonly<Record<string, string>>,
-): Promise<readonly Verdict[]> {
+): Promise<readonly GateAnswer[]> {
   const log = new RecordingLog();
   await using gates = openGates({
     settings: readSettings({ KONG_VERSION: V391, ...environment }),
     clock: new ManualClock(),
   });
   const update = { ...updateOf("a"), configTable: Buffer.from(JSON.stringify(config)) };
-  const receipt = { order: 1, at: new Date(0), monotonicMs: 0 };
-  const options = { kongVersion: V391, exporterId: "exporter-1", hashCheckMaxBytes: 0, log };
-  const arrival = new Arrival(update, receipt, options);
-  const candidate = { arrival, isRehearsed: false, currentCounts: async () => undefined };
+  const candidate = candidateOf(update);
   const { signal } = new AbortController();
   return Promise.all(gates.of(V391, log, METRICS).map((gate) => gate.examine(candidate, signal)));
 }
@@ -40,11 +37,11 @@ describe("the static checks of export", () => {
 
   it("take what KONG_PLUGINS names for known, and what it may bring along", async () => {
     const environment = { ...refuse, KONG_PLUGINS: "bundled,my-plugin" };
-    assert.deepEqual(await verdictsOn(CUSTOM, environment), [{ kind: "pass" }]);
+    assert.deepEqual(await answersOn(CUSTOM, environment), [{ kind: "pass" }]);
   });
 
   it("hold back what it does not name", async () => {
-    const [verdict] = await verdictsOn(CUSTOM, refuse);
-    assert.equal(verdict?.kind, "held");
+    const [answer] = await answersOn(CUSTOM, refuse);
+    assert.equal(answer?.kind, "held");
   });
 });

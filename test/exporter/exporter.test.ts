@@ -5,26 +5,16 @@ import { SourceError } from "../../src/source/port.ts";
 import { StoreError } from "../../src/store/port.ts";
 import { updateOf } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
-import { bytesOf, DELAY_MS, KEY, savedIn, setUp as setUpStage, until } from "./stage.ts";
-
-/** One store, no election. */
-function setUp(options: { store?: MemoryStore; hashCheckMaxBytes?: number } = {}) {
-  const { store = new MemoryStore(), ...others } = options;
-  return {
-    ...setUpStage({ stores: [store], ...others }),
-    store,
-    savedConfig: () => savedIn(store),
-  };
-}
+import { bytesOf, DELAY_MS, down, KEY, savedIn, setUp, until } from "./stage.ts";
 
 describe("the exporter", () => {
   it("saves a config with what is known about it, then tells the control plane that it has it", async () => {
-    const { store, clock, source, seen, stop, running, savedConfig } = setUp();
+    const { store, clock, source, seen, stop, running } = setUp();
     const update = updateOf("a");
     source.emit({ kind: "connected" });
     source.emitConfig(update);
     await clock.untilSleeping(DELAY_MS);
-    assert.equal(savedConfig(), bytesOf(update));
+    assert.equal(savedIn(store), bytesOf(update));
     const metadata = store.objects.get(KEY)?.metadata;
     assert.equal(metadata?.["config-hash"], update.configHash);
     assert.equal(metadata?.["hash-match"], "true");
@@ -76,12 +66,12 @@ describe("the exporter", () => {
   it("follows the control plane though the store is down at start", async () => {
     const store = new MemoryStore();
     store.failNext(new StoreError("STORE_UNAVAILABLE", "the store is down"));
-    const { exporter, clock, source, log, stop, running, savedConfig } = setUp({ store });
+    const { exporter, clock, source, log, stop, running } = setUp({ store });
     const update = updateOf("a");
     source.emitConfig(update);
     await until(clock, () => exporter.hasSaved, 100);
     assert.equal(log.find("election fails, will try again").length, 1);
-    assert.equal(savedConfig(), bytesOf(update));
+    assert.equal(savedIn(store), bytesOf(update));
     stop.abort();
     await running;
   });
@@ -94,7 +84,7 @@ describe("the exporter", () => {
       gets += 1;
       if (gets === 1) throw new StoreError("STORE_UNAVAILABLE", "the store is down");
     };
-    const { clock, source, log, stop, running, savedConfig } = setUp({ store });
+    const { clock, source, log, stop, running } = setUp({ store });
     const update = updateOf("a");
     source.emitConfig(update);
     await clock.untilSleeping(DELAY_MS);
@@ -102,7 +92,7 @@ describe("the exporter", () => {
       log.find("store cannot be used yet, configs are kept in memory until it can").length,
       1,
     );
-    assert.equal(savedConfig(), bytesOf(update));
+    assert.equal(savedIn(store), bytesOf(update));
     stop.abort();
     await running;
   });
@@ -151,31 +141,31 @@ describe("the exporter", () => {
   });
 
   it("keeps what is saved when a bad frame arrives, and saves the next good one", async () => {
-    const { clock, source, seen, log, stop, running, savedConfig } = setUp();
+    const { store, clock, source, seen, log, stop, running } = setUp();
     const [good, next] = [updateOf("a"), updateOf("b")];
     source.emitConfig(good);
     await clock.untilSleeping(DELAY_MS);
     source.emit({ kind: "rejected", error: new FrameError("FRAME_NOT_JSON", "no JSON") });
     await clock.advance(DELAY_MS);
-    assert.equal(savedConfig(), bytesOf(good));
+    assert.equal(savedIn(store), bytesOf(good));
     assert.ok(seen.includes("FRAME_NOT_JSON"));
     assert.equal(log.find("config refused, what is saved stays as it is").length, 1);
     source.emitConfig(next);
     await clock.advance(1);
-    assert.equal(savedConfig(), bytesOf(next));
+    assert.equal(savedIn(store), bytesOf(next));
     stop.abort();
     await running;
   });
 
   it("keeps what is saved when the control plane goes away, and says so", async () => {
-    const { clock, source, seen, log, stop, running, savedConfig } = setUp();
+    const { store, clock, source, seen, log, stop, running } = setUp();
     const update = updateOf("a");
     source.emit({ kind: "connected" });
     source.emitConfig(update);
     await clock.untilSleeping(DELAY_MS);
     source.emit(new SourceError("SOURCE_LOST", "the control plane is gone"));
     await clock.advance(600_000);
-    assert.equal(savedConfig(), bytesOf(update));
+    assert.equal(savedIn(store), bytesOf(update));
     assert.ok(seen.includes("down"));
     assert.ok(log.find("warn").length >= 1);
     stop.abort();
@@ -184,32 +174,25 @@ describe("the exporter", () => {
 
   it("loses nothing while the store is down: the newest config is saved when it is back", async () => {
     const store = new MemoryStore();
-    let thirdFailure: (() => void) | undefined;
-    const failedThrice = new Promise<void>((resolve) => (thirdFailure = resolve));
-    let failures = 0;
     store.intercept = async (operation) => {
-      if (operation !== "put") return;
-      failures += 1;
-      if (failures === 3) thirdFailure?.();
-      throw new StoreError("STORE_UNAVAILABLE", "the store is down");
+      if (operation === "put") await down();
     };
-    const { clock, source, seen, stop, running, savedConfig } = setUp({ store });
+    const { clock, source, seen, stop, running } = setUp({ store });
     source.emitConfig(updateOf("a"));
-    await failedThrice;
+    await until(clock, () => seen.filter((what) => what === "STORE_UNAVAILABLE").length === 3);
     const newest = updateOf("b");
     source.emitConfig(newest);
     await clock.advance(0);
     store.intercept = async () => {};
-    await clock.untilSleeping(DELAY_MS);
-    assert.equal(savedConfig(), bytesOf(newest));
+    await until(clock, () => source.acknowledged.length > 0);
+    assert.equal(savedIn(store), bytesOf(newest));
     assert.deepEqual(source.acknowledged, [newest.configHash]);
-    assert.ok(seen.includes("STORE_UNAVAILABLE"));
     stop.abort();
     await running;
   });
 
   it("refuses to replace a newer config of another exporter, and says so", async () => {
-    const { clock, store, source, log, stop, running, savedConfig } = setUp();
+    const { clock, store, source, log, stop, running } = setUp();
     source.emitConfig(updateOf("a"));
     await clock.untilSleeping(DELAY_MS);
     const object = store.objects.get(KEY);
@@ -227,29 +210,15 @@ describe("the exporter", () => {
     });
     source.emitConfig(updateOf("b", 1_795_220_400));
     await clock.advance(DELAY_MS);
-    assert.match(savedConfig(), /"a"/);
+    assert.match(savedIn(store), /"a"/);
     assert.equal(log.find("config not saved: another exporter saved a newer one").length, 1);
     stop.abort();
     await running;
   });
 
-  it("flushes a config that waits for its delay when it is told to stop", async () => {
-    const { clock, source, stop, running, savedConfig } = setUp();
-    source.emitConfig(updateOf("a"));
-    await clock.untilSleeping(DELAY_MS);
-    const last = updateOf("b");
-    source.emitConfig(last);
-    await clock.advance(1);
-    stop.abort();
-    assert.equal(await running, true);
-    assert.equal(savedConfig(), bytesOf(last));
-  });
-
   it("says what is lost when the store stays down until the deadline", async () => {
     const store = new MemoryStore();
-    store.intercept = async () => {
-      throw new StoreError("STORE_UNAVAILABLE", "the store is down");
-    };
+    store.intercept = down;
     const { clock, source, log, stop, deadline, running } = setUp({ store });
     source.emitConfig(updateOf("a"));
     await clock.advance(1);
@@ -264,5 +233,52 @@ describe("the exporter", () => {
     const { source, running } = setUp();
     source.emit(new RangeError("a bug"));
     await assert.rejects(running, /a bug/);
+  });
+});
+
+describe("one exporter over several stores", () => {
+  it("saves in those that answer, shows how far the other lags behind, and catches up", async () => {
+    const stores = ["a", "b", "c"].map((name) => new MemoryStore({ url: `memory://${name}` }));
+    const [one, dead, other] = stores;
+    assert.ok(one && dead && other);
+    const { clock, source, exporter, log, stop, running } = setUp({ stores, lease: true });
+    const a = updateOf("a");
+    source.emitConfig(a);
+    await until(clock, () => stores.every((store) => savedIn(store) === bytesOf(a)));
+    dead.intercept = down;
+    await clock.advance(60_000);
+    const b = updateOf("b");
+    source.emitConfig(b);
+    await until(clock, () => log.find("config received").length === 2, 0);
+    const receivedAt = clock.monotonicMs();
+    await until(clock, () => [one, other].every((store) => savedIn(store) === bytesOf(b)));
+    await until(clock, () => source.acknowledged.at(-1) === b.configHash);
+    await clock.advance(90_000);
+    const lags = () => exporter.replicas.map(({ lagMs }) => lagMs);
+    const lag = clock.monotonicMs() - receivedAt;
+    assert.ok(lag >= 90_000);
+    assert.deepEqual(lags(), [0, lag, 0]);
+    assert.equal(savedIn(dead), bytesOf(a));
+    dead.intercept = async () => {};
+    await until(clock, () => savedIn(dead) === bytesOf(b), 500);
+    await until(clock, () => lags().every((lag) => lag === 0));
+    stop.abort();
+    assert.equal(await running, true);
+  });
+
+  it("counts as saved what one store has when it is told to stop", async () => {
+    const stores = ["a", "b"].map((name) => new MemoryStore({ url: `memory://${name}` }));
+    const [good, dead] = stores;
+    assert.ok(good && dead);
+    dead.intercept = down;
+    const { clock, source, stop, deadline, running, log } = setUp({ stores, lease: true });
+    source.emitConfig(updateOf("a"));
+    await until(clock, () => savedIn(good) !== "");
+    stop.abort();
+    await clock.advance(1);
+    deadline.abort();
+    assert.equal(await running, true);
+    const said = "stopped before the newest config could be saved in every store";
+    assert.equal(log.find(said).length, 1);
   });
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import { describe, it } from "vitest";
-import { type GuardPolicy, judge, parseGuardPolicy } from "../../src/exporter/guard.ts";
+import { compareCounts, type GuardPolicy, parseGuardPolicy } from "../../src/exporter/guard.ts";
 import type { EntityCounts } from "../../src/kong/entity-counts.ts";
 
 function policyOf(text: string): GuardPolicy {
@@ -10,8 +11,8 @@ function policyOf(text: string): GuardPolicy {
 }
 
 function reasonsFor(fresh: EntityCounts, current: EntityCounts, policy = "*=50") {
-  const verdict = judge(fresh, current, policyOf(policy));
-  return verdict.kind === "held" ? verdict.reasons : [];
+  const answer = compareCounts(fresh, current, policyOf(policy));
+  return answer.kind === "held" ? answer.reasons : [];
 }
 
 /** What a fresh control plane sends: test/fixtures/captures, 3.9.1/empty. */
@@ -20,7 +21,7 @@ const USUAL = { ...FRESH, services: 100, routes: 200, plugins: 40, consumers: 10
 
 describe("the guard's rules", () => {
   it("never hold a first export", () => {
-    assert.deepEqual(judge(FRESH, undefined, policyOf("*=0")), { kind: "pass" });
+    assert.deepEqual(compareCounts(FRESH, undefined, policyOf("*=0")), { kind: "pass" });
   });
 
   it("hold an empty config, however small the current one, and whatever else it still has", () => {
@@ -171,5 +172,85 @@ describe("the guard's setting", () => {
     const texts = ["", "on", "50", "*", "*=", "*=101", "*=-1", "*=5.5", "*=50%", "services 20"];
     const more = ["*=50,", "*=50,*=60", "services=1,services=2", "off,*=50", "_a=1", "a b=1"];
     for (const text of [...texts, ...more]) assert.equal(parseGuardPolicy(text), undefined, text);
+  });
+});
+
+const kind = fc.constantFrom(
+  ...["services", "routes", "plugins", "consumers", "upstreams", "targets", "workspaces", "x"],
+);
+// Around the limits of 10 entities and of the percentages, and far from them.
+const count = fc.oneof(fc.nat(25), fc.nat(200), fc.nat(1_000_000));
+const counts = fc.dictionary(kind, count, { maxKeys: 8 });
+const percent = fc.oneof(fc.nat(100), fc.constantFrom(0, 50, 100));
+const policy: fc.Arbitrary<GuardPolicy> = fc.record({
+  kind: fc.constant("on" as const),
+  maxShrinkPercent: percent,
+  maxShrinkPercentByKind: fc
+    .array(fc.tuple(kind, percent), { maxLength: 4 })
+    .map((limits) => new Map(limits)),
+  minShrinkCount: fc.nat(20),
+});
+/** For every kind the part that stays, of 1000. */
+const parts = fc.dictionary(kind, fc.oneof(fc.nat(1000), fc.constantFrom(0, 499, 500, 501, 1000)));
+
+type Counts = Record<string, number>;
+
+function reduced(from: Counts, stays: Counts): Counts {
+  const entries = Object.entries(from).map(([name, many]) => {
+    const part = stays[name] ?? 1000;
+    return [name, Math.floor((many * part) / 1000)] as const;
+  });
+  // Of a kind without entities some configs have an empty array, some nothing.
+  return Object.fromEntries(entries.filter(([name, many]) => many > 0 || name.length % 2 === 0));
+}
+
+describe("the guard, for any configs and limits", () => {
+  it("holds what has even less than what it holds, and passes what has more than what it passes", () => {
+    const answers = new Set<string>();
+    fc.assert(
+      fc.property(
+        counts,
+        counts,
+        parts,
+        parts,
+        policy,
+        (current, other, keep, keepLess, limits) => {
+          const added = Object.entries(other).map(([name, many]) => [name, many + 1] as const);
+          const more = { ...Object.fromEntries(added), ...reduced(current, keep) };
+          const less = reduced(more, keepLess);
+          const upper = compareCounts(more, current, limits).kind;
+          const lower = compareCounts(less, current, limits).kind;
+          answers.add(`${upper} ${lower}`);
+          assert.notEqual(`${upper} ${lower}`, "held pass");
+        },
+      ),
+      { numRuns: 5000 },
+    );
+    // All that is allowed was tried.
+    assert.deepEqual([...answers].sort(), ["held held", "pass held", "pass pass"]);
+  });
+
+  it("never holds a config that lost nothing", () => {
+    fc.assert(
+      fc.property(counts, counts, policy, (current, more, limits) => {
+        const names = new Set([...Object.keys(current), ...Object.keys(more)]);
+        const grown = [...names].map((name) => [name, (current[name] ?? 0) + (more[name] ?? 0)]);
+        const answer = compareCounts(Object.fromEntries(grown), current, limits);
+        assert.deepEqual(answer, { kind: "pass" });
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it("gives at least one reason for holding, and one for a kind at most", () => {
+    fc.assert(
+      fc.property(counts, parts, policy, (current, keep, limits) => {
+        const answer = compareCounts(reduced(current, keep), current, limits);
+        if (answer.kind === "pass") return;
+        assert.ok(answer.reasons.length >= 1);
+        const kinds = answer.reasons.map((reason) => reason.split(" fell from ")[0]);
+        assert.equal(new Set(kinds).size, kinds.length);
+      }),
+    );
   });
 });

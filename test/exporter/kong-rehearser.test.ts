@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, describe, it } from "vitest";
 import { KongRehearser } from "../../src/exporter/kong-rehearser.ts";
-import { RehearsalError, type RehearsalErrorCode } from "../../src/exporter/rehearser.ts";
+import { RehearsalError, type RehearsalErrorCode } from "../../src/exporter/rehearsal.ts";
 import { AdminClient, prepareConfigLoad } from "../../src/kong/admin-client.ts";
 import { configBytes, kongVersion, V391 } from "../fakes/config.ts";
 import { EMPTY_HASH, FakeKongAdmin } from "../fakes/kong-admin.ts";

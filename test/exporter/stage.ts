@@ -3,19 +3,22 @@
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
 import type { Clock } from "../../src/core/clock.ts";
+import type { BackoffPolicy } from "../../src/core/trying.ts";
 import { NoElection } from "../../src/election/none.ts";
 import type { Election } from "../../src/election/port.ts";
 import { StoreElection } from "../../src/election/store.ts";
-import type { Gate } from "../../src/exporter/admission.ts";
 import { Exporter } from "../../src/exporter/exporter.ts";
-import { type GuardPolicy, parseGuardPolicy } from "../../src/exporter/guard.ts";
-import { ReplicaWriter } from "../../src/exporter/writer.ts";
+import type { Candidate, Gate } from "../../src/exporter/gates.ts";
+import { parseGuardPolicy } from "../../src/exporter/guard.ts";
+import { ReceivedConfig } from "../../src/exporter/received-config.ts";
+import { Writer } from "../../src/exporter/writer.ts";
+import { computeConfigHash } from "../../src/kong/config-hash.ts";
 import type { ConfigUpdate } from "../../src/kong/reconfigure.ts";
 import { Archive } from "../../src/snapshots/archive.ts";
 import { leaseKey } from "../../src/snapshots/layout.ts";
 import type { RetentionPolicy } from "../../src/snapshots/retention.ts";
 import { PLAIN_SEAL, type Seal } from "../../src/snapshots/seal/seal.ts";
-import type { Store } from "../../src/store/port.ts";
+import { type Store, StoreError } from "../../src/store/port.ts";
 import { V391 } from "../fakes/config.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
@@ -24,12 +27,14 @@ import { ScriptedSource } from "../fakes/scripted-source.ts";
 
 export const KEY = "3.9.1/config.json";
 export const DELAY_MS = 60_000;
-export const TTL_MS = 15_000;
+const TTL_MS = 15_000;
 /** A lease period, and what a follower's looking takes. */
 export const TAKEOVER_MS = TTL_MS + 7_000;
 
 export interface StageOptions {
-  /** One of its own by default. */
+  /** The only one; by default a fresh one. */
+  readonly store?: MemoryStore;
+  /** Instead of `store`. */
   readonly stores?: readonly Store[];
   readonly clock?: ManualClock;
   /** As this process sees it; `clock` by default. */
@@ -41,6 +46,8 @@ export interface StageOptions {
   readonly seal?: Seal;
   readonly gates?: readonly Gate[];
   readonly retention?: RetentionPolicy;
+  readonly retry?: BackoffPolicy;
+  readonly random?: () => number;
   readonly conditional?: boolean;
   /** By a lease in each store; absent: none. */
   readonly lease?: boolean;
@@ -52,11 +59,12 @@ export function setUp(options: StageOptions = {}) {
   const log = new RecordingLog();
   const source = new ScriptedSource();
   const seen: string[] = [];
-  const random = () => 0;
+  const { random = () => 0 } = options;
   const id = options.id ?? "exporter-1";
-  const guard: GuardPolicy | undefined = parseGuardPolicy(options.guard ?? "off");
+  const guard = parseGuardPolicy(options.guard ?? "off");
   assert.ok(guard);
-  const stores = options.stores ?? [new MemoryStore()];
+  const store = options.store ?? new MemoryStore();
+  const stores = options.stores ?? [store];
   const conditional = async () => options.conditional ?? true;
   const writers = stores.map((store) => {
     const archive = new Archive({
@@ -80,7 +88,7 @@ export function setUp(options: StageOptions = {}) {
           conditional,
         })
       : new NoElection({ ...common, name: store.url });
-    return new ReplicaWriter({
+    return new Writer({
       election,
       archive,
       store: store.url,
@@ -90,8 +98,9 @@ export function setUp(options: StageOptions = {}) {
       gates: options.gates ?? [],
       retention: options.retention ?? {},
       exportDelayMs: options.exportDelayMs ?? DELAY_MS,
-      retry: { minMs: 1, maxMs: 2 },
+      retry: options.retry ?? { minMs: 1, maxMs: 2 },
       clock: ownClock,
+      random,
       log,
       metrics: {
         wrote: () => seen.push("wrote"),
@@ -120,7 +129,64 @@ export function setUp(options: StageOptions = {}) {
   const deadline = new AbortController();
   const running = exporter.run(stop.signal, deadline.signal);
   running.catch(() => {});
-  return { exporter, clock, log, source, seen, stop, deadline, running };
+  /** Resolves once it was received. */
+  const send = async (update: ConfigUpdate) => {
+    const received = log.find("config received").length;
+    source.emitConfig(update);
+    await until(clock, () => log.find("config received").length > received, 0);
+  };
+  /** Resolves once it is current in `store`, and what follows that, such as its history, is done. */
+  const save = async (update: ConfigUpdate) => {
+    const saved = log.find("snapshot saved").length;
+    source.emitConfig(update);
+    await until(
+      clock,
+      () => log.find("snapshot saved").length > saved && savedIn(store) === bytesOf(update),
+    );
+  };
+  const end = () => {
+    stop.abort();
+    return running;
+  };
+  const status = () => exporter.replicas[0] ?? assert.fail();
+  return {
+    store,
+    exporter,
+    status,
+    clock,
+    log,
+    source,
+    seen,
+    stop,
+    deadline,
+    running,
+    send,
+    save,
+    end,
+  };
+}
+
+/** A config that is about to become current where nothing is known. */
+export function candidateOf(update: ConfigUpdate): Candidate {
+  const receipt = { order: 1, at: new Date(0), monotonicMs: 0 };
+  const options = { kongVersion: V391, exporterId: "e", hashCheckMaxBytes: 0 };
+  const config = new ReceivedConfig(update, receipt, { ...options, log: new RecordingLog() });
+  return { config, isCurrent: false, isRehearsed: false, currentCounts: undefined };
+}
+
+/** A config with so many services. */
+export function withServices(count: number, timestamp = 1_795_220_000): ConfigUpdate {
+  const services = Array.from({ length: count }, (_, place) => ({ name: `s${place}` }));
+  const configTable = Buffer.from(
+    JSON.stringify({ _format_version: "3.0", _transform: false, services }),
+  );
+  const configHash = computeConfigHash(configTable, V391);
+  return { configTable, configHash, hashes: { config: configHash }, timestamp };
+}
+
+/** To be a store's `intercept`. */
+export async function down(): Promise<never> {
+  throw new StoreError("STORE_UNAVAILABLE", "the store is down");
 }
 
 /** Of the current object; "" if there is none. */
@@ -132,6 +198,15 @@ export function savedIn(store: MemoryStore): string {
 
 export function tokenIn(store: MemoryStore): number {
   return Number(store.objects.get(KEY)?.metadata["fencing-token"]);
+}
+
+/** Keys of the history, the oldest first. */
+export function keptIn(store: MemoryStore): readonly string[] {
+  return [...store.objects.keys()].filter((key) => key.includes("/history/")).toSorted();
+}
+
+export function heldIn(store: MemoryStore): readonly string[] {
+  return keptIn(store).filter((key) => key.includes(".held."));
 }
 
 export function bytesOf(update: ConfigUpdate): string {

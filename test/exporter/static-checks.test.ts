@@ -6,7 +6,7 @@ import { updateOf, V391 } from "../fakes/config.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
-import { bytesOf, savedIn, setUp, until } from "./stage.ts";
+import { bytesOf, heldIn, savedIn, setUp, until } from "./stage.ts";
 
 const ALARM = "config held back: static checks find it faulty, the current one stays";
 const DANGLING = { kind: "reference", message: 'route "r", field service: no such service' };
@@ -33,11 +33,7 @@ function scene(mode: "warn" | "refuse", stores: readonly MemoryStore[]) {
   const stage = setUp({ stores, clock, exportDelayMs: 0, gates: [checks] });
   const saved = (update: ReturnType<typeof updateOf>) =>
     until(clock, () => stores.every((store) => savedIn(store) === bytesOf(update)));
-  const end = async () => {
-    stage.stop.abort();
-    await stage.running;
-  };
-  return { ...stage, clock, checkLog: log, checked, counts, under, saved, end };
+  return { ...stage, checkLog: log, checked, counts, under, saved };
 }
 
 describe("an exporter with static checks", () => {
@@ -102,19 +98,21 @@ describe("an exporter with static checks", () => {
 
   it("holds a faulty config back where that is wanted, and is content with the next good one", async () => {
     const store = new MemoryStore();
-    const { source, clock, log, under, saved, exporter, end } = scene("refuse", [store]);
+    const { source, clock, log, under, saved, status, end } = scene("refuse", [store]);
     source.emitConfig(updateOf("bad"));
-    const held = () => [...store.objects.keys()].find((key) => key.includes(".held.")) ?? "";
-    await until(clock, () => held() !== "");
+    await until(clock, () => heldIn(store).length === 1);
     assert.equal(savedIn(store), "");
-    assert.equal(exporter.replicas[0]?.heldBy, "checks");
+    assert.equal(status().heldBy, "checks");
     assert.equal(log.find(ALARM).length, 1);
-    assert.equal(store.objects.get(held())?.metadata["held"], `checks: ${DANGLING.message}`);
+    assert.equal(
+      store.objects.get(heldIn(store)[0] ?? "")?.metadata["held"],
+      `checks: ${DANGLING.message}`,
+    );
     under.findings = [];
     const good = updateOf("good", 1_795_220_100);
     source.emitConfig(good);
     await saved(good);
-    assert.equal(exporter.replicas[0]?.heldBy, undefined);
+    assert.equal(status().heldBy, undefined);
     await end();
   });
 });

@@ -4,7 +4,7 @@ import {
   RehearsalError,
   type RehearsalResult,
   type Rehearser,
-} from "../../src/exporter/rehearser.ts";
+} from "../../src/exporter/rehearsal.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import type { Machine } from "./machine.ts";
 

@@ -22,8 +22,6 @@ export class Schedule {
   nowMs = 0;
   /** How many events have happened. */
   happened = 0;
-  /** On which machine code runs just now; undefined between events, and in those of the world itself. */
-  running: Machine | undefined;
   readonly #events = new Set<Event>();
   readonly #held = new Set<Promise<unknown>>();
   #order = 0;
@@ -94,17 +92,12 @@ export class Schedule {
     }
     this.#events.delete(event);
     this.happened += 1;
-    this.running = machine;
-    try {
-      await event.run();
-      // All that can run without a further event has run after this.
+    await event.run();
+    // All that can run without a further event has run after this.
+    await setImmediate();
+    while (this.#held.size > 0) {
+      await Promise.allSettled(this.#held);
       await setImmediate();
-      while (this.#held.size > 0) {
-        await Promise.allSettled(this.#held);
-        await setImmediate();
-      }
-    } finally {
-      this.running = undefined;
     }
   }
 }

@@ -3,9 +3,9 @@
 import type { Log } from "../../src/core/log.ts";
 import type { Election, Leadership } from "../../src/election/port.ts";
 import { StoreElection } from "../../src/election/store.ts";
-import type { Gate } from "../../src/exporter/admission.ts";
+import type { Gate } from "../../src/exporter/gates.ts";
 import { parseGuardPolicy } from "../../src/exporter/guard.ts";
-import { ReplicaWriter } from "../../src/exporter/writer.ts";
+import { Writer } from "../../src/exporter/writer.ts";
 import { Archive } from "../../src/snapshots/archive.ts";
 import { leaseKey } from "../../src/snapshots/layout.ts";
 import type { RetentionPolicy } from "../../src/snapshots/retention.ts";
@@ -41,7 +41,7 @@ export class Seat {
   readonly machine: Machine;
   readonly path: StorePath;
   readonly leasePath: StorePath;
-  readonly writer: ReplicaWriter;
+  readonly writer: Writer;
   leadership: Leadership | undefined;
 
   constructor(options: SeatOptions) {
@@ -61,7 +61,7 @@ export class Seat {
   }
 }
 
-function wire(options: SeatOptions, tell: (leadership: Leadership) => void): ReplicaWriter {
+function wire(options: SeatOptions, tell: (leadership: Leadership) => void): Writer {
   const { id, machine: clock, path: store, leasePath, seal, variant, gates, random } = options;
   const { retention, log } = options;
   const kongVersion = V391;
@@ -81,14 +81,14 @@ function wire(options: SeatOptions, tell: (leadership: Leadership) => void): Rep
     variant.election?.(candidate, leasePath) ??
     new StoreElection({ ...candidate, store: leasePath, key: leaseKey(kongVersion), conditional });
   const guard = variant.gates?.guard ? parseGuardPolicy("*=50") : undefined;
-  return new ReplicaWriter({
+  return new Writer({
     election: overheard(election, tell),
     store: store.url,
     guard: guard ?? { kind: "off" },
     exportDelayMs: EXPORT_DELAY_MS,
     retry: SAVE_RETRY,
     metrics: { wrote: () => {}, saveFailed: () => {}, held: () => {} },
-    ...{ archive, gates, kongVersion, conditional, retention, clock, log },
+    ...{ archive, gates, kongVersion, conditional, retention, clock, random, log },
   });
 }
 

@@ -9,7 +9,6 @@ import { type Change, ControlPlane } from "./control-plane.ts";
 import { ExporterProcess } from "./exporter-process.ts";
 import { Faults } from "./faults.ts";
 import { Machine } from "./machine.ts";
-import { takeOverGlobals } from "./machine-globals.ts";
 import { RehearsalKong } from "./rehearsal-kong.ts";
 import { Schedule } from "./schedule.ts";
 import { Seat } from "./seat.ts";
@@ -50,7 +49,6 @@ export class World implements Disposable {
   readonly variant: Variant;
   readonly #options: WorldOptions;
   readonly #seals: Seals;
-  readonly #globals: Disposable;
   readonly #retention: { readonly maxCount?: number };
   #machines = 0;
   #broken: { readonly error: unknown } | undefined;
@@ -70,7 +68,6 @@ export class World implements Disposable {
     };
     this.sites = stores.map((store) => new Site(store, this.controlPlane, this.#seals));
     this.#retention = this.random() < 0.5 ? { maxCount: 3 } : {};
-    this.#globals = takeOverGlobals(this.schedule);
     const machine = this.#machine("reader");
     this.watcherPaths = this.sites.map((site) => this.#path(site.store, machine));
     this.watcher = this.#watcher(machine);
@@ -100,12 +97,10 @@ export class World implements Disposable {
     const rehearsal = new Rehearsal({ rehearser: kong, mode: "required", log, metrics });
     const gates = this.variant.gates?.rehearsal ? [rehearsal] : [];
     this.note(() => `${machine.name}: started`);
-    schedule.running = machine;
     const seats = this.sites.map((site) => this.#seat({ id, machine, gates, site }));
     this.exporters[place] = new ExporterProcess({
       ...{ id, machine, seats, source, kong, random, log },
     });
-    schedule.running = undefined;
   }
 
   change(): void {
@@ -161,7 +156,6 @@ export class World implements Disposable {
 
   [Symbol.dispose](): void {
     for (const { machine } of this.exporters) machine.isDead = true;
-    this.#globals[Symbol.dispose]();
   }
 
   #changed({ name }: Change): void {

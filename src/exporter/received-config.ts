@@ -7,7 +7,7 @@ import type { ConfigUpdate } from "../kong/reconfigure.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { type NewSnapshot, sha256 } from "../snapshots/snapshot.ts";
 
-export interface ArrivalOptions {
+export interface ReceivedConfigOptions {
   readonly kongVersion: KongVersion;
   /** Node id under which this exporter is known to the control plane, and in what it saves. */
   readonly exporterId: string;
@@ -25,14 +25,14 @@ export interface Receipt {
   readonly monotonicMs: number;
 }
 
-export class Arrival {
+export class ReceivedConfig {
   readonly update: ConfigUpdate;
   readonly receipt: Receipt;
-  readonly #options: ArrivalOptions;
+  readonly #options: ReceivedConfigOptions;
   #snapshot: NewSnapshot | undefined;
   #counts: EntityCounts | undefined;
 
-  constructor(update: ConfigUpdate, receipt: Receipt, options: ArrivalOptions) {
+  constructor(update: ConfigUpdate, receipt: Receipt, options: ReceivedConfigOptions) {
     this.update = update;
     this.receipt = receipt;
     this.#options = options;
@@ -48,7 +48,7 @@ export class Arrival {
     return this.#counts;
   }
 
-  /** As it is to be saved under this token, rehearsed or not. Says in the log, once, where Kong's hash is another one. */
+  /** As it is to be saved under this token, rehearsed or not. The first call logs it if the config does not have the hash that Kong gave. */
   snapshot(fencingToken: number, rehearsed: boolean): NewSnapshot {
     this.#snapshot ??= this.#describe();
     const { config, metadata } = this.#snapshot;

@@ -1,27 +1,29 @@
-/** What a config must pass before it becomes current in one store, and what is held back because it did not. */
+/** Port to what a config must pass before it becomes current in a store, and the row of gates of one store. */
 
 import type { EntityCounts } from "../kong/entity-counts.ts";
-import type { Arrival } from "./arrival.ts";
 import type { GateName } from "./metrics.ts";
+import type { ReceivedConfig } from "./received-config.ts";
 
 /** A config that is about to become current in one store. */
 export interface Candidate {
-  readonly arrival: Arrival;
-  /** Whether it is known to be current there and to have been rehearsed. */
+  readonly config: ReceivedConfig;
+  /** Whether this very config is known to be current there, whoever made it so. */
+  readonly isCurrent: boolean;
+  /** Whether it is, and is known to have been rehearsed. */
   readonly isRehearsed: boolean;
-  /** Of what is current there, or of the newest good one where that is damaged; undefined where there is none. Rejects with ServiceError. */
-  currentCounts(signal: AbortSignal): Promise<EntityCounts | undefined>;
+  /** Of what is current there, or of the newest good one where that is damaged; undefined where there is none, it is this config, or no guard wants to know. */
+  readonly currentCounts: EntityCounts | undefined;
 }
 
 /** `reasons`: sentences for people, the weightiest first; no values of the config. */
-export type Verdict =
+export type GateAnswer =
   | { readonly kind: "pass"; readonly rehearsed?: boolean }
   | { readonly kind: "held"; readonly reasons: readonly string[] };
 
 export interface Gate {
   readonly name: GateName;
   /** To be asked before every save, repeated ones too. Rejects with ServiceError where it cannot tell now. */
-  examine(candidate: Candidate, signal: AbortSignal): Promise<Verdict>;
+  examine(candidate: Candidate, signal: AbortSignal): Promise<GateAnswer>;
 }
 
 export interface HeldConfig {
@@ -30,7 +32,8 @@ export interface HeldConfig {
   readonly reasons: readonly string[];
 }
 
-export type Admitted =
+/** What all gates together say. */
+export type Decision =
   | {
       readonly kind: "pass";
       readonly rehearsed: boolean;
@@ -45,11 +48,11 @@ export type Admitted =
     };
 
 /** For one Kong version in one store. In memory only: after a restart the same config is held, and is new, again. */
-export class Admission {
+export class Gates {
   readonly #gates: readonly Gate[];
   #held: HeldConfig | undefined;
 
-  /** `gates` are asked in this order, the next one only where none before holds the config. */
+  /** Asked in this order, the next one only where none before holds the config. */
   constructor(gates: readonly Gate[]) {
     this.#gates = gates;
   }
@@ -60,19 +63,19 @@ export class Admission {
   }
 
   /**
-   * `isCurrent`: this very config is current, whoever made it so. All gates are asked even then, but
-   * none holds it back: there would be nothing better to keep, and `snapshots restore` has the last word.
+   * All gates are asked about a config that is current, too, but none holds it back: there would be
+   * nothing better to keep, and `snapshots restore` has the last word. Rejects as `Gate.examine`.
    */
-  async admit(candidate: Candidate, isCurrent: boolean, signal: AbortSignal): Promise<Admitted> {
-    const { id } = candidate.arrival;
+  async decide(candidate: Candidate, signal: AbortSignal): Promise<Decision> {
+    const { id } = candidate.config;
     let rehearsed = false;
     for (const gate of this.#gates) {
-      const verdict = await gate.examine(candidate, signal);
-      if (verdict.kind === "pass") {
-        rehearsed ||= verdict.rehearsed === true;
-      } else if (!isCurrent) {
+      const answer = await gate.examine(candidate, signal);
+      if (answer.kind === "pass") {
+        rehearsed ||= answer.rehearsed === true;
+      } else if (!candidate.isCurrent) {
         const isNew = this.#held?.id !== id || this.#held.by !== gate.name;
-        this.#held = { id, by: gate.name, reasons: verdict.reasons };
+        this.#held = { id, by: gate.name, reasons: answer.reasons };
         return { kind: "held", held: this.#held, isNew };
       }
     }

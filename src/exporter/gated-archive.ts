@@ -1,4 +1,4 @@
-/** One store as its writer sees it: what is received passes the gates, becomes the current snapshot, and is kept in the history. */
+/** What one save is: a config passes the gates, becomes the current snapshot of one store, and is kept in its history. */
 
 import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
@@ -9,24 +9,26 @@ import { isPassedOver } from "../snapshots/errors.ts";
 import type { RetentionPolicy } from "../snapshots/retention.ts";
 import { metadataOf } from "../snapshots/sighting.ts";
 import type { SnapshotMetadata } from "../snapshots/snapshot.ts";
-import { Admission, type Admitted, type Gate, type HeldConfig } from "./admission.ts";
-import type { Arrival } from "./arrival.ts";
+import { type Decision, type Gate, Gates } from "./gates.ts";
 import { type GuardPolicy, guardGate } from "./guard.ts";
 import type { GateName, WriterMetrics } from "./metrics.ts";
-import type { SaveResult } from "./saver.ts";
+import type { ReceivedConfig } from "./received-config.ts";
 
-export interface ReplicaOptions {
+export interface GatedArchiveOptions {
   readonly archive: Archive;
   readonly retention: RetentionPolicy;
   readonly guard: GuardPolicy;
   /** What else a config must pass, after the guard and in this order; shared by the writers of one version. */
-  readonly gates?: readonly Gate[];
+  readonly gates: readonly Gate[];
   /** Whether the store honours preconditions; asked before each save, so it should remember its answer. Rejects with StoreError. */
   readonly conditional: (signal: AbortSignal) => Promise<boolean>;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Pick<WriterMetrics, "wrote" | "held">;
 }
+
+/** "saved": written; the others: nothing had to, or was allowed to, be written. */
+export type SaveResult = "saved" | "unchanged" | "stale" | "held";
 
 const ALARMS: { readonly [Name in GateName]: string } = {
   guard: "config held back: it lost too much of what the current one has, which stays",
@@ -37,65 +39,68 @@ const ALARMS: { readonly [Name in GateName]: string } = {
 const MAX_LOGGED_REASONS = 10;
 
 /** For one writer; its methods are called one at a time. They reject with ServiceError, and do not retry. */
-export class Replica {
-  readonly #options: ReplicaOptions;
-  readonly #admission: Admission;
-  #recalled: SnapshotMetadata | undefined;
-  /** Of what is current; undefined until somebody asks. */
-  #current: { readonly counts: EntityCounts | undefined } | undefined;
+export class GatedArchive {
+  readonly #options: GatedArchiveOptions;
+  readonly #gates: Gates;
+  /** Of what is current, as far as known. */
+  #current: SnapshotMetadata | undefined;
+  /** Of what is current, or stands in for it; undefined until it was asked for, and while there is nothing. */
+  #counts: EntityCounts | undefined;
 
-  constructor(options: ReplicaOptions) {
+  constructor(options: GatedArchiveOptions) {
     this.#options = options;
-    this.#admission = new Admission([guardGate(options.guard), ...(options.gates ?? [])]);
+    this.#gates = new Gates([guardGate(options.guard), ...options.gates]);
   }
 
   /** What holds a config back; undefined where none is. */
   get heldBy(): GateName | undefined {
-    return this.#admission.held?.by;
+    return this.#gates.held?.by;
   }
 
   /** Whether this very config is known to be current, under this token. */
-  holds({ update }: Arrival, fencingToken: number): boolean {
+  holds({ update }: ReceivedConfig, fencingToken: number): boolean {
     return this.#options.archive.holds(update.configHash, fencingToken);
   }
 
-  /** Looks what is current now, whoever saved it; undefined if there is nothing usable. */
+  /** Looks up what is current now, whoever saved it; undefined if there is nothing usable. */
   async recall(signal: AbortSignal): Promise<SnapshotMetadata | undefined> {
     const { archive, conditional } = this.#options;
-    this.#forget();
+    this.#know(undefined);
     await conditional(signal);
-    this.#recalled = await archive.recall(signal);
-    return this.#recalled;
+    this.#know(await archive.recall(signal));
+    return this.#current;
   }
 
-  /** One attempt. A history that cannot be written or pruned fails no save, but a config that is to be held must get there. */
-  async save(arrival: Arrival, fencingToken: number, signal: AbortSignal): Promise<SaveResult> {
+  /** One attempt. A history that cannot be written or pruned fails no save, but a config that is held back must get there. */
+  async save(
+    config: ReceivedConfig,
+    fencingToken: number,
+    signal: AbortSignal,
+  ): Promise<SaveResult> {
     const { archive, conditional, clock, log, metrics } = this.#options;
     const startedAt = clock.monotonicMs();
-    const admitted = await this.#admit(arrival, signal);
-    if (admitted.kind === "held") {
-      await this.#keepAside(arrival, fencingToken, admitted, signal);
+    const decision = await this.#decide(config, signal);
+    if (decision.kind === "held") {
+      await this.#keepAside(config, fencingToken, decision, signal);
       return "held";
     }
-    const { rehearsed } = admitted;
-    const { configHash, configTable } = arrival.update;
+    const { rehearsed } = decision;
+    const { configHash, configTable } = config.update;
     if (archive.holds(configHash, fencingToken, rehearsed)) return "unchanged";
-    const snapshot = arrival.snapshot(fencingToken, rehearsed);
+    const snapshot = config.snapshot(fencingToken, rehearsed);
     const options = { conditional: await conditional(signal), now: clock.now() };
     const outcome = await archive.save(snapshot, options, signal);
+    this.#know(outcome.kind === "stale" ? undefined : snapshot.metadata);
     switch (outcome.kind) {
       case "stale":
-        this.#forget();
         log.error(
           { configHash, fencingToken, refusal: outcome.why, stored: outcome.stored },
           "config not saved: another exporter saved a newer one",
         );
         return "stale";
       case "unchanged":
-        this.#remember(arrival, snapshot.metadata);
         return "unchanged";
       case "saved": {
-        this.#remember(arrival, snapshot.metadata);
         const durationMs = Math.round(clock.monotonicMs() - startedAt);
         metrics.wrote(durationMs);
         log.info(
@@ -110,74 +115,32 @@ export class Replica {
     }
   }
 
-  #forget(): void {
-    this.#recalled = undefined;
-    this.#current = undefined;
+  #know(current: SnapshotMetadata | undefined): void {
+    this.#current = current;
+    this.#counts = current?.entities;
   }
 
-  #remember(arrival: Arrival, metadata: SnapshotMetadata): void {
-    this.#recalled = metadata;
-    this.#current = this.#options.guard.kind === "off" ? undefined : { counts: arrival.counts };
-  }
-
-  async #admit(arrival: Arrival, signal: AbortSignal): Promise<Admitted> {
-    const isCurrent = this.#isCurrent(arrival);
-    const admitted = await this.#admission.admit(
-      {
-        arrival,
-        isRehearsed: isCurrent && this.#recalled?.rehearsed === true,
-        currentCounts: (counting) => this.#countsNow(arrival, counting),
-      },
-      isCurrent,
+  async #decide(config: ReceivedConfig, signal: AbortSignal): Promise<Decision> {
+    const { guard, log } = this.#options;
+    const { configHash } = config.update;
+    // By Kong's hash: the bytes of one config differ from frame to frame.
+    const isCurrent = configHash !== undefined && configHash === this.#current?.configHash;
+    const isRehearsed = isCurrent && this.#current?.rehearsed === true;
+    if (guard.kind === "on" && !isCurrent) this.#counts ??= await this.#count(signal);
+    const currentCounts = isCurrent ? undefined : this.#counts;
+    const decision = await this.#gates.decide(
+      { config, isCurrent, isRehearsed, currentCounts },
       signal,
     );
-    if (admitted.kind === "pass" && admitted.cleared !== undefined) {
-      const { configHash } = arrival.update;
-      this.#options.log.info(
-        { configHash, cleared: admitted.cleared.id, by: admitted.cleared.by },
-        "no config is held back any more",
-      );
+    if (decision.kind === "pass" && decision.cleared !== undefined) {
+      const { id: cleared, by } = decision.cleared;
+      log.info({ configHash, cleared, by }, "no config is held back any more");
     }
-    return admitted;
+    return decision;
   }
 
-  /** Raises the alarm, and sees to it that what is held back is in the history. */
-  async #keepAside(
-    arrival: Arrival,
-    fencingToken: number,
-    { held, isNew }: { readonly held: HeldConfig; readonly isNew: boolean },
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { archive, conditional, log, metrics } = this.#options;
-    const { by, reasons } = held;
-    if (isNew) {
-      metrics.held(by);
-      const { configHash } = arrival.update;
-      const shown = reasons.slice(0, MAX_LOGGED_REASONS);
-      log.error({ key: archive.name, configHash, by, reasons: shown }, ALARMS[by]);
-    }
-    const why = `${by === "guard" ? "" : `${by}: `}${reasons.join("; ")}`;
-    const options = { held: why, conditional: await conditional(signal) };
-    await archive.history.add(arrival.snapshot(fencingToken, false), options, signal);
-    if (isNew) await this.#prune(signal);
-  }
-
-  /** By Kong's hash: the bytes of one config differ from frame to frame. */
-  #isCurrent({ update }: Arrival): boolean {
-    const hash = this.#recalled?.configHash;
-    return hash !== undefined && hash === update.configHash;
-  }
-
-  /** Of what is current now, or the newest good one where that is damaged; undefined where there is none. */
-  async #countsNow(arrival: Arrival, signal: AbortSignal): Promise<EntityCounts | undefined> {
-    // The config that is current already need not be read to be counted.
-    if (this.#isCurrent(arrival)) return arrival.counts;
-    this.#current ??= { counts: await this.#countCurrent(signal) };
-    return this.#current.counts;
-  }
-
-  /** Whoever saved it has counted it, as a rule: then it need not be opened. */
-  async #countCurrent(signal: AbortSignal): Promise<EntityCounts | undefined> {
+  /** What is current now, or the newest good one where that is damaged. Whoever saved it has counted it, as a rule: then it need not be opened. */
+  async #count(signal: AbortSignal): Promise<EntityCounts | undefined> {
     const { archive, log } = this.#options;
     try {
       const sighting = await archive.sight(undefined, signal);
@@ -189,11 +152,31 @@ export class Replica {
         { err: sighting.why, key: archive.name },
         "current config cannot be counted, so the guard lets the next one pass",
       );
-      return undefined;
+      return {};
     } catch (error) {
       if (isPassedOver(error)) return undefined;
       throw error;
     }
+  }
+
+  /** Raises the alarm, and sees to it that what is held back is in the history. */
+  async #keepAside(
+    config: ReceivedConfig,
+    fencingToken: number,
+    { held: { by, reasons }, isNew }: Decision & { readonly kind: "held" },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { archive, conditional, log, metrics } = this.#options;
+    if (isNew) {
+      metrics.held(by);
+      const { configHash } = config.update;
+      const shown = reasons.slice(0, MAX_LOGGED_REASONS);
+      log.error({ key: archive.name, configHash, by, reasons: shown }, ALARMS[by]);
+    }
+    const held = `${by === "guard" ? "" : `${by}: `}${reasons.join("; ")}`;
+    const options = { held, conditional: await conditional(signal) };
+    await archive.history.add(config.snapshot(fencingToken, false), options, signal);
+    if (isNew) await this.#prune(signal);
   }
 
   async #prune(signal: AbortSignal): Promise<void> {
