@@ -59,14 +59,19 @@ function leave(status: number): never {
   if (typeof execve === "function") {
     execve.call(process, process.execPath, [process.execPath, "-e", `process.exit(${status})`]);
   }
-  process.kill(process.pid, "SIGKILL");
+  const signal = SIGNALS[status] ?? "SIGKILL";
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
   return process.abort();
 }
+
+/** By the exit status that a shell reports for them. */
+const SIGNALS: Readonly<Record<number, NodeJS.Signals>> = { 130: "SIGINT", 143: "SIGTERM" };
 
 // Node's own report would print what an error carries: requests with their headers, keys, bodies.
 process.on("uncaughtException", (error) => {
   printError(error, process.stderr);
-  leave(1);
+  process.exit(1);
 });
 let status: number;
 try {

@@ -1,20 +1,27 @@
-/** argv: the command, and flags that stand for settings. */
+/** argv: the command, what it is done to, and flags, of which some stand for settings. */
 
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { closestOf } from "../core/edit-distance.ts";
 import { describeCause } from "../core/errors.ts";
-import type { SettingName } from "../runtime/settings/table.ts";
 import type { Environment, Settings } from "../runtime/settings.ts";
 import type { Terminal } from "./confirm.ts";
 import type { Command } from "./context.ts";
-import { HELP } from "./help.ts";
-import { KEYS_FLAGS, type KeysRequest, parseKeysRequest, refuseKeysFlags } from "./keys/request.ts";
+import { commandHelp, generalHelp, takersOf } from "./help.ts";
+import type { KeysRequest } from "./keys/keys.ts";
+import type { SnapshotsRequest } from "./snapshots/request.ts";
 import {
-  parseSnapshotsRequest,
-  refuseSnapshotsFlags,
-  SNAPSHOTS_FLAGS,
-  type SnapshotsRequest,
-} from "./snapshots/request.ts";
+  COMMANDS,
+  COMMON_FLAGS,
+  type CommandSpec,
+  commandOf,
+  FLAGS,
+  type Flag,
+  type FlagSpec,
+  SPEC_NAMES,
+  type SpecName,
+  usageOf,
+} from "./specs.ts";
 import { UsageError } from "./usage-error.ts";
 
 export type CommandLine =
@@ -28,121 +35,171 @@ export type CommandLine =
       readonly load: (settings: Settings) => Promise<Command>;
     };
 
-/** Each command is loaded when it is run: the SDKs behind them are slow to load. */
-const COMMANDS = {
-  export: async () => (await import("./export.ts")).exportCommand,
-  import: async () => (await import("./import.ts")).importCommand,
-  serve: async () => (await import("./serve/serve.ts")).serveCommand,
-  status: async () => (await import("./status.ts")).statusCommand,
-  demo: async () => (await import("./demo/demo.ts")).demoCommand,
-} as const satisfies Record<string, () => Promise<Command>>;
-type CommandName = keyof typeof COMMANDS;
-
-async function loadSnapshots(
-  request: SnapshotsRequest,
-  stdin: Terminal["stdin"],
-): Promise<Command> {
-  const { snapshotsCommand } = await import("./snapshots/snapshots.ts");
-  return snapshotsCommand(request, stdin);
+/** What a command is called with; its operands fit. */
+interface Call {
+  readonly operands: readonly string[];
+  readonly flags: Flags;
+  readonly stdin: () => Terminal["stdin"];
 }
 
-async function loadKeys(request: KeysRequest): Promise<Command> {
-  const { keysCommand } = await import("./keys/keys.ts");
-  return keysCommand(request);
-}
+type Flags = { readonly [Name in Flag]?: string | boolean };
 
-/** Flags that are nothing but another way to give a setting. */
-const FLAG_SETTINGS = {
-  to: "KONG_FALLBACK_IMPORT_TO",
-  force: "KONG_FALLBACK_FORCE",
-  adapt: "KONG_FALLBACK_ADAPT",
-  probe: "KONG_FALLBACK_PROBE",
-  "probe-timeout": "KONG_FALLBACK_PROBE_TIMEOUT",
-  "prefix-dir": "KONG_FALLBACK_PREFIX_DIR",
-  target: "KONG_FALLBACK_SERVE_TARGET",
-  "kong-version": "KONG_VERSION",
-  storage: "KONG_CLUSTER_FALLBACK_CONFIG_STORAGE",
-} as const satisfies Record<string, SettingName>;
-
-/** `stdin`: where a command that asks is answered; called only for one that may. Throws UsageError. */
+/**
+ * `stdin`: where a command that asks is answered; called only for one that may. Throws UsageError. A
+ * flag that the command does not take is refused, never ignored: `restore --dry-run` must not restore.
+ */
 export function parseCommandLine(
   argv: readonly string[],
   environment: Environment,
   stdin: () => Terminal["stdin"] = () => process.stdin,
 ): CommandLine {
-  const { values, positionals } = parse(argv);
-  if (values.help) return { kind: "print", text: HELP };
-  if (values.version) return { kind: "print", text: `${packageVersion()}\n` };
-  const load = parseCommand(positionals, values, stdin);
-  const flags = Object.entries(FLAG_SETTINGS).flatMap(([flag, setting]) => {
-    const value = values[flag as keyof typeof FLAG_SETTINGS];
-    return value === undefined ? [] : [[setting, value === true ? "on" : String(value)] as const];
-  });
+  const { flags, wantsHelp, wantsVersion, positionals } = parse(argv);
+  if (wantsHelp) return { kind: "print", text: helpOf(positionals) };
+  if (wantsVersion) return { kind: "print", text: `${packageVersion()}\n` };
+  const named = positionals.length === 0 ? undefined : nameOf(positionals);
+  const begin = (name: SpecName): (() => Promise<Command>) => {
+    refuseForeignFlags(name, flags);
+    const operands = positionals.slice(name.split(" ").length);
+    refuseWrongOperands(name, operands);
+    return LOADERS[name]({ operands, flags, stdin });
+  };
+  const load = named && begin(named);
   return {
     kind: "run",
-    environment: { ...environment, ...Object.fromEntries(flags) },
-    json: values.json ?? false,
-    load,
+    environment: { ...environment, ...settingsOf(flags) },
+    json: flags.json === true,
+    load: (settings) => (load ?? begin(roleOf(settings)))(),
   };
 }
 
-function parseCommand(
-  positionals: readonly string[],
-  flags: Parameters<typeof refuseSnapshotsFlags>[0] & Parameters<typeof refuseKeysFlags>[0],
-  stdin: () => Terminal["stdin"],
-): (settings: Settings) => Promise<Command> {
-  const [name, ...rest] = positionals;
-  if (name === "keys") {
-    refuseSnapshotsFlags(flags);
-    const request = parseKeysRequest(rest, flags);
-    return () => loadKeys(request);
-  }
-  refuseKeysFlags(flags);
-  if (name === "snapshots") {
-    const request = parseSnapshotsRequest(rest, flags);
-    return () => loadSnapshots(request, stdin());
-  }
-  refuseSnapshotsFlags(flags);
-  if (rest.length > 0) throw new UsageError(`one command at a time, not ${positionals.join(" ")}`);
-  if (name !== undefined && !isCommandName(name))
-    throw new UsageError(`there is no command ${name}`);
-  return (settings) => COMMANDS[name ?? roleOf(settings)]();
+/** Each command is loaded when it is run: the SDKs behind them are slow to load. */
+const LOADERS: Readonly<Record<SpecName, (call: Call) => () => Promise<Command>>> = {
+  export: () => async () => (await import("./export.ts")).exportCommand,
+  import: () => async () => (await import("./import.ts")).importCommand,
+  serve: () => async () => (await import("./serve/serve.ts")).serveCommand,
+  status: () => async () => (await import("./status.ts")).statusCommand,
+  demo: () => async () => (await import("./demo/demo.ts")).demoCommand,
+  "snapshots list": ({ flags, stdin }) =>
+    snapshots(
+      { kind: "list", all: isOn(flags.all), allVersions: isOn(flags["all-versions"]) },
+      stdin,
+    ),
+  "snapshots show": ({ operands: [which = "current"], flags, stdin }) =>
+    snapshots({ kind: "show", which, config: isOn(flags.config) }, stdin),
+  "snapshots diff": ({ operands: [from = "", to = ""], stdin }) =>
+    snapshots({ kind: "diff", from, to }, stdin),
+  "snapshots verify": ({ flags, stdin }) =>
+    snapshots(
+      { kind: "verify", deep: isOn(flags.deep), allVersions: isOn(flags["all-versions"]) },
+      stdin,
+    ),
+  "snapshots restore": ({ operands: [id = ""], flags, stdin }) =>
+    snapshots(
+      { kind: "restore", id, takeOver: isOn(flags["take-over"]), yes: isOn(flags.yes) },
+      stdin,
+    ),
+  "snapshots prune": ({ flags, stdin }) =>
+    snapshots({ kind: "prune", dryRun: isOn(flags["dry-run"]) }, stdin),
+  "keys generate": ({ flags }) => {
+    const request = keysRequest(flags);
+    return async () => (await import("./keys/keys.ts")).keysCommand(request);
+  },
+};
+
+function snapshots(request: SnapshotsRequest, stdin: Call["stdin"]): () => Promise<Command> {
+  return async () => (await import("./snapshots/snapshots.ts")).snapshotsCommand(request, stdin());
 }
 
-function parse(argv: readonly string[]) {
+function keysRequest({ signing, age, out }: Flags): KeysRequest {
+  const hint = COMMANDS["keys generate"].example;
+  if (!isOn(signing) && !isOn(age)) {
+    throw new UsageError("keys generate needs --signing, --age, or both", hint);
+  }
+  if (typeof out !== "string" || out === "") {
+    throw new UsageError("keys generate needs --out, a directory", hint);
+  }
+  return { signing: isOn(signing), age: isOn(age), out };
+}
+
+function isOn(value: string | boolean | undefined): boolean {
+  return value === true;
+}
+
+function parse(argv: readonly string[]): {
+  readonly flags: Flags;
+  readonly wantsHelp: boolean;
+  readonly wantsVersion: boolean;
+  readonly positionals: readonly string[];
+} {
+  const options = { ...FLAGS, ...COMMON_FLAGS };
   try {
-    return parseArgs({
-      args: [...argv],
-      allowPositionals: true,
-      options: {
-        to: { type: "string" },
-        force: { type: "boolean" },
-        adapt: { type: "boolean" },
-        probe: { type: "string" },
-        "probe-timeout": { type: "string" },
-        "prefix-dir": { type: "string" },
-        target: { type: "string" },
-        "kong-version": { type: "string" },
-        storage: { type: "string" },
-        ...SNAPSHOTS_FLAGS,
-        ...KEYS_FLAGS,
-        json: { type: "boolean" },
-        help: { type: "boolean", short: "h" },
-        version: { type: "boolean", short: "v" },
-      },
-    });
+    const { values, positionals } = parseArgs({ args: [...argv], allowPositionals: true, options });
+    const { help = false, version = false, ...flags } = values;
+    return { flags, wantsHelp: help, wantsVersion: version, positionals };
   } catch (error) {
     // Node goes on about operands that begin with a dash, which no command of ours takes.
     const [message = ""] = describeCause(error).split(/\. | \(ERR_/);
-    throw new UsageError(message);
+    const [, unknown = ""] = /^Unknown option '--([^']+)'/.exec(message) ?? [];
+    throw new UsageError(`${message}${suggestion(unknown, Object.keys(options), "--")}`);
   }
 }
 
-function isCommandName(name: string): name is CommandName {
-  return Object.hasOwn(COMMANDS, name);
+/** `; did you mean --to?`, or nothing where nothing is close. */
+function suggestion(word: string, names: readonly string[], before = ""): string {
+  const closest = closestOf(word, names);
+  const isClose = closest !== undefined && 2 * closest.distance < word.length;
+  return isClose ? `; did you mean ${before}${closest.name}?` : "";
 }
 
-function roleOf(settings: Settings): CommandName {
+/** The command that is meant. `positionals` is not empty. */
+function nameOf(positionals: readonly string[]): SpecName {
+  const [command = "", action] = positionals;
+  const name = SPEC_NAMES.find((each) => each === command || each === `${command} ${action}`);
+  if (name !== undefined) return name;
+  const actions = SPEC_NAMES.filter((each) => each.startsWith(`${command} `)).map((each) =>
+    each.slice(command.length + 1),
+  );
+  if (actions.length === 0) {
+    const commands = SPEC_NAMES.map(commandOf);
+    throw new UsageError(`there is no command ${command}${suggestion(command, commands)}`);
+  }
+  const all = actions.join(", ");
+  if (action === undefined) throw new UsageError(`${command} needs an action: ${all}`);
+  throw new UsageError(`${command} has no action ${action}, only ${all}`);
+}
+
+function refuseForeignFlags(name: SpecName, flags: Flags): void {
+  const { flags: own }: CommandSpec = COMMANDS[name];
+  const foreign = (Object.keys(flags) as Flag[]).find((flag) => !own.includes(flag));
+  if (foreign === undefined) return;
+  const takers = takersOf(foreign).join(", ");
+  throw new UsageError(
+    `${name} has no flag --${foreign}, which is one of ${takers}`,
+    usageOf(name),
+  );
+}
+
+function refuseWrongOperands(name: SpecName, operands: readonly string[]): void {
+  const { operands: wanted }: CommandSpec = COMMANDS[name];
+  const { min, max } = wanted ?? { min: 0, max: 0 };
+  if (operands.length >= min && operands.length <= max) return;
+  const [first] = operands;
+  if (name === commandOf(name) && SPEC_NAMES.some((each) => commandOf(each) === first)) {
+    throw new UsageError(`one command at a time, not ${[name, ...operands].join(" ")}`);
+  }
+  const given = operands.length === 0 ? "nothing more" : operands.join(" ");
+  throw new UsageError(`${name} cannot be run with ${given}`, usageOf(name));
+}
+
+function settingsOf(flags: Flags): Environment {
+  const laid = Object.entries(flags).flatMap(([flag, value]) => {
+    const { setting }: FlagSpec = FLAGS[flag as Flag];
+    return setting === undefined ? [] : [[setting, value === true ? "on" : String(value)] as const];
+  });
+  return Object.fromEntries(laid);
+}
+
+function roleOf(settings: Settings): SpecName {
   if (settings.exportRole && settings.importRole) {
     throw new UsageError(
       "KONG_CLUSTER_FALLBACK_CONFIG_EXPORT and KONG_CLUSTER_FALLBACK_CONFIG_IMPORT are both on, and one process has one role",
@@ -154,6 +211,14 @@ function roleOf(settings: Settings): CommandName {
   throw new UsageError(
     "no command given, and neither KONG_CLUSTER_FALLBACK_CONFIG_EXPORT nor KONG_CLUSTER_FALLBACK_CONFIG_IMPORT is on",
   );
+}
+
+/** Of the command that is named, of all its actions, or of everything. */
+function helpOf([command, action]: readonly string[]): string {
+  const own = SPEC_NAMES.filter((name) => commandOf(name) === command);
+  const [only] = own.filter((name) => name === command || name === `${command} ${action}`);
+  if (only !== undefined) return commandHelp(only);
+  return own.length === 0 ? generalHelp() : own.map(commandHelp).join("\n");
 }
 
 function packageVersion(): string {

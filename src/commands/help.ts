@@ -1,66 +1,88 @@
-/** What `kong-fallback --help` prints. */
+/** What `--help` prints, made of the specs of the commands and the table of the settings. */
 
-export const HELP = `kong-fallback: data planes that start while Kong's control plane is down
+import { SETTINGS, type Setting } from "../runtime/settings/table.ts";
+import {
+  COMMANDS,
+  COMMON_FLAGS,
+  type CommandSpec,
+  commandOf,
+  FLAGS,
+  type Flag,
+  type FlagSpec,
+  flagText,
+  SPEC_NAMES,
+  type SpecName,
+  usageOf,
+} from "./specs.ts";
+import { formatList, wrap } from "./text.ts";
 
-Usage: kong-fallback [command] [flags]
+const EXIT_STATUSES =
+  "Exit status: 0 done, 1 unexpected, 2 usage or settings, 3 no usable snapshot, 4 store, target or control plane unavailable, 130 and 143 stopped by a signal.";
 
-Commands
-  export     follow the control plane and save each config; runs until stopped
-  import     if the control plane is unreachable, hand the saved config to a new data plane
-  serve      give data planes the live config, or the saved one without it; runs until stopped
-  status     what is saved, how old it is, and how it compares with what the control plane has now:
-             begin here when something is wrong
-  snapshots  the saved configs and their history: list, show, diff, verify, restore, prune
-  keys       generate: make the keys that sign and encrypt what is saved
-  demo       the whole story on this machine, without Kong, cloud or Docker
+/** All commands, and all their flags. */
+export function generalHelp(): string {
+  const commands = SPEC_NAMES.map((name): [string, string] => {
+    const { operands, summary }: CommandSpec = COMMANDS[name];
+    return [operands === undefined ? name : `${name} ${operands.usage}`, summary];
+  });
+  return [
+    "kong-fallback: data planes that start while Kong's control plane is down\n",
+    "Usage: kong-fallback [command] [flags]\n",
+    section("Commands", commands),
+    `${wrap("Without a command, KONG_CLUSTER_FALLBACK_CONFIG_EXPORT=on means export and KONG_CLUSTER_FALLBACK_CONFIG_IMPORT=on means import.", "")}\n`,
+    ...flagGroups().map(([title, flags]) => section(title, flags.map(flagRow))),
+    section("Flags of all", Object.entries(COMMON_FLAGS).map(row)),
+    `${wrap(`Everything else is set by environment variables, Kong's own where Kong has one: README.md has the table, and kong-fallback COMMAND --help those of a command. ${EXIT_STATUSES}`, "")}\n`,
+  ].join("\n");
+}
 
-Without a command, KONG_CLUSTER_FALLBACK_CONFIG_EXPORT=on means export and
-KONG_CLUSTER_FALLBACK_CONFIG_IMPORT=on means import.
+/** One command, with the settings that say something to it. */
+export function commandHelp(name: SpecName): string {
+  const { summary, flags, example, exitStatus }: CommandSpec = COMMANDS[name];
+  const settings = Object.entries<Setting>(SETTINGS)
+    .filter(([, { readBy }]) => readBy.includes(commandOf(name)))
+    .map(([setting, { meaning, default: value }]): [string, string] => {
+      const plain = meaning.replaceAll("`", "");
+      return [setting, value === undefined ? plain : `${plain} Default: ${value}`];
+    });
+  return [
+    `${wrap(`kong-fallback ${name}: ${summary}`, "")}\n`,
+    `${wrap(`Usage: ${usageOf(name)}`, "")}\n`,
+    section("Flags", [...flags.map(flagRow), ...Object.entries(COMMON_FLAGS).map(row)]),
+    `Example\n  ${example}\n`,
+    section("Settings", settings),
+    `${exitStatus === undefined ? "" : `${wrap(exitStatus, "")}\n`}${wrap(EXIT_STATUSES, "")}\n`,
+  ].join("\n");
+}
 
-Flags of import
-  --to TARGET              file:/path, - (standard output), or the URL of an Admin API
-  --force                  do not ask whether the control plane lives
-  --adapt                  take out what a DB-less open-source Kong refuses, and list it
-  --probe handshake|config when the control plane counts as alive
-  --probe-timeout SECONDS  how long it is tried
-  --prefix-dir DIR         the data plane's prefix, for Kong's own cache
-  --json                   the outcome as JSON on standard output
+/** Flags that the same commands take stand together. */
+function flagGroups(): readonly (readonly [title: string, flags: readonly Flag[]])[] {
+  const groups = new Map<string, Flag[]>();
+  for (const flag of Object.keys(FLAGS) as Flag[]) {
+    const title = `Flags of ${takersOf(flag).join(", ")}`;
+    groups.set(title, [...(groups.get(title) ?? []), flag]);
+  }
+  return [...groups];
+}
 
-Flags of serve
-  --target planes|admin|URL
-                           data planes (default), or the Admin API of a DB-less Kong
+/** The commands that take a flag; those whose every action does by their first word alone. */
+export function takersOf(flag: Flag): readonly string[] {
+  const takes = (name: SpecName) => (COMMANDS[name] as CommandSpec).flags.includes(flag);
+  const takers = SPEC_NAMES.filter(takes).map((name) => {
+    const siblings = SPEC_NAMES.filter((other) => commandOf(other) === commandOf(name));
+    return siblings.length > 1 && siblings.every(takes) ? commandOf(name) : name;
+  });
+  return [...new Set(takers)];
+}
 
-Actions of snapshots; ID is what list shows
-  list                     the newest 20; --all for all, --all-versions for every Kong version
-  show [ID|current]        all that is known about one; --config for its bytes, which hold every
-                           secret of the configuration
-  diff A B                 entities and fields that differ, secrets masked; A and B are IDs, current
-                           or paths of files; exit status 0: no difference, 1: some
-  verify                   read every object and check it; --deep for what is in it as well;
-                           --all-versions for every Kong version
-  restore ID               make it the current one; --yes to be asked nothing, --take-over to take
-                           the lease from the exporter that holds it
-  prune                    remove from the history what is beyond its limits; --dry-run to see what
+function flagRow(flag: Flag): [string, string] {
+  return row([flag, FLAGS[flag]]);
+}
 
-Flags of status and snapshots
-  --kong-version VERSION   in place of KONG_VERSION
-  --storage URL            in place of KONG_CLUSTER_FALLBACK_CONFIG_STORAGE
-  --json                   the result as JSON on standard output
+function row([name, spec]: readonly [string, FlagSpec]): [string, string] {
+  return [flagText(name, spec), spec.help];
+}
 
-Flags of keys generate
-  --signing                a pair that signs and verifies: signing.key, signing.pub
-  --age                    a pair that encrypts and decrypts: age.key, age.pub
-  --out DIR                where they are put; nothing there is overwritten
-  --json                   what was made as JSON on standard output
-
-Flags of demo
-  --json                   the steps as JSON on standard output
-
-Flags of all
-  --help, -h               this text
-  --version, -v            the version of kong-fallback
-
-Everything else is set by environment variables, Kong's own where Kong has one:
-README.md has the table. Exit status: 0 done, 1 unexpected, 2 usage or settings,
-3 no usable snapshot, 4 store, target or control plane unavailable, 130 and 143 stopped by a signal.
-`;
+function section(title: string, rows: readonly (readonly [string, string])[]): string {
+  return `${title}\n${formatList(rows.map(([name, text]) => [`  ${name}`, text]))}`;
+}

@@ -42,7 +42,8 @@ async function run(stage: Stage, argv: readonly string[], shutdownTimeout: strin
 const COMMANDS = [["import", "--force"], ["status"], ["snapshots", "list"], ["export"], ["serve"]];
 
 /** Of its own accord where it heeds the signal, though a call hangs; else by force: before Node 22.15 nothing but a signal ends such a process. */
-const ENDS: readonly unknown[] = "execve" in process ? [1, 130, 143] : ["SIGKILL"];
+const ENDS: readonly unknown[] =
+  "execve" in process ? [1, 130, 143] : ["SIGKILL", "SIGINT", "SIGTERM"];
 
 async function assertStopped(run: Run): Promise<void> {
   const status = await run.ended();

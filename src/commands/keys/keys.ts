@@ -11,7 +11,14 @@ import { onShutdown } from "../../runtime/shutdown.ts";
 import { verifyKeyOf } from "../../snapshots/seal/signature.ts";
 import type { Command } from "../context.ts";
 import { print, printJson } from "../output.ts";
-import type { KeysRequest } from "./request.ts";
+
+export interface KeysRequest {
+  /** At least one of the two. */
+  readonly signing: boolean;
+  readonly age: boolean;
+  /** The directory for the files. */
+  readonly out: string;
+}
 
 /** Paths, by the setting they belong in. */
 type Assignments = { readonly [Name in SettingName]?: string };

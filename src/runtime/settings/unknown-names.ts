@@ -1,6 +1,7 @@
 /** Names in the environment that look like settings and are none: a misspelt setting must not open a door. */
 
 import { isIP } from "node:net";
+import { type Closest, closestOf, editDistance } from "../../core/edit-distance.ts";
 import { SETTINGS, type SettingName } from "./table.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -40,12 +41,13 @@ export function unknownNames(source: Environment): readonly UnknownName[] {
     if (START_WRAPPER.includes(name) || isServiceLink(name, value)) return [];
     const folded = name.toUpperCase().replaceAll("-", "_");
     if (!PREFIXES.some((prefix) => isNear(folded, prefix))) return [];
-    const closest = closestTo(folded);
+    const closest = closestOf(folded, GUARDED);
     const space =
-      spaceOf(folded) ?? (closest.distance <= MAX_SLIPS ? spaceOf(closest.name) : undefined);
+      spaceOf(folded) ??
+      (closest && closest.distance <= MAX_SLIPS ? spaceOf(closest.name) : undefined);
     if (space === undefined) return [];
     const longer = GUARDED.find((known) => known.startsWith(`${folded}_`));
-    const meant = longer ?? (isPlausible(folded, closest) ? closest.name : undefined);
+    const meant = longer ?? (closest && isPlausible(folded, closest) ? closest.name : undefined);
     return [{ name, space, meant }];
   });
 }
@@ -59,40 +61,10 @@ function spaceOf(name: string): UnknownName["space"] | undefined {
   return name.startsWith(KONG_PREFIX) ? "kong" : undefined;
 }
 
-interface Closest {
-  readonly name: SettingName;
-  readonly distance: number;
-}
-
-function closestTo(name: string): Closest {
-  const all = GUARDED.map((known) => ({ name: known, distance: editDistance(name, known) }));
-  return all.reduce((best, next) => (next.distance < best.distance ? next : best));
-}
-
 /** Whether at least half of what follows the prefix is the same. */
-function isPlausible(name: string, { name: known, distance }: Closest): boolean {
+function isPlausible(name: string, { name: known, distance }: Closest<SettingName>): boolean {
   const prefix = known.startsWith(OUR_PREFIX) ? OUR_PREFIX : KONG_PREFIX;
   return 2 * distance <= Math.max(name.length, known.length) - prefix.length;
-}
-
-/** Letters to insert, delete, replace, or swap with their neighbour. Optimal string alignment. */
-function editDistance(a: string, b: string): number {
-  let [beforeLast, last]: [number[], number[]] = [
-    [],
-    Array.from({ length: b.length + 1 }, (_, j) => j),
-  ];
-  for (let i = 1; i <= a.length; i += 1) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j += 1) {
-      const replaced = (last[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      const shifted = Math.min(last[j] ?? 0, row[j - 1] ?? 0) + 1;
-      const areSwapped = i > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
-      const swapped = areSwapped ? (beforeLast[j - 2] ?? 0) + 1 : Number.POSITIVE_INFINITY;
-      row.push(Math.min(replaced, shifted, swapped));
-    }
-    [beforeLast, last] = [last, row];
-  }
-  return last[b.length] ?? 0;
 }
 
 const isAddress = (value: string) => isIP(value) !== 0;
