@@ -1,6 +1,6 @@
 /** What the sidecar counts, as a port. */
 
-import type { UpstreamState } from "./live/upstream.ts";
+import type { UpstreamState } from "./live/evidence.ts";
 
 export interface SidecarMetrics {
   upstream(state: UpstreamState["kind"]): void;

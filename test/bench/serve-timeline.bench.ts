@@ -3,8 +3,8 @@
 import { once } from "node:events";
 import { bench, describe } from "vitest";
 import { ServiceError } from "../../src/core/errors.ts";
-import { type Change, renderTimeline } from "../sidecar/live/state-timeline.ts";
-import { Stage, seededRandom } from "../sidecar/live/upstream-stage.ts";
+import { seededRandom } from "../fakes/seeded-random.ts";
+import { type Change, renderTimeline, UpstreamStage } from "../sidecar/live/upstream-stage.ts";
 
 /** As `settings/table.ts` has them by default. */
 const TIMING = { retryMs: 5_000, reconnectMs: 10_000, recoveryMs: 10_000, releaseMs: 30_000 };
@@ -23,7 +23,7 @@ const SCRIPT = [
 ].join("");
 
 async function draw(): Promise<string> {
-  const stage = await Stage.live({ timing: TIMING, random: seededRandom(7) });
+  const stage = await UpstreamStage.live({ timing: TIMING, random: seededRandom(7) });
   const { clock, upstream, dialer } = stage;
   const over = new AbortController();
   for (let plane = 0; plane < PLANES; plane += 1) live(stage, over.signal).catch(() => {});
@@ -52,7 +52,7 @@ async function draw(): Promise<string> {
 }
 
 /** A data plane with a config, which always runs it: what it does with its connection to the control plane. */
-async function live(stage: Stage, signal: AbortSignal): Promise<never> {
+async function live(stage: UpstreamStage, signal: AbortSignal): Promise<never> {
   const { upstream, clock } = stage;
   let brokeAtMs = Number.NEGATIVE_INFINITY;
   for (;;) {

@@ -1,7 +1,11 @@
 /** What the tests of whole sessions share: a fallback control plane, the control plane behind it, data planes before it, and one clock. */
 
 import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { setImmediate, setTimeout } from "node:timers/promises";
+import { gzipSync } from "node:zlib";
 import type { HostPort } from "../../src/core/host-port.ts";
+import { decodeReconfigure } from "../../src/kong/reconfigure.ts";
 import type { KongVersion } from "../../src/kong/version.ts";
 import {
   FallbackControlPlane,
@@ -15,13 +19,14 @@ import { Shelf } from "../../src/sidecar/shelf/shelf.ts";
 import type { NewSnapshot } from "../../src/snapshots/snapshot.ts";
 import { ClusterDialer } from "../../src/source/dialer.ts";
 import type { DialRequest } from "../../src/source/port.ts";
-import { snapshotOf } from "../fakes/config.ts";
+import { snapshotOf, V391 } from "../fakes/config.ts";
 import { FakeControlPlane, type FakeControlPlaneOptions } from "../fakes/control-plane.ts";
 import type { FakeSession } from "../fakes/control-plane-session.ts";
 import { FakeDataPlane, type FakeDataPlaneOptions } from "../fakes/data-plane.ts";
+import { ManualClock } from "../fakes/manual-clock.ts";
+import { RecordingLog } from "../fakes/recording-log.ts";
 import { PING } from "../fakes/websocket-frames.ts";
-import { clusterTls } from "../source/harness.ts";
-import { PassingTime } from "./passing-time.ts";
+import { capture, clusterTls, NO_HASH } from "../source/harness.ts";
 
 const PROBE = "/v1/outlet?node_id=probe&node_hostname=probe&node_version=3.0.0";
 const TIMING = {
@@ -43,6 +48,45 @@ export interface StageOptions {
   readonly metrics?: Partial<SidecarMetrics>;
   /** Looks for a snapshot for a data plane that comes; nobody does by default. */
   readonly search?: (stage: Stage) => Promise<void>;
+}
+
+/** A clock that is moved by hand, and what happens on real sockets meanwhile. */
+class PassingTime {
+  readonly clock = new ManualClock(new Date());
+  readonly log = new RecordingLog();
+
+  /** Polls: what is waited for happens on sockets of this process. Where it does not, the log tells more than a time limit. */
+  async until(condition: () => boolean): Promise<void> {
+    for (let polls = 0; !condition(); polls += 1) {
+      if (polls > 10_000) assert.fail(this.#told);
+      await setTimeout(1);
+    }
+  }
+
+  async said(message: string, count = 1): Promise<Record<string, unknown>> {
+    await this.until(() => this.log.find(message).length >= count);
+    return this.log.find(message)[count - 1]?.fields ?? {};
+  }
+
+  /** Lets time pass second by second, with time for what happens on sockets between. */
+  async pass(ms: number): Promise<void> {
+    for (let leftMs = ms; leftMs > 0; leftMs -= 1_000) {
+      await this.clock.advance(Math.min(1_000, leftMs));
+      for (let turns = 0; turns < 20; turns += 1) await setImmediate();
+    }
+  }
+
+  /** As `pass`, until `condition` holds. */
+  async passUntil(condition: () => boolean): Promise<void> {
+    for (let seconds = 0; !condition(); seconds += 1) {
+      if (seconds > 600) assert.fail(this.#told);
+      await this.pass(1_000);
+    }
+  }
+
+  get #told(): string {
+    return `it never happened\n${this.log.lines.map((line) => JSON.stringify(line)).join("\n")}`;
+  }
 }
 
 export class Stage extends PassingTime implements AsyncDisposable {
@@ -233,4 +277,33 @@ export class Stage extends PassingTime implements AsyncDisposable {
       clock: this.clock,
     }).dial(request, signal);
   }
+}
+
+/** A frame of about this many bytes that a data plane takes, and the snapshot in it. */
+export function largeConfig(name: string, bytes: number) {
+  const { metadata } = snapshotOf(name);
+  const pad = randomBytes(Math.ceil((bytes * 3) / 4)).toString("base64");
+  const table = Buffer.from(JSON.stringify({ _format_version: "3.0", _transform: false, pad }));
+  const configHash = createHash("md5").update(name).digest("hex");
+  const text = `{"type":"reconfigure","timestamp":${metadata.controlPlaneTimestamp},"config_hash":"${configHash}","config_table":${table}}`;
+  const sha256 = createHash("sha256").update(table).digest("hex");
+  const snapshot: NewSnapshot = {
+    config: table,
+    metadata: { ...metadata, configHash, sha256, bytes: table.length },
+  };
+  return { frame: gzipSync(text, { level: 0 }), snapshot, configHash };
+}
+
+/** A recorded frame, and the snapshot in it. */
+export async function recorded(file: string, kongVersion: KongVersion = V391) {
+  const frame = capture(file);
+  const update = await decodeReconfigure(frame, { maxConfigBytes: 1_000_000 });
+  const { configTable: config, configHash = NO_HASH, hashes, timestamp } = update;
+  const { metadata } = snapshotOf(file, { kongVersion, configHash, hashes });
+  const sha256 = createHash("sha256").update(config).digest("hex");
+  const snapshot: NewSnapshot = {
+    config,
+    metadata: { ...metadata, sha256, bytes: config.length, controlPlaneTimestamp: timestamp },
+  };
+  return { frame, snapshot, configHash };
 }

@@ -156,7 +156,7 @@ export class LiveLink {
     this.#answer = new Scope(this.#over.signal);
     this.#options.clock.sleep(PONG_WAIT_MS, this.#answer.signal).then(
       () => {
-        this.#answer = undefined;
+        this.#answered();
         if (!this.#toPlane.isHeld) this.#break();
       },
       // It came, or the link is over.

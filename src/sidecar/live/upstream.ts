@@ -12,8 +12,6 @@ import {
 } from "../../source/port.ts";
 import { UpstreamEvidence, type UpstreamState } from "./evidence.ts";
 
-export type { UpstreamState } from "./evidence.ts";
-
 export interface UpstreamTiming {
   /** Between two attempts, milliseconds: at random from this to twice this. */
   readonly retryMs: number;

@@ -6,7 +6,7 @@ import {
   reportPlanes,
   reportSnapshots,
 } from "../../../src/commands/serve/report.ts";
-import type { UpstreamState } from "../../../src/sidecar/live/upstream.ts";
+import type { UpstreamState } from "../../../src/sidecar/live/evidence.ts";
 import { Shelf } from "../../../src/sidecar/shelf/shelf.ts";
 import { describeBare } from "../../../src/snapshots/snapshot.ts";
 import { SourceError } from "../../../src/source/port.ts";

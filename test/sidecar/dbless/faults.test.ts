@@ -6,11 +6,11 @@ import { afterEach, beforeEach, describe, it } from "vitest";
 import { AdminError } from "../../../src/kong/admin-client.ts";
 import { EMPTY_HASH } from "../../fakes/kong-admin.ts";
 import { ANSWERS } from "../../fakes/kong-admin-answers.ts";
-import { GRACE_POLLS, hashOf, loadable, Stage } from "./stage.ts";
+import { DblessStage, GRACE_POLLS, hashOf, loadable } from "./stage.ts";
 
-let stage: Stage;
+let stage: DblessStage;
 beforeEach(async () => {
-  stage = await Stage.open();
+  stage = await DblessStage.open();
   stage.newest = loadable("a");
 });
 afterEach(() => stage[Symbol.asyncDispose]());

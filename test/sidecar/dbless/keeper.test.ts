@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "vitest";
 import { configBytes } from "../../fakes/config.ts";
 import { EMPTY_HASH } from "../../fakes/kong-admin.ts";
-import { FOREIGN, GRACE_POLLS, hashOf, loadable, Stage } from "./stage.ts";
+import { DblessStage, FOREIGN, GRACE_POLLS, hashOf, loadable } from "./stage.ts";
 
-let stage: Stage;
+let stage: DblessStage;
 beforeEach(async () => {
-  stage = await Stage.open();
+  stage = await DblessStage.open();
   stage.newest = loadable("a");
 });
 afterEach(() => stage[Symbol.asyncDispose]());

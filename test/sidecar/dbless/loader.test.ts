@@ -7,11 +7,11 @@ import { SnapshotError } from "../../../src/snapshots/errors.ts";
 import { configBytes } from "../../fakes/config.ts";
 import { EMPTY_HASH } from "../../fakes/kong-admin.ts";
 import { ANSWERS, schemaRefusal } from "../../fakes/kong-admin-answers.ts";
-import { FOREIGN, GRACE_MS, GRACE_POLLS, hashOf, loadable, Stage } from "./stage.ts";
+import { DblessStage, FOREIGN, GRACE_MS, GRACE_POLLS, hashOf, loadable } from "./stage.ts";
 
-let stage: Stage;
+let stage: DblessStage;
 beforeEach(async () => {
-  stage = await Stage.open();
+  stage = await DblessStage.open();
   stage.newest = loadable("a");
 });
 afterEach(() => stage[Symbol.asyncDispose]());

@@ -16,7 +16,7 @@ export const GRACE_POLLS = GRACE_MS / POLL_MS;
 /** What a controller's config has. */
 export const FOREIGN = "f".repeat(32);
 
-export class Stage implements AsyncDisposable {
+export class DblessStage implements AsyncDisposable {
   readonly clock = new ManualClock();
   readonly log = new RecordingLog();
   newest: LoadableSnapshot | undefined;
@@ -40,8 +40,8 @@ export class Stage implements AsyncDisposable {
     });
   }
 
-  static async open(): Promise<Stage> {
-    return new Stage(await FakeKongAdmin.start());
+  static async open(): Promise<DblessStage> {
+    return new DblessStage(await FakeKongAdmin.start());
   }
 
   /** Resolves after the keeper's first look, or its end. */

@@ -3,8 +3,7 @@ import { afterEach, describe, it, vi } from "vitest";
 import { Slots } from "../../../src/core/waiting.ts";
 import { BINARY, encodeFrame } from "../../fakes/websocket-frames.ts";
 import { SMALL } from "../../source/harness.ts";
-import { Stage } from "../stage.ts";
-import { largeConfig } from "../stage-configs.ts";
+import { largeConfig, Stage } from "../stage.ts";
 
 const STALLED = "data plane takes no data, connection dropped";
 

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { describe, it } from "vitest";
 import { traitsOf } from "../../fakes/data-plane-traits.ts";
+import { seededRandom } from "../../fakes/seeded-random.ts";
 import { BINARY, PING, TEXT } from "../../fakes/websocket-frames.ts";
 import { capture, HASH, NO_HASH, SMALL } from "../../source/harness.ts";
 import { Stage } from "../stage.ts";
-import { seededRandom } from "./upstream-stage.ts";
 
 const RICH = capture("3.9.1/rich.reconfigure.bin");
 

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { Flapping } from "./flapping.ts";
-import { renderTimeline } from "./state-timeline.ts";
+import { Flapping, renderTimeline } from "./upstream-stage.ts";
 
 const MINUTE = 60_000;
 

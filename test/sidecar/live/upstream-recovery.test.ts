@@ -3,7 +3,8 @@ import { once } from "node:events";
 import { describe, it } from "vitest";
 import { type DialedConnection, SourceError } from "../../../src/source/port.ts";
 import { unreachable } from "../../fakes/scripted-dialer.ts";
-import { failureOf, Stage, seededRandom, TIMING, type Waiter } from "./upstream-stage.ts";
+import { seededRandom } from "../../fakes/seeded-random.ts";
+import { failureOf, TIMING, UpstreamStage, type Waiter } from "./upstream-stage.ts";
 
 const withheld = () => new SourceError("SOURCE_WITHHELD", "no config came");
 
@@ -15,7 +16,7 @@ async function turns(waiters: readonly Waiter[]): Promise<readonly number[]> {
 
 describe("a lost control plane", () => {
   it("is asked every 5 to 10 s while no data plane waits", async () => {
-    const stage = await Stage.lost({ random: seededRandom(1) });
+    const stage = await UpstreamStage.lost({ random: seededRandom(1) });
     const { length } = stage.probesAtMs;
     await stage.clock.advance(300_000);
     const probes = stage.probesAtMs.slice(length);
@@ -26,7 +27,7 @@ describe("a lost control plane", () => {
   });
 
   it("says how it failed last, and is still lost since the first time", async () => {
-    const stage = await Stage.lost();
+    const stage = await UpstreamStage.lost();
     const { since } = stage.upstream.state;
     const error = new SourceError("SOURCE_TLS", "its certificate has expired");
     stage.dialer.meets = error;
@@ -37,7 +38,7 @@ describe("a lost control plane", () => {
   });
 
   it("is back after it answered probes for recoveryMs", async () => {
-    const stage = await Stage.lost();
+    const stage = await UpstreamStage.lost();
     stage.dialer.up();
     await stage.clock.advance(5_000);
     assert.equal(stage.upstream.isAnswering, true);
@@ -49,7 +50,7 @@ describe("a lost control plane", () => {
   });
 
   it("begins the hold anew when a probe fails", async () => {
-    const stage = await Stage.lost();
+    const stage = await UpstreamStage.lost();
     stage.dialer.up();
     await stage.clock.advance(25_000);
     await stage.dialer.down();
@@ -63,7 +64,7 @@ describe("a lost control plane", () => {
   });
 
   it("begins the hold anew when a data plane cannot connect, and no other is connected", async () => {
-    const stage = await Stage.lost();
+    const stage = await UpstreamStage.lost();
     stage.dialer.up();
     await stage.clock.advance(10_000);
     assert.equal(stage.upstream.isAnswering, true);
@@ -73,7 +74,7 @@ describe("a lost control plane", () => {
   });
 
   it("begins the hold anew when its only connection closes, not when one of two does", async () => {
-    const stage = await Stage.lost();
+    const stage = await UpstreamStage.lost();
     stage.dialer.up();
     const first = await stage.dial();
     await stage.clock.advance(15_000);
@@ -90,7 +91,7 @@ describe("a lost control plane", () => {
   });
 
   it("is not asked in the hold while a connection is up, nor judged by a data plane it refuses", async () => {
-    const stage = await Stage.lost();
+    const stage = await UpstreamStage.lost();
     stage.dialer.up();
     await stage.dial();
     const probes = stage.probesAtMs.length;
@@ -103,7 +104,7 @@ describe("a lost control plane", () => {
   });
 
   it("that withheld the config is back only once it has delivered one", async () => {
-    const stage = await Stage.live();
+    const stage = await UpstreamStage.live();
     const first = await stage.dial();
     stage.upstream.withheld(withheld());
     await close(first);
@@ -119,7 +120,7 @@ describe("a lost control plane", () => {
   });
 
   it("begins the hold anew when it withholds the config in it", async () => {
-    const stage = await Stage.lost();
+    const stage = await UpstreamStage.lost();
     stage.dialer.up();
     await stage.dial();
     assert.equal(stage.upstream.isAnswering, true);
@@ -132,7 +133,7 @@ describe("a lost control plane", () => {
 
 describe("data planes that wait for a lost control plane", () => {
   it("try it one after another, the longest waiting first, every 5 to 10 s, in place of probes", async () => {
-    const stage = await Stage.lost({ random: seededRandom(2) });
+    const stage = await UpstreamStage.lost({ random: seededRandom(2) });
     const waiters = Array.from({ length: 20 }, () => stage.wait());
     await stage.clock.advance(200_000);
     const moments = await turns(waiters);
@@ -143,7 +144,7 @@ describe("data planes that wait for a lost control plane", () => {
   });
 
   it("try it no more often where it drops each of them", async () => {
-    const stage = await Stage.lost({ random: seededRandom(3) });
+    const stage = await UpstreamStage.lost({ random: seededRandom(3) });
     stage.dialer.up();
     const waiters = Array.from({ length: 10 }, () => stage.wait());
     for (const { turn } of waiters) void turn.then(() => stage.dial()).then(close);
@@ -157,7 +158,7 @@ describe("data planes that wait for a lost control plane", () => {
   });
 
   it("wait for the hold to end once the first came through", async () => {
-    const stage = await Stage.lost();
+    const stage = await UpstreamStage.lost();
     const [first, ...others] = Array.from({ length: 5 }, () => stage.wait());
     stage.dialer.up();
     void first?.turn.then(() => stage.dial());
@@ -169,7 +170,7 @@ describe("data planes that wait for a lost control plane", () => {
   });
 
   it("are released each at its own moment within releaseMs: a thousand, evenly", async () => {
-    const stage = await Stage.lost({ random: seededRandom(4) });
+    const stage = await UpstreamStage.lost({ random: seededRandom(4) });
     const waiters = Array.from({ length: 1_000 }, () => stage.wait());
     stage.dialer.up();
     await stage.dial();
@@ -188,7 +189,7 @@ describe("data planes that wait for a lost control plane", () => {
   });
 
   it("stay where they are when it is lost again during the release", async () => {
-    const stage = await Stage.lost({ random: seededRandom(5) });
+    const stage = await UpstreamStage.lost({ random: seededRandom(5) });
     const waiters = Array.from({ length: 100 }, () => stage.wait());
     stage.dialer.up();
     const connection = await stage.dial();
@@ -207,7 +208,7 @@ describe("data planes that wait for a lost control plane", () => {
   });
 
   it("are not all taken for the first one when it is lost again as they are called", async () => {
-    const stage = await Stage.lost();
+    const stage = await UpstreamStage.lost();
     const waiters = Array.from({ length: 100 }, () => stage.wait());
     stage.dialer.up();
     const { info } = stage.log;
@@ -222,7 +223,7 @@ describe("data planes that wait for a lost control plane", () => {
   });
 
   it("wait their turn though it was still live when they began to wait", async () => {
-    const stage = await Stage.live();
+    const stage = await UpstreamStage.live();
     const waiters = Array.from({ length: 100 }, () => stage.wait());
     await stage.fall();
     await stage.clock.advance(6_000);

@@ -1,17 +1,19 @@
 /** What the tests of the upstream share: one that is watched, its control plane, its clock, and what became of it. */
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { ServiceError } from "../../../src/core/errors.ts";
+import type { UpstreamState } from "../../../src/sidecar/live/evidence.ts";
 import {
   Upstream,
   type UpstreamOptions,
-  type UpstreamState,
   type UpstreamTiming,
 } from "../../../src/sidecar/live/upstream.ts";
 import type { DialedConnection, DialRequest } from "../../../src/source/port.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
 import { RecordingLog } from "../../fakes/recording-log.ts";
 import { ScriptedDialer } from "../../fakes/scripted-dialer.ts";
+import { seededRandom } from "../../fakes/seeded-random.ts";
 
 export const PROBE = "/v1/outlet?node_id=probe&node_version=3.9.1";
 export const TIMING: UpstreamTiming = {
@@ -35,7 +37,7 @@ export interface StageOptions {
   readonly meets?: ScriptedDialer["meets"];
 }
 
-export class Stage {
+export class UpstreamStage {
   readonly clock = new ManualClock();
   readonly log = new RecordingLog();
   readonly dialer = new ScriptedDialer(this.clock);
@@ -92,16 +94,16 @@ export class Stage {
   }
 
   /** One that was live, and of which nobody has a connection. */
-  static async live(options: StageOptions = {}): Promise<Stage> {
-    const stage = new Stage(options);
+  static async live(options: StageOptions = {}): Promise<UpstreamStage> {
+    const stage = new UpstreamStage(options);
     await stage.clock.advance(0);
     assert.deepEqual(stage.kinds, ["connecting", "live"]);
     return stage;
   }
 
   /** One that was live and is lost, as a data plane that gave up has said. */
-  static async lost(options: StageOptions = {}): Promise<Stage> {
-    const stage = await Stage.live(options);
+  static async lost(options: StageOptions = {}): Promise<UpstreamStage> {
+    const stage = await UpstreamStage.live(options);
     await stage.fall();
     return stage;
   }
@@ -138,13 +140,162 @@ export async function failureOf(dial: Promise<unknown>) {
   return assert.fail("the dial succeeded");
 }
 
-/** In [0, 1), the same sequence for the same seed: mulberry32. */
-export function seededRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
+const SIGNS = { connecting: "?", live: "=", fallback: "." } as const;
+const RECONNECT_MS = 2_000;
+const PLANES = 20;
+
+/** An upstream with data planes that live by it as real sessions do, and a control plane that comes and goes. */
+export class Flapping {
+  readonly stage: UpstreamStage;
+  readonly controlPlane: Change[] = [{ atMs: 0, sign: "#" }];
+  /** When each data plane came to the control plane. */
+  readonly arrivalsAtMs: number[][];
+  readonly #over: AbortController[] = [];
+
+  private constructor(stage: UpstreamStage) {
+    this.stage = stage;
+    this.arrivalsAtMs = Array.from({ length: PLANES }, () => []);
+    for (const arrivals of this.arrivalsAtMs) {
+      const over = new AbortController();
+      this.#over.push(over);
+      this.#live(arrivals, over.signal).catch(() => {});
+    }
+  }
+
+  static async begin(): Promise<Flapping> {
+    const timing = { reconnectMs: RECONNECT_MS };
+    return new Flapping(await UpstreamStage.live({ random: seededRandom(7), timing }));
+  }
+
+  async up(forMs: number): Promise<void> {
+    this.stage.dialer.up();
+    this.#note("#");
+    await this.stage.clock.advance(forMs);
+  }
+
+  async down(forMs: number): Promise<void> {
+    await this.stage.dialer.down();
+    this.#note("_");
+    await this.stage.clock.advance(forMs);
+  }
+
+  /** For how long the control plane must have been up before it is live, milliseconds. */
+  async upUntilLive(): Promise<number> {
+    const { clock, upstream } = this.stage;
+    const fromMs = clock.monotonicMs();
+    await this.up(0);
+    while (upstream.state.kind !== "live") await clock.advance(1_000);
+    return clock.monotonicMs() - fromMs;
+  }
+
+  /** Each state, and between which times it began. */
+  hasStates(expected: readonly (readonly [StateAt["kind"], number, number])[]): void {
+    const { states, kinds } = this.stage;
+    assert.deepEqual(
+      kinds,
+      expected.map(([kind]) => kind),
+    );
+    for (const [i, [kind, fromMs, toMs]] of expected.entries()) {
+      const atMs = states[i]?.atMs ?? Number.NaN;
+      assert.ok(atMs >= fromMs && atMs <= toMs, `${kind} at ${atMs} ms`);
+    }
+  }
+
+  /** In and out of `live`, from the first loss on. */
+  get switches(): number {
+    return this.stage.states.length - 2;
+  }
+
+  end(): Promise<void> {
+    for (const over of this.#over) over.abort();
+    return this.stage.end();
+  }
+
+  /** Until now: `#` up, `_` down, `=` live, `.` fallback. */
+  render(stepMs: number): string {
+    const { states, clock } = this.stage;
+    const sidecar = states.map(({ atMs, kind }) => ({ atMs, sign: SIGNS[kind] }));
+    return renderTimeline(
+      [
+        { name: "control plane", changes: this.controlPlane },
+        { name: "sidecar", changes: sidecar },
+      ],
+      { stepMs, untilMs: clock.monotonicMs() },
+    );
+  }
+
+  #note(sign: string): void {
+    this.controlPlane.push({ atMs: this.stage.clock.monotonicMs(), sign });
+  }
+
+  async #live(arrivals: number[], signal: AbortSignal): Promise<never> {
+    const { upstream, clock } = this.stage;
+    let brokeAtMs = Number.NEGATIVE_INFINITY;
+    for (;;) {
+      try {
+        const connection = await this.stage.dial();
+        upstream.delivered(connection);
+        arrivals.push(clock.monotonicMs());
+        await once(connection.webSocket, "close", { signal });
+        brokeAtMs = clock.monotonicMs();
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof ServiceError)) throw error;
+        if (upstream.state.kind !== "fallback" && clock.monotonicMs() - brokeAtMs < RECONNECT_MS) {
+          await clock.sleep(500, signal);
+        } else {
+          upstream.lost(error);
+          await upstream.turn(signal);
+        }
+      }
+    }
+  }
+}
+
+export interface Change {
+  readonly atMs: number;
+  /** One sign, in force until the next change. */
+  readonly sign: string;
+}
+
+/** What happened when, as lines of text of which each sign stands for the same time: for benches and docs. */
+export interface Track {
+  readonly name: string;
+  /** In the order of time. */
+  readonly changes: readonly Change[];
+}
+
+export interface TimelineScale {
+  /** Milliseconds that one sign stands for; of several changes within, the last is shown. */
+  readonly stepMs: number;
+  readonly untilMs: number;
+}
+
+const SIGNS_PER_MARK = 10;
+
+/** One line per track, and below them a ruler in minutes and seconds. */
+export function renderTimeline(
+  tracks: readonly Track[],
+  { stepMs, untilMs }: TimelineScale,
+): string {
+  const width = Math.max(...tracks.map(({ name }) => name.length));
+  const steps = Math.ceil(untilMs / stepMs);
+  const lines = tracks.map(({ name, changes }) => {
+    const signs = Array.from({ length: steps }, (_, step) => signAt(changes, (step + 1) * stepMs));
+    return `${name.padEnd(width)}  ${signs.join("")}`;
+  });
+  const marks = Array.from({ length: Math.ceil(steps / SIGNS_PER_MARK) }, (_, mark) =>
+    clockTime(mark * SIGNS_PER_MARK * stepMs).padEnd(SIGNS_PER_MARK),
+  );
+  const ruler = `${"".padEnd(width)}  ${marks.join("")}`.trimEnd();
+  return `${[...lines, ruler].join("\n")}\n`;
+}
+
+function signAt(changes: readonly Change[], beforeMs: number): string {
+  return changes.findLast(({ atMs }) => atMs < beforeMs)?.sign ?? " ";
+}
+
+function clockTime(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }

@@ -2,21 +2,21 @@ import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { describe, it } from "vitest";
 import { SourceError } from "../../../src/source/port.ts";
-import { failureOf, Stage, type StageOptions, type Waiter } from "./upstream-stage.ts";
+import { failureOf, type StageOptions, UpstreamStage, type Waiter } from "./upstream-stage.ts";
 
 describe("stopping to watch an upstream", () => {
   it("rejects with the reason at once, and leaves no timer", async () => {
-    const reach: readonly (() => Promise<Stage>)[] = [
-      async () => new Stage({ meets: "silence" }),
-      () => Stage.live(),
+    const reach: readonly (() => Promise<UpstreamStage>)[] = [
+      async () => new UpstreamStage({ meets: "silence" }),
+      () => UpstreamStage.live(),
       // Between two probes of which the first failed.
       async () => {
-        const stage = await Stage.live();
+        const stage = await UpstreamStage.live();
         await stage.dialer.down();
         await stage.clock.advance(31_000);
         return stage;
       },
-      () => Stage.lost(),
+      () => UpstreamStage.lost(),
       () => inHold(),
     ];
     for (const get of reach) {
@@ -33,10 +33,10 @@ describe("stopping to watch an upstream", () => {
   });
 
   it("ends the waiting of each data plane with the reason of its own signal, and leaves no timer", async () => {
-    const reach: readonly (() => Promise<{ stage: Stage; waiter: Waiter }>)[] = [
+    const reach: readonly (() => Promise<{ stage: UpstreamStage; waiter: Waiter }>)[] = [
       // Before its 5 s are over; in the waiting room; before its moment in the release.
-      async () => waitIn(await Stage.live()),
-      async () => waitIn(await Stage.lost()),
+      async () => waitIn(await UpstreamStage.live()),
+      async () => waitIn(await UpstreamStage.lost()),
       async () => {
         const stage = await inHold({ random: () => 0.5 });
         const waiting = waitIn(stage);
@@ -58,7 +58,7 @@ describe("stopping to watch an upstream", () => {
   });
 
   it("does not take the reason for a sign that the control plane is lost", async () => {
-    const stage = new Stage({ meets: "silence" });
+    const stage = new UpstreamStage({ meets: "silence" });
     await stage.clock.advance(0);
     const reason = new SourceError("SOURCE_LOST", "closed here");
     stage.stop.abort(reason);
@@ -67,7 +67,7 @@ describe("stopping to watch an upstream", () => {
   });
 
   it("does not begin once the signal has aborted", async () => {
-    const stage = new Stage();
+    const stage = new UpstreamStage();
     await stage.end();
     const before = stage.dialer.dials.length;
     await assert.rejects(stage.upstream.run(stage.stop.signal), /stop/);
@@ -76,7 +76,7 @@ describe("stopping to watch an upstream", () => {
 
   it("passes on what is no failure of the control plane: a bug stays a bug", async () => {
     const bug = new TypeError("undefined is not a function");
-    const stage = new Stage({ meets: bug });
+    const stage = new UpstreamStage({ meets: bug });
     await assert.rejects(stage.running, (error) => error === bug);
     await assert.rejects(stage.dial(), (error) => error === bug);
     assert.deepEqual(stage.kinds, ["connecting"]);
@@ -85,7 +85,7 @@ describe("stopping to watch an upstream", () => {
 
 describe("where there is no control plane", () => {
   it("is in fallback for good, says so to who dials, and sleeps", async () => {
-    const stage = new Stage({ dialer: undefined });
+    const stage = new UpstreamStage({ dialer: undefined });
     const waiter = stage.wait();
     assert.deepEqual(stage.kinds, ["fallback"]);
     assert.equal(stage.upstream.isAnswering, false);
@@ -103,8 +103,8 @@ describe("where there is no control plane", () => {
 });
 
 /** Lost, and answering again. */
-async function inHold(options: StageOptions = {}): Promise<Stage> {
-  const stage = await Stage.lost(options);
+async function inHold(options: StageOptions = {}): Promise<UpstreamStage> {
+  const stage = await UpstreamStage.lost(options);
   stage.dialer.up();
   await stage.clock.advance(10_000);
   assert.equal(stage.upstream.isAnswering, true);
@@ -112,6 +112,6 @@ async function inHold(options: StageOptions = {}): Promise<Stage> {
   return stage;
 }
 
-function waitIn(stage: Stage): { stage: Stage; waiter: Waiter } {
+function waitIn(stage: UpstreamStage): { stage: UpstreamStage; waiter: Waiter } {
   return { stage, waiter: stage.wait() };
 }

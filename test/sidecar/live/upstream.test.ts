@@ -3,13 +3,13 @@ import { once } from "node:events";
 import { describe, it } from "vitest";
 import { SourceError } from "../../../src/source/port.ts";
 import { unreachable } from "../../fakes/scripted-dialer.ts";
-import { failureOf, PROBE, Stage } from "./upstream-stage.ts";
+import { failureOf, PROBE, UpstreamStage } from "./upstream-stage.ts";
 
 const withheld = () => new SourceError("SOURCE_WITHHELD", "no config came");
 
 describe("an upstream of which nothing is known", () => {
   it("is live once a probe succeeds, and the probe leaves nothing open", async () => {
-    const stage = new Stage();
+    const stage = new UpstreamStage();
     assert.deepEqual(stage.kinds, ["connecting"]);
     assert.equal(stage.upstream.isAnswering, true);
     await stage.clock.advance(0);
@@ -19,7 +19,7 @@ describe("an upstream of which nothing is known", () => {
   });
 
   it("is live once a data plane's dial succeeds", async () => {
-    const stage = new Stage({ meets: "silence" });
+    const stage = new UpstreamStage({ meets: "silence" });
     await stage.clock.advance(1_000);
     stage.dialer.up();
     await stage.dial();
@@ -28,7 +28,7 @@ describe("an upstream of which nothing is known", () => {
 
   it("is in fallback once the probe fails, and says why", async () => {
     const error = unreachable();
-    const stage = new Stage({ meets: error });
+    const stage = new UpstreamStage({ meets: error });
     await stage.clock.advance(0);
     assert.equal(stage.upstream.isAnswering, false);
     const { state } = stage.upstream;
@@ -41,7 +41,7 @@ describe("an upstream of which nothing is known", () => {
   });
 
   it("leaves a data plane that fails to its own attempts, until it gives up", async () => {
-    const stage = new Stage({ meets: "silence" });
+    const stage = new UpstreamStage({ meets: "silence" });
     await stage.clock.advance(0);
     stage.dialer.meets = unreachable();
     const error = await failureOf(stage.dial());
@@ -53,7 +53,7 @@ describe("an upstream of which nothing is known", () => {
 
 describe("a live upstream", () => {
   it("is asked every 30 s while no connection is up, and not while one is", async () => {
-    const stage = await Stage.live();
+    const stage = await UpstreamStage.live();
     await stage.clock.advance(95_000);
     assert.deepEqual(stage.probesAtMs, [0, 30_000, 60_000, 90_000]);
     const { webSocket } = await stage.dial();
@@ -67,7 +67,7 @@ describe("a live upstream", () => {
   });
 
   it("is not asked more often where connections come and go", async () => {
-    const stage = await Stage.live();
+    const stage = await UpstreamStage.live();
     for (let second = 0; second < 120; second += 1) {
       const { webSocket } = await stage.dial();
       webSocket.terminate();
@@ -77,7 +77,7 @@ describe("a live upstream", () => {
   });
 
   it("survives a probe that fails where the next one, after reconnectMs, does not", async () => {
-    const stage = await Stage.live();
+    const stage = await UpstreamStage.live();
     await stage.dialer.down();
     await stage.clock.advance(30_000);
     stage.dialer.up();
@@ -88,14 +88,14 @@ describe("a live upstream", () => {
   });
 
   it("is lost when both fail", async () => {
-    const stage = await Stage.live();
+    const stage = await UpstreamStage.live();
     await stage.dialer.down();
     await stage.clock.advance(45_000);
     assert.deepEqual(stage.states.at(-1), { kind: "fallback", atMs: 45_000 });
   });
 
   it("is not lost where a data plane came through between the two", async () => {
-    const stage = await Stage.live();
+    const stage = await UpstreamStage.live();
     await stage.dialer.down();
     await stage.clock.advance(30_000);
     stage.dialer.up();
@@ -110,7 +110,7 @@ describe("a live upstream", () => {
   });
 
   it("is lost when a data plane gives up, unless another connection is up", async () => {
-    const stage = await Stage.live();
+    const stage = await UpstreamStage.live();
     const { webSocket } = await stage.dial();
     stage.dialer.meets = unreachable();
     const error = await failureOf(stage.dial());
@@ -123,7 +123,7 @@ describe("a live upstream", () => {
   });
 
   it("does not count a connection that was closed before it was handed over", async () => {
-    const stage = await Stage.live();
+    const stage = await UpstreamStage.live();
     const dial = stage.dialer.dial.bind(stage.dialer);
     stage.dialer.dial = async (...given) => {
       const connection = await dial(...given);
@@ -137,7 +137,7 @@ describe("a live upstream", () => {
   });
 
   it("is lost when it withholds the config, though connections are up", async () => {
-    const stage = await Stage.live();
+    const stage = await UpstreamStage.live();
     await stage.dial();
     await stage.dial();
     stage.upstream.withheld(withheld());
@@ -145,7 +145,7 @@ describe("a live upstream", () => {
   });
 
   it("is not lost where others get theirs: the fault is the data plane's own", async () => {
-    const stage = await Stage.live();
+    const stage = await UpstreamStage.live();
     const served = await stage.dial();
     await stage.dial();
     stage.upstream.delivered(served);
@@ -161,7 +161,7 @@ describe("a live upstream", () => {
 
   it("lets a data plane try again after 5 to 10 s", async () => {
     const draws = [0, 0.999];
-    const stage = await Stage.live({ random: () => draws.shift() ?? 0 });
+    const stage = await UpstreamStage.live({ random: () => draws.shift() ?? 0 });
     const waiters = [stage.wait(), stage.wait()];
     await stage.clock.advance(10_000);
     assert.deepEqual(

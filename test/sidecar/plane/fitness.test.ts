@@ -4,7 +4,7 @@ import { parseBasicInfo } from "../../../src/kong/basic-info.ts";
 import { configuredPlugins } from "../../../src/kong/plugins.ts";
 import { findMisfit } from "../../../src/sidecar/plane/feed.ts";
 import { traitsOf } from "../../fakes/data-plane-traits.ts";
-import { recorded } from "../stage-configs.ts";
+import { recorded } from "../stage.ts";
 
 function recordedPlane(version: string) {
   const info = parseBasicInfo(traitsOf(version).basicInfo);

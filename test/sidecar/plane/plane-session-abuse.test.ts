@@ -3,8 +3,7 @@ import { describe, it } from "vitest";
 import { traitsOf } from "../../fakes/data-plane-traits.ts";
 import { BINARY, encodeFrame, PING, TEXT } from "../../fakes/websocket-frames.ts";
 import { NO_HASH, SMALL } from "../../source/harness.ts";
-import { Stage } from "../stage.ts";
-import { largeConfig } from "../stage-configs.ts";
+import { largeConfig, Stage } from "../stage.ts";
 
 const { basicInfo } = traitsOf("3.9.1");
 const SILENT = { behaviour: { silentAfterOpen: true } };

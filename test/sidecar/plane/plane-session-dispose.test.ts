@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { BINARY, encodeFrame } from "../../fakes/websocket-frames.ts";
 import { HASH, SMALL } from "../../source/harness.ts";
-import { Stage, type StageOptions } from "../stage.ts";
-import { largeConfig } from "../stage-configs.ts";
+import { largeConfig, Stage, type StageOptions } from "../stage.ts";
 
 const { frame: LONG, snapshot: LONG_SNAPSHOT } = largeConfig("long", 15_000_000);
 

@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { encodeFrame, PING, PONG } from "../../fakes/websocket-frames.ts";
 import { SMALL } from "../../source/harness.ts";
-import { Stage } from "../stage.ts";
-import { largeConfig } from "../stage-configs.ts";
+import { largeConfig, Stage } from "../stage.ts";
 
 const BROKE = "connection to the control plane broke";
 

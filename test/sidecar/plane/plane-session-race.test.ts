@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { BINARY } from "../../fakes/websocket-frames.ts";
 import { SMALL } from "../../source/harness.ts";
-import { Stage } from "../stage.ts";
-import { largeConfig, recorded } from "../stage-configs.ts";
+import { largeConfig, recorded, Stage } from "../stage.ts";
 
 const T0 = 1_795_220_000;
 const AGAIN = "data plane did not report the config it was sent, sent it again";

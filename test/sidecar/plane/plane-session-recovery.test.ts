@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { SMALL } from "../../source/harness.ts";
-import { Stage } from "../stage.ts";
-import { largeConfig } from "../stage-configs.ts";
+import { largeConfig, Stage } from "../stage.ts";
 
 const BACK = "control plane is back, moving data planes";
 

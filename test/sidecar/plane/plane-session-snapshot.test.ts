@@ -4,8 +4,7 @@ import { kongVersion, snapshotOf, V391 } from "../../fakes/config.ts";
 import { HandshakeRefused } from "../../fakes/data-plane-dial.ts";
 import { traitsOf } from "../../fakes/data-plane-traits.ts";
 import { HASH } from "../../source/harness.ts";
-import { Stage } from "../stage.ts";
-import { largeConfig, recorded } from "../stage-configs.ts";
+import { largeConfig, recorded, Stage } from "../stage.ts";
 
 const T0 = 1_795_220_000;
 
