@@ -75,7 +75,7 @@ describe("kong-fallback serve refuses, with exit status 2,", () => {
     };
     assert.match(await refusal(stage, half), /KONG_FALLBACK_SERVER_CERT_KEY: is not set/);
     const shared = { KONG_FALLBACK_SERVER_CERT: stage.path("cluster.crt") };
-    assert.match(await refusal(stage, shared), /goes with KONG_CLUSTER_MTLS=pki only/);
+    assert.match(await refusal(stage, shared), /works only with KONG_CLUSTER_MTLS=pki/);
   });
 
   it("a state directory that cannot be used", async () => {

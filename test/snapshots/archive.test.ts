@@ -245,7 +245,7 @@ describe("reading the latest snapshot", () => {
     [
       "not a config and without metadata",
       { body: Buffer.from("<html>"), metadata: {} },
-      /no Kong configuration/,
+      /is not a Kong configuration/,
     ],
     [
       "without _format_version",
