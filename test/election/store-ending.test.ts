@@ -6,7 +6,6 @@ import { beforeEach, describe, it } from "vitest";
 import { StoreElection } from "../../src/election/store.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
-import { Stage } from "./conformance/stage.ts";
 import { electionOptions, StoreWorld, TTL_MS } from "./store-world.ts";
 
 let store: MemoryStore;
@@ -93,7 +92,7 @@ describe("a consumer that is busy", () => {
 
 describe("the holder", () => {
   it("keeps the lease from others for all of its TTL after the last renewal", async () => {
-    await using stage = await Stage.open({ open: async () => world });
+    await using stage = await world.stage();
     const { holder, follower } = await stage.holderAndFollower();
     await stage.advance(TTL_MS);
     const { requests } = holder.contender;

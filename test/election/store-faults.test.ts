@@ -5,7 +5,7 @@ import { beforeEach, describe, it } from "vitest";
 import { ElectionError } from "../../src/election/port.ts";
 import { StoreError } from "../../src/store/port.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
-import { Runner, Stage } from "./conformance/stage.ts";
+import { Runner } from "./conformance/stage.ts";
 import { StoreWorld, TTL_MS } from "./store-world.ts";
 
 const FIVE_MINUTES_MS = 5 * 60_000;
@@ -208,7 +208,7 @@ describe("a machine that stood still while it was answered, which its timers hav
 
 describe("a renewal whose answer was lost", () => {
   it("counts from when it was written, not from when that was found out", async () => {
-    await using stage = await Stage.open({ open: async () => world });
+    await using stage = await world.stage();
     const { holder } = await stage.holderAndFollower();
     const startedAtMs = world.clock.monotonicMs();
     holder.contender.loseNextAnswer("silent");

@@ -2,25 +2,18 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "vitest";
-import { decodeLease, encodeLease, type StoreElectionOptions } from "../../src/election/store.ts";
+import { decodeLease, encodeLease } from "../../src/election/store.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { never, put, text } from "../store/conformance/client.ts";
-import { stageOver, TAKEOVER_MS } from "./store-stage.ts";
-import { KEY, type StoreContender, StoreWorld, TTL_MS } from "./store-world.ts";
+import { KEY, StoreWorld, TAKEOVER_MS, TTL_MS } from "./store-world.ts";
 
 let store: MemoryStore;
 let world: StoreWorld;
-let joined: StoreContender[];
-let options: Partial<StoreElectionOptions>;
 
 beforeEach(() => {
   store = new MemoryStore();
   world = new StoreWorld(store);
-  joined = [];
-  options = {};
 });
-
-const open = () => stageOver(world, () => options, joined);
 
 async function stored(): Promise<unknown> {
   return JSON.parse(await text(store, KEY));
@@ -28,7 +21,7 @@ async function stored(): Promise<unknown> {
 
 describe("the object in the store", () => {
   it("says who holds the lease, and after a stop that it is released, under the same token", async () => {
-    await using stage = await open();
+    await using stage = await world.stage();
     const only = await stage.run();
     const { session, sequence, ...held } = Object(await stored());
     assert.deepEqual(held, {
@@ -50,15 +43,15 @@ describe("the object in the store", () => {
   });
 
   it("can be read where the machine has no name", async () => {
-    options = { exporter: { id: "exporter-x", hostname: "" } };
-    await using stage = await open();
+    world.options = { exporter: { id: "exporter-x", hostname: "" } };
+    await using stage = await world.stage();
     const { follower } = await stage.holderAndFollower();
     assert.deepEqual(follower.told, [{ kind: "follower", holder: "exporter-x on unknown" }]);
   });
 
   it("takes any host name, and followers are told it", async () => {
-    options = { exporter: { id: "exporter-x", hostname: "hö\nst".repeat(100) } };
-    await using stage = await open();
+    world.options = { exporter: { id: "exporter-x", hostname: "hö\nst".repeat(100) } };
+    await using stage = await world.stage();
     const { holder, follower } = await stage.holderAndFollower();
     assert.ok(holder.isHolder);
     const told = follower.told[0];
@@ -67,8 +60,8 @@ describe("the object in the store", () => {
   });
 
   it("tells two exporters apart that were given one id", async () => {
-    options = { exporter: { id: "twin", hostname: "same" }, random: () => 0.5 };
-    await using stage = await open();
+    world.options = { exporter: { id: "twin", hostname: "same" }, random: () => 0.5 };
+    await using stage = await world.stage();
     for (let count = 0; count < 4; count += 1) await stage.run();
     await stage.advance(TTL_MS * 3);
     assert.equal(stage.tokens.length, 1);
@@ -82,10 +75,10 @@ describe("the object in the store", () => {
 describe("a lease of another TTL", () => {
   it("is left alone for its own, and no longer", async () => {
     const ttlMs = 4 * TTL_MS;
-    options = { ttlMs };
-    await using stage = await open();
+    world.options = { ttlMs };
+    await using stage = await world.stage();
     const holder = await stage.run();
-    options = {};
+    world.options = {};
     const follower = await stage.run();
     holder.kill();
     await stage.advance(ttlMs - 1);
@@ -96,7 +89,7 @@ describe("a lease of another TTL", () => {
 
 describe("a lease that was deleted under its holder", () => {
   it("makes it step down, is waited for like one that is held, and the next token is higher", async () => {
-    await using stage = await open();
+    await using stage = await world.stage();
     const { holder } = await stage.holderAndFollower();
     await stage.advance(TTL_MS * 2);
     await store.delete(KEY, never);
@@ -105,21 +98,21 @@ describe("a lease that was deleted under its holder", () => {
     assert.deepEqual(stage.tokens, [1]);
     await stage.until(() => stage.tokens.length === 2, TAKEOVER_MS);
     assert.deepEqual(stage.tokens, [1, 2]);
-    const lost = joined[0]?.log.find("warn")[0];
+    const lost = world.joined[0]?.log.find("warn")[0];
     assert.deepEqual(lost?.fields, { fencingToken: 1, reason: "it was deleted" });
   });
 });
 
 describe("a lease that somebody wrote over the holder's", () => {
   it("makes it step down, whatever its sequence", async () => {
-    await using stage = await open();
+    await using stage = await world.stage();
     const only = await stage.run();
     const theirs = { holder: "other", hostname: "elsewhere", session: "x", sequence: 2 };
     const lease = { ...theirs, token: 5, ttlMs: TTL_MS, state: "held" as const };
     await put(store, KEY, encodeLease({ ...lease, renewedAt: new Date(0) }));
     await stage.advance(TTL_MS / 2);
     assert.deepEqual(only.told.at(-1), { kind: "follower", holder: "other on elsewhere" });
-    const lost = joined[0]?.log.find("warn")[0];
+    const lost = world.joined[0]?.log.find("warn")[0];
     assert.equal(lost?.fields["reason"], "other on elsewhere took it");
     await stage.until(() => only.token === 6, TAKEOVER_MS);
   });
@@ -127,23 +120,23 @@ describe("a lease that somebody wrote over the holder's", () => {
 
 describe("a lease of the holder's that somebody changed", () => {
   it("in its token makes it step down, and tokens go on from that one", async () => {
-    await using stage = await open();
+    await using stage = await world.stage();
     const only = await stage.run();
     const lease = decodeLease(Buffer.from(await text(store, KEY)), KEY);
     await put(store, KEY, encodeLease({ ...lease, token: 50 }));
     await stage.until(() => only.token === 51, TAKEOVER_MS);
-    assert.equal(joined[0]?.log.find("warn")[0]?.fields["reason"], "its token was changed");
+    assert.equal(world.joined[0]?.log.find("warn")[0]?.fields["reason"], "its token was changed");
   });
 });
 
 describe("a lease of the holder's that somebody marked as released", () => {
   it("makes it step down, and says so", async () => {
-    await using stage = await open();
+    await using stage = await world.stage();
     const only = await stage.run();
     const lease = decodeLease(Buffer.from(await text(store, KEY)), KEY);
     await put(store, KEY, encodeLease({ ...lease, state: "released" }));
     await stage.until(() => only.token === 2, TAKEOVER_MS);
-    assert.equal(joined[0]?.log.find("warn")[0]?.fields["reason"], "it was released");
+    assert.equal(world.joined[0]?.log.find("warn")[0]?.fields["reason"], "it was released");
   });
 });
 
@@ -154,12 +147,12 @@ describe("something else in place of the lease", () => {
     ["something huge", "x".repeat(1_000_000)],
   ])("as %s is left alone, said, and elects nobody until it is deleted", async (_, content) => {
     await put(store, KEY, content);
-    await using stage = await open();
+    await using stage = await world.stage();
     const only = await stage.run();
     await stage.advance(TTL_MS * 10);
     assert.deepEqual(stage.tokens, []);
     assert.equal(await text(store, KEY), content);
-    const [said, ...more] = joined[0]?.log.find("error") ?? [];
+    const [said, ...more] = world.joined[0]?.log.find("error") ?? [];
     assert.match(`${said?.fields["err"]}`, /lease\.json is no lease/);
     assert.equal(more.length, 0);
     await store.delete(KEY, never);
@@ -167,7 +160,7 @@ describe("something else in place of the lease", () => {
   });
 
   it("makes the holder step down, and tokens go on where they were", async () => {
-    await using stage = await open();
+    await using stage = await world.stage();
     const { holder, follower } = await stage.holderAndFollower();
     await put(store, KEY, "hello");
     await stage.until(() => !holder.isHolder, TTL_MS);
@@ -179,12 +172,15 @@ describe("something else in place of the lease", () => {
   });
 
   it("as an older lease of one's own, put back by hand, is not taken for the newest", async () => {
-    await using stage = await open();
+    await using stage = await world.stage();
     const only = await stage.run();
     const old = await text(store, KEY);
     await stage.advance(TTL_MS);
     await put(store, KEY, old);
     await stage.until(() => only.token === 2, TAKEOVER_MS);
-    assert.equal(joined[0]?.log.find("warn")[0]?.fields["reason"], "an older one was put back");
+    assert.equal(
+      world.joined[0]?.log.find("warn")[0]?.fields["reason"],
+      "an older one was put back",
+    );
   });
 });

@@ -2,30 +2,23 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "vitest";
-import { encodeLease, type StoreElectionOptions } from "../../src/election/store.ts";
+import { encodeLease } from "../../src/election/store.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { never, put } from "../store/conformance/client.ts";
-import { stageOver, TAKEOVER_MS } from "./store-stage.ts";
-import { KEY, type StoreContender, StoreWorld, TTL_MS } from "./store-world.ts";
+import { KEY, StoreWorld, TAKEOVER_MS, TTL_MS } from "./store-world.ts";
 
 let store: MemoryStore;
 let world: StoreWorld;
-let joined: StoreContender[];
-let options: Partial<StoreElectionOptions>;
 
 beforeEach(() => {
   store = new MemoryStore();
   world = new StoreWorld(store);
-  joined = [];
-  options = {};
 });
-
-const open = () => stageOver(world, () => options, joined);
 
 describe("the floor", () => {
   it("is what tokens go on from, and a missing lease may still be held by somebody", async () => {
-    options = { floor: async () => 41 };
-    await using stage = await open();
+    world.options = { floor: async () => 41 };
+    await using stage = await world.stage();
     const only = await stage.run();
     await stage.advance(TTL_MS - 1);
     assert.ok(!only.isHolder);
@@ -34,8 +27,8 @@ describe("the floor", () => {
 
   it("counts beside a lease with a lower token", async () => {
     let floor = 0;
-    options = { floor: async () => floor };
-    await using stage = await open();
+    world.options = { floor: async () => floor };
+    await using stage = await world.stage();
     const { holder, follower } = await stage.holderAndFollower();
     floor = 99;
     holder.stop();
@@ -44,13 +37,13 @@ describe("the floor", () => {
 
   it("is asked once for an acquisition, and not for a renewal", async () => {
     let asked = 0;
-    options = {
+    world.options = {
       floor: async () => {
         asked += 1;
         return 0;
       },
     };
-    await using stage = await open();
+    await using stage = await world.stage();
     await stage.holderAndFollower();
     await stage.advance(TTL_MS * 3);
     assert.equal(asked, 1);
@@ -66,13 +59,13 @@ describe("a lease that somebody made up", () => {
     "with the token %i elects nobody until it is deleted, and uses up no tokens",
     async (token, state) => {
       const lease = { holder: "x", hostname: "x", session: "x", sequence: 1, token, ttlMs: 1_000 };
-      await using stage = await open();
+      await using stage = await world.stage();
       const { holder, follower } = await stage.holderAndFollower();
       await put(store, KEY, encodeLease({ ...lease, state, renewedAt: new Date(0) }));
       await stage.until(() => !holder.isHolder, TTL_MS);
       await stage.advance(TTL_MS * 3);
       assert.deepEqual(stage.tokens, [1]);
-      const said = joined[1]?.log.find("error")[0];
+      const said = world.joined[1]?.log.find("error")[0];
       assert.match(`${said?.fields["err"]}`, /cannot be trusted: its fencing token is \d+/);
       await store.delete(KEY, never);
       await stage.until(() => stage.tokens.length === 2, TAKEOVER_MS);
@@ -85,18 +78,21 @@ describe("a lease that somebody made up", () => {
     const token = 5_000_000_007;
     const released = { ...lease, token, state: "released" as const, renewedAt: new Date(0) };
     await put(store, KEY, encodeLease(released));
-    options = { floor: async () => 5_000_000_000 };
-    await using stage = await open();
+    world.options = { floor: async () => 5_000_000_000 };
+    await using stage = await world.stage();
     const only = await stage.run();
     await stage.until(() => only.token === token + 1, TAKEOVER_MS);
   });
 
   it("elects nobody where a snapshot has the last token there is", async () => {
-    options = { floor: async () => 999_999_999_999_999 };
-    await using stage = await open();
+    world.options = { floor: async () => 999_999_999_999_999 };
+    await using stage = await world.stage();
     await stage.run();
     await stage.advance(TTL_MS * 3);
     assert.deepEqual(stage.tokens, []);
-    assert.match(`${joined[0]?.log.find("error")[0]?.fields["err"]}`, /no fencing token is left/);
+    assert.match(
+      `${world.joined[0]?.log.find("error")[0]?.fields["err"]}`,
+      /no fencing token is left/,
+    );
   });
 });

@@ -11,7 +11,7 @@ import { PausableClock, Pause } from "../fakes/pause.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
 import { seededRandom } from "../fakes/seeded-random.ts";
 import { StoreLink } from "../fakes/store-link.ts";
-import { Runner } from "./conformance/stage.ts";
+import { Runner, Stage } from "./conformance/stage.ts";
 import type { Contender, World } from "./conformance.ts";
 
 const kongVersion = parseKongVersion("3.9.1");
@@ -19,6 +19,8 @@ if (kongVersion === undefined) throw new Error("3.9.1 is a version");
 export const KEY = leaseKey(kongVersion);
 
 export const TTL_MS = 15_000;
+/** A lease, and the followers' longest poll after it. */
+export const TAKEOVER_MS = TTL_MS + 6_000;
 
 export interface StoreContender extends Contender {
   readonly link: StoreLink;
@@ -31,6 +33,10 @@ export class StoreWorld implements World {
   readonly pollMs = 6_000;
   readonly clock = new ManualClock();
   readonly store: Store;
+  /** Of everybody who joins from now on. */
+  options: Partial<StoreElectionOptions> = {};
+  /** In this order. */
+  readonly joined: StoreContender[] = [];
   readonly #links: StoreLink[] = [];
 
   /** Disposes of `store`. */
@@ -48,9 +54,10 @@ export class StoreWorld implements World {
       ...electionOptions(link, `exporter-${place}`, log),
       clock: new PausableClock(this.clock, pause),
       random: seededRandom(place),
+      ...this.options,
       ...options,
     });
-    return {
+    const contender: StoreContender = {
       election,
       link,
       log,
@@ -64,6 +71,13 @@ export class StoreWorld implements World {
       loseNextAnswer: (how) => link.loseNextAnswer(how),
       holdNextWrite: () => link.holdNextWrite(),
     };
+    this.joined.push(contender);
+    return contender;
+  }
+
+  /** The judge of the conformance suite over this world. */
+  stage(): Promise<Stage> {
+    return Stage.open({ open: async () => this });
   }
 
   /** One that campaigns, and is judged by nobody. */
