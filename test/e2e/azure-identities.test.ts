@@ -6,7 +6,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, it } from "vitest";
 import { certificateAuthority } from "../fakes/certificates.ts";
-import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { FakeEntra } from "../fakes/entra.ts";
 import type { AzuriteServer } from "../servers/azurite.ts";
 import { startAzurite } from "../servers/azurite.ts";
@@ -92,7 +91,7 @@ describe.skipIf(missing)(titled("the azure store's identities", missing), () => 
   it("client secret: exports and imports with one token each", async () => {
     await using stage = await Stage.open();
     const { frame, configTable } = captured("3.9.1", "small");
-    const controlPlane = await FakeControlPlane.listen({ tls: stage.tls, config: frame });
+    const controlPlane = await stage.controlPlane({ config: frame });
     const settings = stage.environment(controlPlane.address.port, environment(clientSecret()));
     await using run = new Run(["export"], settings);
     await run.logged("snapshot saved");

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, it } from "vitest";
-import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { Run, runOnce } from "./cli.ts";
 import { frameOf, Stage } from "./stage.ts";
 
@@ -21,10 +20,7 @@ describe("two exporters over one store", () => {
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     it(`hand over when the one that writes gets ${signal}`, async () => {
       await using stage = await Stage.open();
-      await using controlPlane = await FakeControlPlane.listen({
-        tls: stage.tls,
-        config: frameOf("a").frame,
-      });
+      await using controlPlane = await stage.controlPlane();
       const { port } = controlPlane.address;
       await using first = new Run(["export"], environment(stage, port, "first"));
       await first.logged("snapshot saved");
@@ -51,10 +47,7 @@ describe("two exporters over one store", () => {
 describe("an exporter over two stores", () => {
   it("saves in both, and import takes the newest of those that are left", async () => {
     await using stage = await Stage.open();
-    await using controlPlane = await FakeControlPlane.listen({
-      tls: stage.tls,
-      config: frameOf("a").frame,
-    });
+    await using controlPlane = await stage.controlPlane();
     const { port } = controlPlane.address;
     const both = {
       KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: `file://${stage.path("store")},file://${stage.path("other")}`,

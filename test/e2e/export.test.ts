@@ -4,7 +4,6 @@ import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { describe, it } from "vitest";
 import { expiredClusterCertificate } from "../fakes/certificates.ts";
-import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { Run, runOnce } from "./cli.ts";
 import { captured, frameOf, Stage } from "./stage.ts";
 
@@ -37,11 +36,7 @@ describe("kong-fallback export", () => {
     it(`saves ${version}/${name}, recorded from a real Kong, byte for byte with a matching hash`, async () => {
       await using stage = await Stage.open();
       const { frame, configTable } = captured(version, name);
-      await using controlPlane = await FakeControlPlane.listen({
-        tls: stage.tls,
-        config: frame,
-        version,
-      });
+      await using controlPlane = await stage.controlPlane({ config: frame, version });
       const run = new Run(
         ["export"],
         stage.environment(controlPlane.address.port, { KONG_VERSION: version }),
@@ -58,7 +53,7 @@ describe("kong-fallback export", () => {
 
   it("shows itself to the control plane as a data plane, and reports a hash only once it is saved", async () => {
     await using stage = await Stage.open();
-    await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls });
+    await using controlPlane = await stage.controlPlane({});
     const run = new Run(["export"], stage.environment(controlPlane.address.port));
     const session = await controlPlane.session();
     await session.received(2);
@@ -88,7 +83,7 @@ describe("kong-fallback export", () => {
   it("writes nothing but JSON lines to standard error, and nothing to standard output", async () => {
     await using stage = await Stage.open();
     const { frame } = captured("3.9.1", "small");
-    await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls, config: frame });
+    await using controlPlane = await stage.controlPlane({ config: frame });
     const run = new Run(["export"], stage.environment(controlPlane.address.port));
     await run.logged("snapshot saved");
     run.signal("SIGTERM");
@@ -99,10 +94,7 @@ describe("kong-fallback export", () => {
 
   it("keeps one backup for each version of a list, over one connection each", async () => {
     await using stage = await Stage.open();
-    await using controlPlane = await FakeControlPlane.listen({
-      tls: stage.tls,
-      config: frameOf("a").frame,
-    });
+    await using controlPlane = await stage.controlPlane();
     const more = { KONG_VERSION: "3.8.1,3.9.1" };
     const run = new Run(["export"], stage.environment(controlPlane.address.port, more));
     for (const version of ["3.8.1", "3.9.1"]) {
@@ -121,10 +113,7 @@ describe("kong-fallback export", () => {
 
   it("saves what still waits for the export delay when it is told to stop", async () => {
     await using stage = await Stage.open();
-    await using controlPlane = await FakeControlPlane.listen({
-      tls: stage.tls,
-      config: frameOf("a").frame,
-    });
+    await using controlPlane = await stage.controlPlane();
     const more = { KONG_CLUSTER_FALLBACK_CONFIG_EXPORT_DELAY: "3600" };
     const run = new Run(["export"], stage.environment(controlPlane.address.port, more));
     await run.logged("snapshot saved");
@@ -140,7 +129,7 @@ describe("kong-fallback export", () => {
   it("is killed at any moment and leaves a whole object, which the next one goes on from", async () => {
     await using stage = await Stage.open();
     const { frame, configTable } = captured("3.9.1", "rich");
-    await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls, config: frame });
+    await using controlPlane = await stage.controlPlane({ config: frame });
     // The lease of a killed one has to run out first.
     const more = { KONG_FALLBACK_LEASE_TTL: "1" };
     const environment = stage.environment(controlPlane.address.port, more);
@@ -163,10 +152,7 @@ describe("kong-fallback export", () => {
 
   it("reconnects after the control plane dropped it, and what is saved stays", async () => {
     await using stage = await Stage.open();
-    await using controlPlane = await FakeControlPlane.listen({
-      tls: stage.tls,
-      config: frameOf("a").frame,
-    });
+    await using controlPlane = await stage.controlPlane();
     const run = new Run(["export"], stage.environment(controlPlane.address.port));
     await run.logged("snapshot saved");
     controlPlane.sessions[0]?.drop();
@@ -192,10 +178,7 @@ describe("kong-fallback export", () => {
   ];
   it("refuses bad frames one after the other, keeps what is saved, and saves the next good one", async () => {
     await using stage = await Stage.open();
-    await using controlPlane = await FakeControlPlane.listen({
-      tls: stage.tls,
-      config: frameOf("a").frame,
-    });
+    await using controlPlane = await stage.controlPlane();
     const more = { KONG_FALLBACK_MAX_CONFIG_BYTES: "4000000" };
     const run = new Run(["export"], stage.environment(controlPlane.address.port, more));
     await run.logged("snapshot saved");
@@ -216,10 +199,7 @@ describe("kong-fallback export", () => {
 
   it("names KONG_CLUSTER_MAX_PAYLOAD for a frame above the cap", async () => {
     await using stage = await Stage.open();
-    await using controlPlane = await FakeControlPlane.listen({
-      tls: stage.tls,
-      config: Buffer.alloc(2_000_000),
-    });
+    await using controlPlane = await stage.controlPlane({ config: Buffer.alloc(2_000_000) });
     const more = { KONG_CLUSTER_MAX_PAYLOAD: "1048576" };
     const run = new Run(["export"], stage.environment(controlPlane.address.port, more));
     const { err } = await run.logged("control plane refuses, an operator must act");
@@ -231,10 +211,7 @@ describe("kong-fallback export", () => {
 
   it("keeps the config in memory while the store is unusable, and saves it once it is usable", async () => {
     await using stage = await Stage.open();
-    await using controlPlane = await FakeControlPlane.listen({
-      tls: stage.tls,
-      config: frameOf("a").frame,
-    });
+    await using controlPlane = await stage.controlPlane();
     // The store's directory is a file at first.
     await writeFile(stage.path("store"), "in the way");
     const run = new Run(["export"], stage.environment(controlPlane.address.port));
@@ -249,10 +226,7 @@ describe("kong-fallback export", () => {
 
   it("ends with 1 and says what is lost when the store stays unusable until the deadline", async () => {
     await using stage = await Stage.open();
-    await using controlPlane = await FakeControlPlane.listen({
-      tls: stage.tls,
-      config: frameOf("a").frame,
-    });
+    await using controlPlane = await stage.controlPlane();
     const more = {
       KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: `file://${stage.path("cluster.crt")}`,
       KONG_FALLBACK_SHUTDOWN_TIMEOUT: "0.3",
@@ -268,7 +242,7 @@ describe("kong-fallback export", () => {
 
   it("says that a certificate has expired, and when", async () => {
     await using stage = await Stage.open(await expiredClusterCertificate());
-    await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls });
+    await using controlPlane = await stage.controlPlane({});
     const run = new Run(["export"], stage.environment(controlPlane.address.port));
     const { err } = await run.logged("control plane refuses, an operator must act");
     assert.equal((err as { code: string }).code, "SOURCE_TLS");
@@ -279,7 +253,7 @@ describe("kong-fallback export", () => {
 
   it("says that the control plane refuses the version", async () => {
     await using stage = await Stage.open();
-    await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls, version: "3.9.1" });
+    await using controlPlane = await stage.controlPlane({ version: "3.9.1" });
     const run = new Run(
       ["export"],
       stage.environment(controlPlane.address.port, { KONG_VERSION: "3.10.0" }),
@@ -293,10 +267,7 @@ describe("kong-fallback export", () => {
 
   it("answers probes and scrapes while it runs", async () => {
     await using stage = await Stage.open();
-    await using controlPlane = await FakeControlPlane.listen({
-      tls: stage.tls,
-      config: frameOf("a").frame,
-    });
+    await using controlPlane = await stage.controlPlane();
     const more = { KONG_FALLBACK_STATUS_LISTEN: "127.0.0.1:0" };
     const run = new Run(["export"], stage.environment(controlPlane.address.port, more));
     const { port } = await run.logged("status server listens");
@@ -341,7 +312,7 @@ describe("kong-fallback export with settings that cannot work", () => {
 
   it("refuses a status address that is taken", async () => {
     await using stage = await Stage.open();
-    await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls });
+    await using controlPlane = await stage.controlPlane({});
     const { port } = controlPlane.address;
     const more = { KONG_FALLBACK_STATUS_LISTEN: `127.0.0.1:${port}` };
     const { status, stderr } = await runOnce(["export"], stage.environment(port, more));

@@ -3,7 +3,6 @@ import { gzipSync } from "node:zlib";
 import { describe, it } from "vitest";
 import { computeConfigHash } from "../../src/kong/config-hash.ts";
 import { V391 } from "../fakes/config.ts";
-import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { Run, runOnce } from "./cli.ts";
 import { Stage } from "./stage.ts";
 
@@ -37,7 +36,7 @@ const SMALL = withServices(3, 1_795_220_100);
 
 /** An exporter that saved the large config, and holds back the small one. */
 async function holding(stage: Stage) {
-  const controlPlane = await FakeControlPlane.listen({ tls: stage.tls, config: LARGE.frame });
+  const controlPlane = await stage.controlPlane({ config: LARGE.frame });
   const environment = stage.environment(controlPlane.address.port, {
     KONG_FALLBACK_LEASE_TTL: "3",
     KONG_FALLBACK_STATUS_LISTEN: "127.0.0.1:0",

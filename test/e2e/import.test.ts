@@ -6,13 +6,13 @@ import { configBytes } from "../fakes/config.ts";
 import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { FakeKongAdmin } from "../fakes/kong-admin.ts";
 import { Run, runOnce } from "./cli.ts";
-import { captured, frameOf, Stage } from "./stage.ts";
+import { captured, Stage } from "./stage.ts";
 
 /** A stage whose store holds a recorded config, exported by the program itself, and whose control plane is gone. */
 async function exported(): Promise<{ stage: Stage; port: number; configTable: Buffer }> {
   const stage = await Stage.open();
   const { frame, configTable } = captured("3.9.1", "rich");
-  await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls, config: frame });
+  await using controlPlane = await stage.controlPlane({ config: frame });
   const { port } = controlPlane.address;
   const run = new Run(["export"], stage.environment(port));
   await run.logged("snapshot saved");
@@ -46,14 +46,14 @@ describe("kong-fallback import", () => {
     const { stage, configTable } = await exported();
     await using _ = stage;
     await writeFile(stage.path("kong.json"), configTable);
-    await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls });
+    await using controlPlane = await stage.controlPlane({});
     const { status, stdout } = await runOnce(
       ["import", "--json"],
       stage.environment(controlPlane.address.port),
     );
     assert.equal(status, 0);
     assert.deepEqual(JSON.parse(stdout.toString()), { outcome: "live", withdrawn: true });
-    await assert.rejects(stat(stage.path("kong.json")));
+    await assert.rejects(stat(stage.path("kong.json")), { code: "ENOENT" });
     assert.deepEqual(await readFile(stage.path("kong.json.superseded")), configTable);
     assert.deepEqual(controlPlane.sessions[0]?.frames ?? [], [], "a handshake leaves no trace");
   });
@@ -61,7 +61,7 @@ describe("kong-fallback import", () => {
   it("imports with --force though the control plane lives", async () => {
     const { stage, configTable } = await exported();
     await using _ = stage;
-    await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls });
+    await using controlPlane = await stage.controlPlane({});
     const { status } = await runOnce(
       ["import", "--force"],
       stage.environment(controlPlane.address.port),
@@ -74,15 +74,12 @@ describe("kong-fallback import", () => {
   it("takes a control plane that accepts but cannot deliver for dead with --probe config", async () => {
     const { stage, configTable } = await exported();
     await using _ = stage;
-    await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls });
+    await using controlPlane = await stage.controlPlane({});
     const environment = stage.environment(controlPlane.address.port);
     const { status } = await runOnce(["import", "--probe", "config"], environment);
     assert.equal(status, 0);
     assert.deepEqual(await readFile(stage.path("kong.json")), configTable);
-    await using delivers = await FakeControlPlane.listen({
-      tls: stage.tls,
-      config: frameOf("a").frame,
-    });
+    await using delivers = await stage.controlPlane();
     const live = await runOnce(
       ["import", "--probe", "config", "--json"],
       stage.environment(delivers.address.port),
@@ -251,7 +248,7 @@ describe("kong-fallback import without a usable snapshot", () => {
     await run.logged(() => true);
     run.signal("SIGTERM");
     assert.equal(await run.ended(), 143);
-    await assert.rejects(stat(stage.path("kong.json")));
+    await assert.rejects(stat(stage.path("kong.json")), { code: "ENOENT" });
   });
 
   it("warns, and imports, where the metadata is lost", async () => {

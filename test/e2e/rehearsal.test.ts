@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, it } from "vitest";
-import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { FakeKongAdmin } from "../fakes/kong-admin.ts";
 import { Run, runOnce } from "./cli.ts";
 import { frameOf, Stage } from "./stage.ts";
@@ -34,7 +33,7 @@ async function rehearsing(
   kong.hasReadiness = true;
   kong.buildsFor = 1;
   kong.refuse = (config) => (config.includes('"bad"') ? [FLATTENED] : []);
-  const controlPlane = await FakeControlPlane.listen({ tls: stage.tls, config: first });
+  const controlPlane = await stage.controlPlane({ config: first });
   const environment = stage.environment(controlPlane.address.port, {
     KONG_FALLBACK_LEASE_TTL: "3",
     KONG_FALLBACK_STATUS_LISTEN: "127.0.0.1:0",

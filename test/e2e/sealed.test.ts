@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "vitest";
-import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { roles } from "../fakes/seals.ts";
 import { Run, runOnce } from "./cli.ts";
 import { frameOf, Stage } from "./stage.ts";
@@ -14,7 +13,7 @@ describe("export and import, sealed", () => {
     await using stage = await Stage.open();
     const { pem, age } = await roles();
     const { frame, configTable } = frameOf(CANARY);
-    await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls, config: frame });
+    await using controlPlane = await stage.controlPlane({ config: frame });
     const { port } = controlPlane.address;
     await using exporter = new Run(
       ["export"],

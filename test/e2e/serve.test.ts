@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { describe, it } from "vitest";
 import { snapshotOf, updateOf } from "../fakes/config.ts";
-import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { HandshakeRefused } from "../fakes/data-plane-dial.ts";
 import { Gate, Sidecar } from "./sidecar.ts";
 import { frameOf, Stage } from "./stage.ts";
@@ -152,10 +151,7 @@ describe("kong-fallback serve, between data planes and a control plane", () => {
     await stage.save(snapshotOf("old"));
     const nowSeconds = Math.floor(Date.now() / 1000);
     const first = frameOf("first", nowSeconds);
-    await using controlPlane = await FakeControlPlane.listen({
-      tls: stage.tls,
-      config: first.frame,
-    });
+    await using controlPlane = await stage.controlPlane({ config: first.frame });
     await gate.open(controlPlane.address);
     await using sidecar = await Sidecar.start(stage, gate.port);
     const early = sidecar.plane({ hostname: "early" });
@@ -178,10 +174,7 @@ describe("kong-fallback serve, between data planes and a control plane", () => {
     assert.equal((await sidecar.get("/readyz")).status, 200);
 
     const second = frameOf("second", nowSeconds + 1);
-    await using restarted = await FakeControlPlane.listen({
-      tls: stage.tls,
-      config: second.frame,
-    });
+    await using restarted = await stage.controlPlane({ config: second.frame });
     await gate.open(restarted.address);
     for (const plane of [early, late]) {
       await plane.configured(hashOf("second"));
@@ -200,7 +193,7 @@ describe("kong-fallback serve, between data planes and a control plane", () => {
   it("keeps on disk what came in the moment it was told to stop", async () => {
     await using stage = await Stage.open();
     const { frame, configTable } = frameOf("last", Math.floor(Date.now() / 1000));
-    await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls, config: frame });
+    await using controlPlane = await stage.controlPlane({ config: frame });
     await using sidecar = await Sidecar.start(stage, controlPlane.address.port, NO_STORE);
     const plane = sidecar.plane();
     await plane.connect();
@@ -213,7 +206,7 @@ describe("kong-fallback serve, between data planes and a control plane", () => {
     await using stage = await Stage.open();
     await using gate = await Gate.shut();
     const { frame } = frameOf("live", Math.floor(Date.now() / 1000));
-    await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls, config: frame });
+    await using controlPlane = await stage.controlPlane({ config: frame });
     await gate.open(controlPlane.address);
     const environment = { ...NO_STORE, KONG_FALLBACK_REMEMBER: "off" };
     await using sidecar = await Sidecar.start(stage, gate.port, environment);

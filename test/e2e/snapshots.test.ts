@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { describe, it } from "vitest";
-import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { Run, runOnce } from "./cli.ts";
 import { captured, Stage } from "./stage.ts";
 
@@ -32,7 +31,7 @@ interface Listed {
 /** Two configs saved by a real exporter, which was stopped then. */
 async function savedTwo(stage: Stage) {
   const { frame, configTable } = captured("3.9.1", "rich");
-  await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls, config: frame });
+  await using controlPlane = await stage.controlPlane({ config: frame });
   const environment = stage.environment(controlPlane.address.port);
   await using exporter = new Run(["export"], environment);
   await exporter.logged("snapshot saved");
@@ -114,7 +113,7 @@ describe("kong-fallback snapshots restore beside an exporter that runs", () => {
   it("is refused without --take-over; with it, the exporter goes on and leaves it until there is a new config", async () => {
     await using stage = await Stage.open();
     const { frame, configTable } = captured("3.9.1", "rich");
-    await using controlPlane = await FakeControlPlane.listen({ tls: stage.tls, config: frame });
+    await using controlPlane = await stage.controlPlane({ config: frame });
     const environment = stage.environment(controlPlane.address.port, {
       KONG_FALLBACK_LEASE_TTL: "3",
     });

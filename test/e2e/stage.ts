@@ -14,6 +14,7 @@ import type { NewSnapshot } from "../../src/snapshots/snapshot.ts";
 import { FileStore } from "../../src/store/file.ts";
 import { clusterCertificate, sharedTls } from "../fakes/certificates.ts";
 import { updateOf } from "../fakes/config.ts";
+import { FakeControlPlane, type FakeControlPlaneOptions } from "../fakes/control-plane.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
 
 export class Stage implements AsyncDisposable {
@@ -37,6 +38,13 @@ export class Stage implements AsyncDisposable {
 
   path(...names: readonly string[]): string {
     return join(this.directory, ...names);
+  }
+
+  /** One of this cluster; by default it sends a small config, "a". */
+  controlPlane(
+    options: Omit<FakeControlPlaneOptions, "tls"> = { config: frameOf("a").frame },
+  ): Promise<FakeControlPlane> {
+    return FakeControlPlane.listen({ tls: this.tls, ...options });
   }
 
   /** For export and import alike, over a file store. */

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, it } from "vitest";
-import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { FakeGcsServer } from "../fakes/gcs-server.ts";
 import { FakeS3, type Fault } from "../fakes/s3-server.ts";
 import { Run, runOnce } from "./cli.ts";
@@ -23,7 +22,7 @@ function s3Environment(endpoint: string): Record<string, string> {
 async function roundTrip(environment: Readonly<Record<string, string>>): Promise<void> {
   await using stage = await Stage.open();
   const { frame, configTable } = captured("3.9.1", "rich");
-  const controlPlane = await FakeControlPlane.listen({ tls: stage.tls, config: frame });
+  const controlPlane = await stage.controlPlane({ config: frame });
   const settings = stage.environment(controlPlane.address.port, environment);
   const run = new Run(["export"], settings);
   const saved = await run.logged("snapshot saved");
