@@ -252,7 +252,7 @@ export class Archive {
     const { kongVersion, log } = this.#options;
     log.warn(
       { err: sighting.why, kongVersion },
-      "current snapshot is missing in the history, and cannot be added: it is sealed for others",
+      "current snapshot is missing from the history, and cannot be added: it is sealed for others",
     );
   }
 

@@ -44,10 +44,11 @@ export async function unpackConfig(
       pieces.push(unpacked);
     }
   } catch (cause) {
-    throw corrupt("is no gzip, or truncated or damaged", cause);
+    throw corrupt("is not gzip, or is truncated or damaged", cause);
   }
   if (bytes > maxBytes) throw corrupt(`unpacks to more than ${maxBytes} bytes`);
   // Node takes no notice of what follows.
-  if (gunzip.bytesWritten !== body.length) throw corrupt("goes on after its gzip data");
+  if (gunzip.bytesWritten !== body.length)
+    throw corrupt("has data after the end of its gzip stream");
   return Buffer.concat(pieces, bytes);
 }

@@ -276,7 +276,7 @@ function checkName(
     });
   }
   if (historyHash(metadata) !== hash || (head.metadata[HELD] !== undefined) !== isHeld) {
-    throw new SnapshotError("SNAPSHOT_CORRUPT", `${name} is another one than its name says`, {
+    throw new SnapshotError("SNAPSHOT_CORRUPT", `${name} is not the one that its name says`, {
       hint: "It was renamed or overwritten by hand. Use another one of the history.",
     });
   }
@@ -304,7 +304,7 @@ function overfull(name: string): StoreError {
  */
 function atEndOfTime(name: string): SnapshotError {
   return new SnapshotError("SNAPSHOT_CORRUPT", `no name is left in the history after ${name}`, {
-    hint: "No clock gets there: look who wrote that object, and delete it.",
+    hint: "No real clock gets that far: find out who wrote that object, and delete it.",
   });
 }
 

@@ -61,9 +61,9 @@ export function decodeMetadata(metadata: Metadata, name: string): SnapshotMetada
     if (value !== undefined) return value;
     throw new SnapshotError(
       "SNAPSHOT_CORRUPT",
-      `the metadata ${JSON.stringify(key)} of ${name} is ${text === undefined ? "missing" : "not readable"}`,
+      `the metadata ${JSON.stringify(key)} of ${name} ${text === undefined ? "is missing" : "cannot be read"}`,
       {
-        hint: "Copy the object with all of its metadata, restore a bucket version, or let an exporter write it anew.",
+        hint: "Copy the object with all of its metadata, restore a bucket version, or let an exporter write it again.",
       },
     );
   };

@@ -9,7 +9,7 @@ import type { SnapshotMetadata } from "./snapshot.ts";
  * How far a control-plane timestamp may lie in the future and still be believed: beyond that the
  * clock that made it was wrong, and obeying it would block every export until the world has caught up.
  */
-export const MAX_CREDIBLE_LEAD_MS = 5 * 60_000;
+const MAX_CREDIBLE_LEAD_MS = 5 * 60_000;
 
 /** The rule that keeps one snapshot from replacing another, and what it compared: fencing tokens, or control-plane timestamps in seconds. */
 export interface WhyStale {

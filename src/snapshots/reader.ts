@@ -349,7 +349,7 @@ function currentIsGone(store: Store, kongVersion: KongVersion, cause: unknown): 
     `the current snapshot for Kong ${kongVersion} in ${store.url} is gone, its history is there`,
     {
       cause,
-      hint: "Restore one of those that kong-fallback snapshots list shows. An exporter that starts saves a new one.",
+      hint: "Restore one of those that kong-fallback snapshots list shows. An exporter saves a new one when it starts.",
     },
   );
 }

@@ -23,7 +23,7 @@ export interface ReplicaReaderOptions {
 /** Once one has answered well, the others get this much longer, milliseconds. */
 export const REPLICA_GRACE_MS = 2_000;
 /** The same where nobody waits, for there was an answer before: enough to read a large config from a slow store. */
-export const REFRESH_GRACE_MS = 10_000;
+const REFRESH_GRACE_MS = 10_000;
 
 type Answer =
   /** `found` is undefined where the same still lies there as at the last look. */
@@ -123,7 +123,7 @@ export class ReplicaReader implements SnapshotReader {
     const name = readers[index]?.name ?? "";
     const failures = this.#failures[index];
     if (answer.kind === "good") {
-      if (failures?.end()) log.info({ key: name }, "store of several answers again");
+      if (failures?.end()) log.info({ key: name }, "one of several stores answers again");
       return;
     }
     if (!failures?.isNews(answer.kind === "failed" ? answer.error.message : "")) return;

@@ -174,7 +174,7 @@ function verified(
 ): Uint8Array {
   const corrupt = (why: string, cause?: unknown) =>
     new SnapshotError("SNAPSHOT_CORRUPT", `${name} ${why}`, {
-      hint: "Restore the object from a backup or a bucket version, or let an exporter write it anew.",
+      hint: "Restore the object from a backup or a bucket version, or let an exporter write it again.",
       cause,
     });
   if (body.length === 0) throw corrupt("is empty");

@@ -3,7 +3,7 @@
 import type { Log } from "../../src/core/log.ts";
 
 /** What an exporter says when it replaces something that is not in the history. */
-const UNKEPT = ["snapshot not kept in the history", "current snapshot is missing in the history"];
+const UNKEPT = ["snapshot not kept in the history", "current snapshot is missing from the history"];
 
 /** Counts in `saying` how often it said that a config is not in the history. */
 export function tracingLog(

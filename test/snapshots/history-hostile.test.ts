@@ -30,10 +30,14 @@ async function setUp() {
 describe("a history entry that cannot be trusted is refused", () => {
   const good = gzipSync(snapshotOf("a").config);
   const cases: readonly [string, Uint8Array, RegExp][] = [
-    ["empty", Buffer.alloc(0), /is no gzip, or truncated or damaged/],
-    ["no gzip", snapshotOf("a").config, /is no gzip, or truncated or damaged/],
-    ["cut off", good.subarray(0, -1), /is no gzip, or truncated or damaged/],
-    ["followed by zeros", Buffer.concat([good, Buffer.alloc(3)]), /goes on after its gzip data/],
+    ["empty", Buffer.alloc(0), /is not gzip, or is truncated or damaged/],
+    ["no gzip", snapshotOf("a").config, /is not gzip, or is truncated or damaged/],
+    ["cut off", good.subarray(0, -1), /is not gzip, or is truncated or damaged/],
+    [
+      "followed by zeros",
+      Buffer.concat([good, Buffer.alloc(3)]),
+      /has data after the end of its gzip stream/,
+    ],
     ["followed by another member", Buffer.concat([good, good]), /bytes where \d+ were saved/],
     // Its end is missing: it must not be reached.
     ["a bomb", gzipSync(Buffer.alloc(5_000_000)).subarray(0, -1), /to more than 10000 bytes/],
@@ -64,9 +68,13 @@ describe("a history entry that cannot be trusted is refused", () => {
     spoil({ metadata: {} });
     await assert.rejects(history.read(id, signal), { message: /has lost its metadata/ });
     spoil({ metadata: { ...metadata, held: "why" } });
-    await assert.rejects(history.read(id, signal), { message: /another one than its name says/ });
+    await assert.rejects(history.read(id, signal), {
+      message: /is not the one that its name says/,
+    });
     spoil({ metadata: { ...metadata, "config-hash": "f".repeat(32) } });
-    await assert.rejects(history.read(id, signal), { message: /another one than its name says/ });
+    await assert.rejects(history.read(id, signal), {
+      message: /is not the one that its name says/,
+    });
     spoil({ metadata: { ...metadata, "kong-version": kongVersion("3.8.0") } });
     await assert.rejects(history.read(id, signal), { code: "SNAPSHOT_WRONG_VERSION" });
     spoil({ metadata: { ...metadata, format: "kong-fallback/2" } });

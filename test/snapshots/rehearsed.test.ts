@@ -44,7 +44,7 @@ describe("the metadata of a snapshot", () => {
     assert.ok(object);
     for (const key of store.objects.keys()) if (key !== KEY) store.objects.delete(key);
     store.objects.set(KEY, { ...object, metadata: { ...object.metadata, rehearsed: "yes" } });
-    await assert.rejects(archive.latest(signal), /the metadata "rehearsed" .* not readable/);
+    await assert.rejects(archive.latest(signal), /the metadata "rehearsed" .* cannot be read/);
   });
 });
 

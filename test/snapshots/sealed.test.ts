@@ -114,7 +114,7 @@ describe("an exporter that cannot read what it writes", () => {
     const { store, archive, log, reader } = await withoutHistory();
     for (let round = 0; round < 2; round += 1) await archive.ensureInHistory(CONDITIONAL, signal);
     const [warning, ...others] = log.find("warn");
-    assert.match(warning?.message ?? "", /missing in the history, and cannot be added/);
+    assert.match(warning?.message ?? "", /missing from the history, and cannot be added/);
     assert.deepEqual([...others, ...log.find("error")], []);
     assert.equal((await archive.save(made("b", 1), CONDITIONAL, signal)).kind, "saved");
     assert.equal((await archiveOn(store, { seal: reader }).history.list(signal)).length, 1);

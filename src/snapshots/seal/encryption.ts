@@ -39,7 +39,7 @@ export async function decrypt(
   if (kinds.includes("scrypt")) {
     throw sealed(
       `${name} is encrypted with a passphrase, and none is taken here`,
-      "Open it with `age -d`, or encrypt it anew for a recipient: `age -r age1...`.",
+      "Open it with `age -d`, or encrypt it again for a recipient: `age -r age1...`.",
     );
   }
   const decrypter = new Decrypter();
@@ -91,6 +91,6 @@ async function collect(stream: ReadableStream<Uint8Array>, bytes: number): Promi
 
 function corrupt(name: string, why: string): SnapshotError {
   return new SnapshotError("SNAPSHOT_CORRUPT", `${name} cannot be decrypted: ${why}`, {
-    hint: "Restore the object from a backup or a bucket version, or let an exporter write it anew.",
+    hint: "Restore the object from a backup or a bucket version, or let an exporter write it again.",
   });
 }

@@ -73,13 +73,13 @@ export function checkSignature(metadata: Metadata, keys: readonly VerifyKey[], n
   if (signature === undefined) {
     throw unsigned(
       `${name} is not signed`,
-      "It was saved without KONG_FALLBACK_SIGNING_KEY, or changed or copied by hand. Let an exporter that has the key save anew; one that is wanted as it is can be read with KONG_FALLBACK_VERIFY_KEYS and KONG_FALLBACK_SIGNING_KEY unset.",
+      "It was saved without KONG_FALLBACK_SIGNING_KEY, or changed or copied by hand. Let an exporter that has the key save it again; to read it as it is, unset KONG_FALLBACK_VERIFY_KEYS and KONG_FALLBACK_SIGNING_KEY.",
     );
   }
   const [, id = "", base64 = ""] = SIGNATURE.exec(signature) ?? [];
   if (id === "") {
     throw unsigned(
-      `the signature of ${name} is not readable`,
+      `the signature of ${name} cannot be read`,
       "Upgrade kong-fallback if a newer one wrote it. Otherwise it was damaged or forged: take a snapshot of the history.",
     );
   }
@@ -87,7 +87,7 @@ export function checkSignature(metadata: Metadata, keys: readonly VerifyKey[], n
   if (candidates.length === 0) {
     const trusted = keys.map((key) => key.id).join(", ");
     throw unsigned(
-      `${name} is signed with the key ${id}, which is none of those trusted here: ${trusted}`,
+      `${name} is signed with the key ${id}, which is not one of those trusted here: ${trusted}`,
       "If that is the key of an exporter of yours, add its public half to KONG_FALLBACK_VERIFY_KEYS; if not, somebody else wrote the snapshot.",
     );
   }
