@@ -56,7 +56,7 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   ENOENT: {
     code: "STORE_UNAVAILABLE",
     why: "a folder or file vanished meanwhile",
-    hint: "Look who removes files below the directory, or whether its volume was unmounted.",
+    hint: "Find out what removes files below the directory, or whether its volume was unmounted.",
   },
 };
 

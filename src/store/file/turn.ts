@@ -175,7 +175,7 @@ export class Turn implements AsyncDisposable {
     return new StoreError(
       "STORE_UNAVAILABLE",
       `could not write ${this.#files.body}: its lock was held by ${by} for more than ${PATIENCE_MS / 1000} s`,
-      { hint: `Look whether that process hangs; its lock is ${this.#files.lock}.` },
+      { hint: `Check whether that process hangs; its lock is ${this.#files.lock}.` },
     );
   }
 
