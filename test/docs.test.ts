@@ -61,18 +61,36 @@ function shape(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, shape(member)]));
 }
 
+/** Two that are not ours to read: the start wrapper's and the test suite's. */
+const NOT_OURS = /^KONG_FALLBACK_(FILE|ENTRYPOINT|TEST_\w+)$/;
+
+function settingsNamedIn(text: string): readonly string[] {
+  return [...text.matchAll(/KONG_(?:CLUSTER_)?FALLBACK_[A-Z0-9]\w+/g)].map(([name]) => name);
+}
+
 describe("the documents", () => {
   it.each(PAGES)("%s names only settings there are, with the defaults they have", (page) => {
     const settings: Readonly<Record<string, Setting>> = SETTINGS;
     const text = read(page);
-    // Two that are not ours to read: the start wrapper's and the test suite's.
-    const others = /^KONG_FALLBACK_(FILE|ENTRYPOINT|TEST_\w+)$/;
-    for (const [name] of text.matchAll(/KONG_(?:CLUSTER_)?FALLBACK_[A-Z0-9]\w+/g)) {
-      assert.ok(name in settings || others.test(name), name);
+    for (const name of settingsNamedIn(text)) {
+      assert.ok(name in settings || NOT_OURS.test(name), name);
     }
     for (const [, name = "", value] of text.matchAll(/`(KONG_\w+)` \((?:default )?`?([\d.:]+)/g)) {
       assert.equal(value, settings[name]?.default, name);
     }
+  });
+
+  it("and hints, messages, manifests and the compose file name only settings there are", () => {
+    const files = [
+      ...[...filesBelow("src", ".ts"), ...filesBelow("deploy", ""), ...filesBelow("docs", "")],
+      ...["docker-compose.yml", "SECURITY.md", "package.json"],
+    ];
+    const named = files.flatMap((file) => settingsNamedIn(read(file)));
+    assert.ok(named.length > 300, "it looks where there are some");
+    assert.deepEqual(
+      named.filter((name) => !(name in SETTINGS || NOT_OURS.test(name))),
+      [],
+    );
   });
 
   it("explain every metric, and none that does not exist", async () => {

@@ -3,14 +3,13 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import {
   type ExporterMetrics,
+  GATES,
   type GateMetrics,
   REHEARSAL_OUTCOMES,
   type WriterMetrics,
   type WriterStatus,
 } from "../exporter/metrics.ts";
 import type { SidecarMetrics } from "../sidecar/metrics.ts";
-import { createReplicaMetrics } from "./replica-metrics.ts";
-import { createSidecarMetrics, type SidecarGauges } from "./sidecar-metrics.ts";
 
 export interface Metrics {
   readonly registry: Registry;
@@ -20,6 +19,14 @@ export interface Metrics {
   replicas(statuses: () => readonly WriterStatus[]): ReplicaMetrics;
   /** The sidecar's series; `gauges` is asked at each scrape. */
   sidecar(gauges: SidecarGauges): SidecarMetrics;
+}
+
+/** What is counted at the moment of a scrape. */
+export interface SidecarGauges {
+  /** Data planes connected, by state. */
+  readonly dataPlanes: () => Readonly<Record<string, number>>;
+  /** Age of the snapshot that would be served, seconds, by Kong version; versions of unknown age are left out. */
+  readonly snapshotAges: () => Readonly<Record<string, number>>;
 }
 
 export interface ReplicaMetrics {
@@ -108,5 +115,147 @@ export function createMetrics(): Metrics {
         saved: (at) => savedAt.set(labels, at.getTime() / 1000),
       };
     },
+  };
+}
+
+/** Those that are known already. */
+interface SaveMetrics {
+  readonly saveDuration: Histogram;
+  readonly saveFailures: Counter;
+}
+
+/** `statuses` is asked at each scrape. */
+function createReplicaMetrics(
+  registry: Registry,
+  { saveDuration, saveFailures }: SaveMetrics,
+  statuses: () => readonly WriterStatus[],
+): ReplicaMetrics {
+  const registers = [registry];
+  const labelNames = ["store", "kong_version"];
+  const gauge = (
+    name: string,
+    help: string,
+    measure: (status: WriterStatus) => number | undefined,
+  ) =>
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset();
+        for (const status of statuses()) {
+          const value = measure(status);
+          const { store, kongVersion } = status;
+          if (value !== undefined) this.set({ store, kong_version: kongVersion }, value);
+        }
+      },
+    });
+  gauge(
+    "kong_fallback_replica_lag_seconds",
+    "Since when the store lacks the newest config received; 0 if it has it. Missing while another exporter holds the lease.",
+    ({ lagMs }) => (lagMs === undefined ? undefined : lagMs / 1000),
+  );
+  gauge(
+    "kong_fallback_lease_held",
+    "1 while this exporter holds the lease and writes.",
+    ({ leadership }) => (leadership?.kind === "holder" ? 1 : 0),
+  );
+  gauge(
+    "kong_fallback_lease_token",
+    "Fencing token of the lease that this exporter holds. Missing while it holds none.",
+    ({ leadership }) => (leadership?.kind === "holder" ? leadership.token : undefined),
+  );
+  new Gauge({
+    name: "kong_fallback_config_held",
+    help: "1 while this exporter holds the lease and a config back, by what holds it: guard, checks or rehearsal.",
+    labelNames: [...labelNames, "by"],
+    registers,
+    collect() {
+      this.reset();
+      for (const { store, kongVersion, heldBy } of statuses()) {
+        for (const by of GATES) {
+          this.set({ store, kong_version: kongVersion, by }, heldBy === by ? 1 : 0);
+        }
+      }
+    },
+  });
+  const held = new Counter({
+    name: "kong_fallback_configs_held_total",
+    help: "Configs held back, by what held them.",
+    labelNames: [...labelNames, "by"],
+    registers,
+  });
+  return {
+    writer(kongVersion, store) {
+      const labels = { store, kong_version: kongVersion };
+      for (const by of GATES) held.inc({ ...labels, by }, 0);
+      return {
+        wrote: (durationMs) => saveDuration.observe(labels, durationMs / 1000),
+        saveFailed: (code) => saveFailures.inc({ ...labels, code }),
+        held: (by) => held.inc({ ...labels, by }),
+      };
+    },
+  };
+}
+
+const STATES = ["connecting", "live", "fallback"] as const;
+
+function createSidecarMetrics(registry: Registry, gauges: SidecarGauges): SidecarMetrics {
+  const registers = [registry];
+  const upstream = new Gauge({
+    name: "kong_fallback_upstream_state",
+    help: "1 for the state the control plane is in, as seen from here: connecting, live or fallback.",
+    labelNames: ["state"],
+    registers,
+  });
+  new Gauge({
+    name: "kong_fallback_data_planes",
+    help: "Data planes connected, by where their config comes from.",
+    labelNames: ["state"],
+    registers,
+    collect() {
+      for (const [state, count] of Object.entries(gauges.dataPlanes())) this.set({ state }, count);
+    },
+  });
+  new Gauge({
+    name: "kong_fallback_snapshot_age_seconds",
+    help: "Age of the snapshot that is served while the control plane is lost.",
+    labelNames: ["kong_version"],
+    registers,
+    collect() {
+      this.reset();
+      for (const [version, age] of Object.entries(gauges.snapshotAges())) {
+        this.set({ kong_version: version }, age);
+      }
+    },
+  });
+  const served = new Histogram({
+    name: "kong_fallback_serve_duration_seconds",
+    help: "From offering a snapshot to a data plane to its report that it runs it.",
+    buckets: [0.1, 0.5, 1, 2, 5, 10, 30, 60, 120],
+    registers,
+  });
+  const counter = (name: string, help: string) => new Counter({ name, help, registers });
+  const resent = counter(
+    "kong_fallback_configs_resent_total",
+    "Configs sent again because the data plane did not report them.",
+  );
+  const rejected = counter(
+    "kong_fallback_configs_not_taken_total",
+    "Configs that a data plane did not take, however often they were sent.",
+  );
+  const unserved = counter(
+    "kong_fallback_data_planes_unserved_total",
+    "Times a data plane was given no config: none for its version, or one it cannot take.",
+  );
+  return {
+    upstream: (current) => {
+      for (const state of STATES) upstream.set({ state }, state === current ? 1 : 0);
+    },
+    served: (durationMs) => served.observe(durationMs / 1000),
+    resent: () => resent.inc(),
+    rejected: () => rejected.inc(),
+    unserved: () => unserved.inc(),
   };
 }
