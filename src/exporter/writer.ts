@@ -105,32 +105,30 @@ export class Writer {
     await using election = this.#options.election;
     this.#onStored = onStored;
     using campaign = new Scope();
-    const take = (duty: Duty): Turn => {
+    const take = (duty: Duty): Relief => {
       const [stopped, cutOff] = [new Scope(stop), new Scope(deadline)];
       const done = duty(stopped.signal, cutOff.signal);
       done.then(
         () => stop.aborted && campaign.end(stop.reason),
         (bug: unknown) => campaign.end(bug),
       );
-      return {
-        async end() {
-          stopped.end();
-          cutOff.end();
-          await done;
-        },
+      return async () => {
+        stopped.end();
+        cutOff.end();
+        await done;
       };
     };
-    let turn = take((stopped, cutOff) => this.#awaitElection(stopped, cutOff));
+    let relieve = take((stopped, cutOff) => this.#awaitElection(stopped, cutOff));
     try {
       for await (const leadership of election.campaign(campaign.signal)) {
-        await turn.end();
-        turn = take(this.#dutyOf(leadership));
+        await relieve();
+        relieve = take(this.#dutyOf(leadership));
       }
     } catch (error) {
       const isOver = campaign.isOver && error === campaign.signal.reason;
       if (!isOver || !stop.aborted) throw error;
     } finally {
-      await turn.end();
+      await relieve();
       if (this.#leadership?.kind === "holder") {
         this.#leadership = { kind: "follower", holder: undefined };
       }
@@ -138,7 +136,7 @@ export class Writer {
     return this.#lackingSinceMs === undefined || isAnothers(this.#leadership);
   }
 
-  /** Told to stop before anybody is elected: with nothing to save there is nothing to wait for. */
+  /** Until it is known who writes. Told to stop meanwhile, there is nothing to wait for unless there is something to save. */
   async #awaitElection(stop: AbortSignal, deadline: AbortSignal): Promise<void> {
     await aborted(stop);
     if (this.#newest !== undefined) await aborted(deadline);
@@ -284,10 +282,8 @@ export class Writer {
 /** What is done as long as the leadership stays as it is. Resolves once told to stop and done, or cut off by `deadline`; rejects only for a bug. */
 type Duty = (stop: AbortSignal, deadline: AbortSignal) => Promise<void>;
 
-interface Turn {
-  /** Relieves whoever is on duty, and resolves once the duty is over. Rejects as the duty does. */
-  end(): Promise<void>;
-}
+/** Ends a duty, and resolves once it is over. Rejects as the duty does. */
+type Relief = () => Promise<void>;
 
 function aborted(signal: AbortSignal): Promise<void> {
   return forever(signal).catch(() => {});
