@@ -2,17 +2,17 @@
 
 import type { Clock } from "../core/clock.ts";
 import { formatHostPort, type HostPort } from "../core/host-port.ts";
+import { Scope } from "../core/waiting.ts";
 import { encodeBasicInfo } from "../kong/basic-info.ts";
 import type { ClusterTls } from "../kong/cluster-tls.ts";
 import { isConfigHash } from "../kong/config-hash.ts";
 import type { ForwardProxy } from "../kong/forward-proxy.ts";
 import { decodeReconfigure } from "../kong/reconfigure.ts";
 import type { KongVersion } from "../kong/version.ts";
-import { shakeHands } from "./handshake.ts";
-import { loadTlsForSession } from "./load-tls.ts";
+import { outletTarget } from "./connect.ts";
+import { loadTlsForSession, shakeHands } from "./dialer.ts";
 import { type ConfigSource, SourceError, type SourceEvent } from "./port.ts";
 import { Session } from "./session.ts";
-import { outletTarget } from "./upgrade.ts";
 
 export interface HybridSourceOptions {
   readonly controlPlane: HostPort;
@@ -44,7 +44,7 @@ export class HybridSource implements ConfigSource {
   #savedHash: string | undefined;
   #session: Session | undefined;
   /** Ends the watch in progress. */
-  #watch: AbortController | undefined;
+  #watch: Scope | undefined;
   #isDisposed = false;
 
   constructor(options: HybridSourceOptions) {
@@ -58,9 +58,7 @@ export class HybridSource implements ConfigSource {
     signal.throwIfAborted();
     if (this.#isDisposed) throw closed(this.name);
     if (this.#watch !== undefined) throw new Error(`${this.name} is being watched already`);
-    const watch = new AbortController();
-    const relay = (): void => watch.abort(signal.reason);
-    signal.addEventListener("abort", relay, { once: true });
+    using watch = new Scope(signal);
     this.#watch = watch;
     try {
       const session = await this.#connect(watch.signal);
@@ -68,10 +66,8 @@ export class HybridSource implements ConfigSource {
       yield { kind: "connected" };
       return yield* session.events();
     } finally {
-      signal.removeEventListener("abort", relay);
       this.#watch = undefined;
       this.#session = undefined;
-      watch.abort();
     }
   }
 
@@ -85,7 +81,7 @@ export class HybridSource implements ConfigSource {
   /** Ends the watch in progress, if there is one, with SOURCE_LOST. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isDisposed = true;
-    this.#watch?.abort(closed(this.name));
+    this.#watch?.end(closed(this.name));
   }
 
   async #connect(signal: AbortSignal): Promise<Session> {

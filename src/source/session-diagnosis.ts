@@ -1,10 +1,10 @@
 /** Why a session ended, or brings no config, and what to do, in words. */
 
 import { describeCause } from "../core/errors.ts";
+import { nodeCodeOf } from "../core/node-code.ts";
 import { SILENCE_LIMIT_MS } from "../kong/wire.ts";
-import { namePeer, type Peer, quote } from "./peer.ts";
+import { namePeer, type Peer, quote } from "./handshake-diagnosis.ts";
 import { type ConnectionEnding, SourceError } from "./port.ts";
-import { codeOf } from "./tls-diagnosis.ts";
 
 /** A control plane that refuses does so within 20 ms of `basic_info`; one that goes away later means something else. */
 const REFUSAL_WINDOW_MS = 2_000;
@@ -19,7 +19,7 @@ export interface Ending extends ConnectionEnding {
 
 export function diagnoseEnd(ending: Ending, peer: Peer): SourceError {
   const { closeCode, closeReason, error: cause, afterMs, heard } = ending;
-  if (codeOf(cause) === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH") {
+  if (nodeCodeOf(cause) === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH") {
     return new SourceError(
       "SOURCE_FRAME_TOO_LARGE",
       `${namePeer(peer)} sent a message of more than ${ending.maxPayloadBytes} bytes`,

@@ -3,13 +3,14 @@
 import { WebSocket } from "ws";
 import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
+import { Bell, forever } from "../core/waiting.ts";
 import { EMPTY_CONFIG_HASH } from "../kong/config-hash.ts";
 import type { ConfigUpdate } from "../kong/reconfigure.ts";
 import { PING_INTERVAL_MS, SILENCE_LIMIT_MS } from "../kong/wire.ts";
-import type { Connection } from "./handshake.ts";
+import { step } from "./connect.ts";
+import type { Connection } from "./dialer.ts";
 import type { SourceError, SourceEvent } from "./port.ts";
 import { diagnoseEnd, type SyncStatus, silent, withheld } from "./session-diagnosis.ts";
-import { step } from "./step.ts";
 
 /** A control plane that has a config for this node sends it within a second or two. */
 const CONFIG_WAIT_MS = 10_000;
@@ -43,7 +44,8 @@ export class Session {
   #isAnswered = false;
   #hasConfig = false;
   #isOverdue = false;
-  #wake: () => void = () => {};
+  /** Rung whenever there is something for `events` to see. */
+  readonly #bell = new Bell();
 
   /** Sends nothing yet. Once `signal` aborts, the connection is torn down. */
   constructor(
@@ -56,11 +58,7 @@ export class Session {
     this.#options = options;
     this.#savedHash = savedHash;
     this.#signal = signal;
-    const stop = (): void => {
-      connection.webSocket.terminate();
-      this.#wake();
-    };
-    signal.addEventListener("abort", stop, { once: true });
+    forever(signal).catch(() => connection.webSocket.terminate());
   }
 
   /** Reports a newly saved config at once, as a data plane does after applying one. */
@@ -85,9 +83,7 @@ export class Session {
       } else if (this.#failure !== undefined) {
         throw this.#failure;
       } else {
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
+        await this.#bell.wait(this.#signal);
       }
     }
   }
@@ -132,7 +128,7 @@ export class Session {
   #take(frame: Uint8Array): void {
     this.#hasConfig = true;
     this.#frame = frame;
-    this.#wake();
+    this.#bell.ring();
   }
 
   async #decode(frame: Uint8Array): Promise<SourceEvent> {
@@ -166,7 +162,7 @@ export class Session {
   #end(failure: unknown): void {
     this.#failure ??= failure;
     this.#connection.webSocket.terminate();
-    this.#wake();
+    this.#bell.ring();
   }
 
   #ping(): void {
@@ -203,7 +199,7 @@ export class Session {
       this.#askStatus().then((status) => {
         if (this.#hasConfig) return;
         this.#notice = withheld(this.#connection.peer, CONFIG_WAIT_MS, status);
-        this.#wake();
+        this.#bell.ring();
       }),
     );
   }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "vitest";
-import { StepTimeout } from "../../src/source/step.ts";
+import { StepTimeout } from "../../src/source/connect.ts";
 import { capture, clusterTls } from "../source/harness.ts";
 import { clusterCertificate, sharedTls } from "./certificates.ts";
 import { FakeControlPlane, type FakeControlPlaneOptions } from "./control-plane.ts";

@@ -3,7 +3,7 @@
 import type { TLSSocket } from "node:tls";
 import type { Clock } from "../../src/core/clock.ts";
 import { SILENCE_LIMIT_MS, STEP_TIMEOUT_MS } from "../../src/kong/wire.ts";
-import { step } from "../../src/source/step.ts";
+import { step } from "../../src/source/connect.ts";
 import { type DialOptions, dial, upgrade } from "./data-plane-dial.ts";
 import { type Arrival, ArrivalReader, encodeMasked, FrameFault } from "./data-plane-frames.ts";
 import { CLOSE } from "./websocket-frames.ts";

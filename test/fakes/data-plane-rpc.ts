@@ -5,7 +5,7 @@
 
 import { readFileSync } from "node:fs";
 import { PING_INTERVAL_MS } from "../../src/kong/wire.ts";
-import { step } from "../../src/source/step.ts";
+import { step } from "../../src/source/connect.ts";
 import type { FakeDataPlane } from "./data-plane.ts";
 import type { Arrival } from "./data-plane-frames.ts";
 import type { DataPlaneLink, DataPlaneLinkOptions } from "./data-plane-link.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
+import { StepTimeout } from "../../src/source/connect.ts";
 import { diagnoseDial } from "../../src/source/handshake-diagnosis.ts";
-import { StepTimeout } from "../../src/source/step.ts";
 import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { clusterTls, refusal, tcpServer } from "./harness.ts";

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { describe, it } from "vitest";
-import { dialTcp, secure } from "../../src/source/dial.ts";
-import { outletTarget, upgrade } from "../../src/source/upgrade.ts";
+import { dialTcp, outletTarget, secure, upgrade } from "../../src/source/connect.ts";
 import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { BINARY, encodeFrame, PING, PONG, TEXT } from "../fakes/websocket-frames.ts";
 import {
@@ -56,7 +55,8 @@ describe("a session with a control plane", () => {
     const socket = await secure(tcp, "127.0.0.1", clusterTls, signal);
     const node = { nodeId: NODE_ID, hostname: "dp", version: "3.9.1" };
     const request = { target: outletTarget(node), maxPayloadBytes: 1_000 };
-    const webSocket = await upgrade(socket, { ...request, address: "cp.example:443" }, signal);
+    const asked = { ...request, address: "cp.example:443" };
+    const webSocket = await upgrade(socket, asked, () => {}, signal);
     const session = await controlPlane.session();
     assert.equal(session.request.headers.host, "cp.example:443");
     webSocket.terminate();

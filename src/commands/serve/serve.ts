@@ -8,7 +8,7 @@ import { onShutdown } from "../../runtime/shutdown.ts";
 import { FallbackControlPlane } from "../../sidecar/control-plane.ts";
 import { watchCertificates } from "../../sidecar/door/certificate-watch.ts";
 import { ClusterDialer } from "../../source/dialer.ts";
-import { outletTarget } from "../../source/upgrade.ts";
+import { outletTarget } from "../../source/connect.ts";
 import { readCertificates, requireCluster } from "../cluster.ts";
 import type { Command, CommandContext } from "../context.ts";
 import { exitStatusBy, openStatusServer, untilStopped } from "../daemon.ts";
