@@ -1,5 +1,7 @@
 /** From the first signal to the end of the process: stop, then a deadline, then force. */
 
+import { Scope } from "../core/waiting.ts";
+
 /** `signal.reason` of everything that ends because the process was told to. */
 export class Interrupted extends Error {
   readonly signalName: "SIGTERM" | "SIGINT";
@@ -25,17 +27,17 @@ export interface Shutdown extends Disposable {
 
 /** SIGPIPE and SIGHUP keep Node's behaviour: a closed log pipe or terminal is no wish to stop gracefully. */
 export function onShutdown(process: NodeJS.EventEmitter, graceMs: number): Shutdown {
-  const stop = new AbortController();
-  const deadline = new AbortController();
+  const stop = new Scope();
+  const deadline = new Scope();
   let timer: NodeJS.Timeout | undefined;
   const onSignal = (name: "SIGTERM" | "SIGINT") => {
     const reason = new Interrupted(name);
-    if (stop.signal.aborted) {
-      deadline.abort(reason);
+    if (stop.isOver) {
+      deadline.end(reason);
       return;
     }
-    timer = setTimeout(() => deadline.abort(reason), graceMs);
-    stop.abort(reason);
+    timer = setTimeout(() => deadline.end(reason), graceMs);
+    stop.end(reason);
   };
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
