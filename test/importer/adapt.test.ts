@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { adaptSnapshot } from "../../src/importer/adapt.ts";
+import { adaptSnapshot } from "../../src/importer/import.ts";
 import { snapshotOf, V391 } from "../fakes/config.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
 
