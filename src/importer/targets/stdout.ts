@@ -2,6 +2,7 @@
 
 import type { Writable } from "node:stream";
 import { describeCause } from "../../core/errors.ts";
+import { until } from "../../core/waiting.ts";
 import type { Snapshot } from "../../snapshots/snapshot.ts";
 import { type Target, TargetError } from "./port.ts";
 
@@ -43,14 +44,9 @@ export class StdoutTarget implements Target {
 
   /** Resolves when the reader has taken the chunk, so that a slow one slows us down. */
   #write(chunk: Uint8Array, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const onAbort = () => reject(signal.reason);
-      signal.addEventListener("abort", onAbort, { once: true });
-      this.#output.write(chunk, (error) => {
-        signal.removeEventListener("abort", onAbort);
-        if (error) reject(unwritable(error));
-        else resolve();
-      });
+    return until(signal, (resolve, reject) => {
+      this.#output.write(chunk, (error) => (error ? reject(unwritable(error)) : resolve()));
+      return undefined;
     });
   }
 }
