@@ -5,7 +5,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { describe, it } from "vitest";
 import { snapshotOf } from "../fakes/config.ts";
-import { makeFifo } from "../fakes/fifo.ts";
+import { hangingAt, makeFifo } from "../fakes/fifo.ts";
 import { Run, runOnce } from "./cli.ts";
 import { Stage } from "./stage.ts";
 
@@ -17,11 +17,13 @@ function statusOf(status: number): number | string {
   return "execve" in process ? status : "SIGKILL";
 }
 
-/** A stage whose current object hangs whoever opens it. */
-async function hangingStage(): Promise<{ stage: Stage; fifo: AsyncDisposable }> {
+/** A stage whose current object hangs whoever opens it with this in the environment. */
+async function hangingStage() {
   const stage = await Stage.open();
-  await mkdir(stage.path("store", "3.9.1"), { recursive: true });
-  return { stage, fifo: await makeFifo(stage.path("store", "3.9.1", "config.json")) };
+  await stage.save(snapshotOf("saved"));
+  const fifo = await makeFifo(stage.path("fifo"));
+  const hanging = { NODE_OPTIONS: hangingAt("/store/3.9.1/config.json", stage.path("fifo")) };
+  return { stage, fifo, hanging };
 }
 
 describe.each([
@@ -32,11 +34,14 @@ describe.each([
   ["status", ["status"], gaveUp("")],
 ])("kong-fallback %s with a store that hangs", (_name, argv, said) => {
   it("ends in time with 4, and says why", async () => {
-    const { stage, fifo } = await hangingStage();
+    const { stage, fifo, hanging } = await hangingStage();
     await using _stage = stage;
     await using _fifo = fifo;
     const startedAt = performance.now();
-    const { status, stdout, stderr } = await runOnce(argv, stage.environment(NO_CONTROL_PLANE));
+    const { status, stdout, stderr } = await runOnce(
+      argv,
+      stage.environment(NO_CONTROL_PLANE, hanging),
+    );
     assert.equal(status, statusOf(4), stderr);
     assert.match(`${stderr}${stdout}`, said);
     // Not the 60 s that nobody asked for; a busy machine needs some.
@@ -50,10 +55,11 @@ describe.each([
   ["status", "control plane did not answer, trying again"],
 ])("kong-fallback %s with a store that hangs", (command, said) => {
   it("stops when it is told to", async () => {
-    const { stage, fifo } = await hangingStage();
+    const { stage, fifo, hanging } = await hangingStage();
     await using _stage = stage;
     await using _fifo = fifo;
     const environment = stage.environment(NO_CONTROL_PLANE, {
+      ...hanging,
       KONG_FALLBACK_READ_TIMEOUT: "600",
       KONG_FALLBACK_PROBE_TIMEOUT: command === "import" ? "0.5" : "600",
       KONG_LOG_LEVEL: "debug",
@@ -63,6 +69,21 @@ describe.each([
     run.signal("SIGTERM");
     assert.equal(await run.ended(), "execve" in process ? 143 : "SIGTERM");
   });
+});
+
+describe("kong-fallback with a pipe where the current object should be", () => {
+  it.each([["import"], ["status"], ["snapshots show"]])(
+    "%s ends with 4, and says what it is",
+    async (command) => {
+      await using stage = await Stage.open();
+      await mkdir(stage.path("store", "3.9.1"), { recursive: true });
+      await using _ = await makeFifo(stage.path("store", "3.9.1", "config.json"));
+      const environment = stage.environment(NO_CONTROL_PLANE);
+      const { status, stdout, stderr } = await runOnce(command.split(" "), environment);
+      assert.equal(status, 4, stderr);
+      assert.match(`${stdout}${stderr}`, /config\.json: it\s+is a pipe or a device, not a file/);
+    },
+  );
 });
 
 describe("kong-fallback import with a prefix that hangs", () => {

@@ -1,38 +1,24 @@
 /** A process ends when it is told to, though its store hangs in a call that nothing can cut off. */
 
 import assert from "node:assert/strict";
-import { mkdir } from "node:fs/promises";
-import { dirname } from "node:path";
 import { describe, it } from "vitest";
-import { makeFifo } from "../fakes/fifo.ts";
+import { snapshotOf } from "../fakes/config.ts";
+import { hangingAt, makeFifo } from "../fakes/fifo.ts";
 import { Run } from "./cli.ts";
 import { Stage } from "./stage.ts";
 
 /** Nobody listens there. */
 const DEAD_PORT = 1;
 
-/** Says when the current object, a pipe that nobody writes into, is about to be opened: that call waits for ever, in a thread of its own. */
-const WATCH = `
-import fs from "node:fs/promises";
-import { syncBuiltinESMExports } from "node:module";
-const { open } = fs;
-fs.open = (path, ...more) => {
-  if (String(path).endsWith("/store/3.9.1/config.json")) process.stderr.write('{"msg":"hangs"}\\n');
-  return open(path, ...more);
-};
-syncBuiltinESMExports();
-`;
-
 async function run(stage: Stage, argv: readonly string[], shutdownTimeout: string): Promise<Run> {
-  const path = stage.path("store", "3.9.1", "config.json");
-  await mkdir(dirname(path), { recursive: true });
-  await makeFifo(path);
+  await stage.save(snapshotOf("saved"));
+  await makeFifo(stage.path("fifo"));
   const environment = stage.environment(DEAD_PORT, {
     KONG_FALLBACK_READ_TIMEOUT: "3600",
     KONG_FALLBACK_STORE_TIMEOUT: "3600",
     KONG_FALLBACK_LISTEN: "127.0.0.1:0",
     KONG_FALLBACK_SHUTDOWN_TIMEOUT: shutdownTimeout,
-    NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(WATCH)}`,
+    NODE_OPTIONS: hangingAt("/store/3.9.1/config.json", stage.path("fifo")),
   });
   const started = new Run(argv, environment);
   await started.logged("hangs");

@@ -1,4 +1,4 @@
-/** A file that hangs whoever opens it, as one on a dead file system does. */
+/** Files that hang whoever opens them, as those on a dead file system do. */
 
 import { execFileSync } from "node:child_process";
 import { constants } from "node:fs";
@@ -12,4 +12,24 @@ export async function makeFifo(path: string): Promise<AsyncDisposable> {
       await using _ = await open(path, constants.O_RDWR | constants.O_NONBLOCK);
     },
   };
+}
+
+/**
+ * For NODE_OPTIONS: opening a file whose path ends with `path` waits for ever, in a thread, as it does
+ * on a dead file system. `fifo`: where there is one that nobody writes to. The process writes a line
+ * of log, "hangs", just before.
+ */
+export function hangingAt(path: string, fifo: string): string {
+  const hook = `
+import fs from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
+const { open } = fs;
+fs.open = (path, ...more) => {
+  if (!String(path).endsWith(${JSON.stringify(path)})) return open(path, ...more);
+  process.stderr.write('{"msg":"hangs"}\\n');
+  return open(${JSON.stringify(fifo)}, "r");
+};
+syncBuiltinESMExports();
+`;
+  return `--import data:text/javascript,${encodeURIComponent(hook)}`;
 }

@@ -1,7 +1,7 @@
 /** Reading a directory of objects without a lock: which there are, and of each, body and metadata that belong together. */
 
 import { createHash } from "node:crypto";
-import type { BigIntStats, Dirent } from "node:fs";
+import { type BigIntStats, constants, type Dirent } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { open, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -17,6 +17,9 @@ import { companionOf, HIDDEN, parseCompanion, parseCompanionName, versionOf } fr
 const READS = 100;
 
 const CHUNK_BYTES = 1024 * 1024;
+
+/** A pipe would hang whoever opens it until somebody writes into it, and the process with it. */
+const FOR_READING = constants.O_RDONLY | constants.O_NONBLOCK;
 
 /** What is done with the body; several beginnings, where reading had to start over. */
 export interface Visitor {
@@ -58,6 +61,15 @@ class NotStill extends StoreError {
   }
 }
 
+/** Retryable: whoever put it there may be about to put a file in its place. */
+function notAFile({ body }: ObjectFiles): StoreError {
+  return new StoreError(
+    "STORE_MISCONFIGURED",
+    `could not read ${body}: it is a pipe or a device, not a file`,
+    { retryable: true, hint: "Move it out of the way, or use another prefix." },
+  );
+}
+
 /**
  * A companion belongs to the body of its digest, and goes only after that body was replaced. So one
  * that is there belongs to what was read; one that is missing means either that the body was replaced
@@ -76,7 +88,8 @@ async function readOnce(
   // Kept open to the end: no other file can get its inode number meanwhile.
   await using handle = await openBody(files.body);
   const before = await handle?.stat({ bigint: true });
-  if (handle === undefined || before?.isFile() !== true) return undefined;
+  if (handle === undefined || before === undefined || before.isDirectory()) return undefined;
+  if (!before.isFile()) throw notAFile(files);
   const bytes = Number(before.size);
   const headOf = ({ digest, text }: Found): ObjectHead => {
     const { metadata } = parseCompanion(text);
@@ -172,7 +185,7 @@ async function digestOf(
 
 async function openBody(path: string): Promise<FileHandle | undefined> {
   try {
-    return await open(path, "r");
+    return await open(path, FOR_READING);
   } catch (error) {
     // ENOTDIR: a segment of the key is another object.
     if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
@@ -182,7 +195,7 @@ async function openBody(path: string): Promise<FileHandle | undefined> {
 
 async function readIfThere(path: string): Promise<Uint8Array | undefined> {
   try {
-    return await readFile(path);
+    return await readFile(path, { flag: FOR_READING });
   } catch (error) {
     if (isErrno(error, "ENOENT")) return undefined;
     throw error;
