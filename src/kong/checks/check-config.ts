@@ -11,9 +11,10 @@ import {
   foreignKeysOf,
   isForeignField,
   KINDS_OF_NO_WORKSPACE,
-  KINDS_WITHOUT_ID,
   kindOrigin,
+  nestingKeyOf,
   referencesIn,
+  uniqueFieldsOf,
 } from "./entity-schema.ts";
 import { entityTitle, idOf, isRow, type Row } from "./entity-title.ts";
 import {
@@ -33,8 +34,8 @@ export interface CheckOptions {
 
 /**
  * What is wrong with `config` for a Kong of this version; empty for what a control plane sends when
- * it is well. `config` is in the flat form: of entities that stand in others, as a config written by
- * hand may nest them, nothing is seen. By kind of finding, then in the config's order; of each kind the
+ * it is well, and for what a hand wrote as Kong takes it: without ids, and with entities that stand
+ * inside those they belong to, which are checked like the others. By kind of finding, then in the config's order; of each kind the
  * first 100, and a last one that says how many more. What custom plugins bring along, and what
  * Enterprise does not describe in public, is never found wrong. Holds the ids and names of all entities,
  * and some entities at a time. Throws JsonSyntaxError where `config` is not one well-formed JSON object.
@@ -78,19 +79,24 @@ function* checkInPieces(
   const format = members.find(({ key }) => key === "_format_version");
   checkFormatVersion(format && valueAt(config, format), target, findings);
   const index = new EntityIndex();
+  const kindsIn = new Map<JsonMember, Set<string>>();
   for (const member of members) {
     const why = whyNoMember(member.key, target);
     if (why !== undefined) {
       const message = `top-level member "${printableLine(member.key)}": ${why}`;
       findings.add("unknown-member", () => ({ message }));
     }
+    const kinds = new Set<string>();
+    kindsIn.set(member, kinds);
     yield* eachEntity(config, member, (entity) => {
+      kinds.add(entity.kind);
       checkAlone(entity, target, findings);
       index.add(entity.kind, entity.row);
     });
   }
   // Most configs are spared the second look.
-  for (const member of members.filter(({ key }) => !index.isFlawless(key))) {
+  for (const [member, kinds] of kindsIn) {
+    if ([...kinds].every((kind) => index.isFlawless(kind))) continue;
     yield* eachEntity(config, member, (entity) => checkAmongAll(entity, index, findings));
   }
   return findings.list();
@@ -104,10 +110,29 @@ function* eachEntity(
   let place = 0;
   for (const piece of elementPieces(config, start)) {
     for (const { value } of piece) {
-      if (isRow(value)) visit({ kind, row: value, place });
-      place += 1;
+      const at = place++;
+      if (!isRow(value)) continue;
+      visitWithNested({ kind, row: value, title: () => entityTitle(kind, value, at) }, visit);
     }
     yield;
+  }
+}
+
+/** The entity, then those that stand inside it, each with the foreign key that its place stands for. */
+function visitWithNested(entity: Entity, visit: (entity: Entity) => void): void {
+  visit(entity);
+  const { row } = entity;
+  const [name] = uniqueFieldsOf(entity.kind).map((field) => row[field]);
+  const reference = idOf(row) ?? name;
+  for (const [kind, children] of Object.entries(row)) {
+    if (!Array.isArray(children)) continue;
+    const key = nestingKeyOf(kind, entity.kind);
+    if (key === undefined) continue;
+    children.filter(isRow).forEach((child, place) => {
+      const title = () => `${entityTitle(kind, child, place)} in ${entity.title()}`;
+      const nested = reference === undefined ? child : { [key]: reference, ...child };
+      visitWithNested({ kind, row: nested, title }, visit);
+    });
   }
 }
 
@@ -130,8 +155,8 @@ function checkFormatVersion(value: unknown, { version }: KongTarget, findings: F
  * - `unknown-vault`: a vault whose backend this Kong does not have. Looked for in open-source Kong only.
  * - `unknown-field`: a field that this Kong does not have. Looked for in open-source Kong only.
  * - `workspace-id`: `ws_id` on a kind that belongs to no workspace; in open-source Kong, on any kind.
- * - `missing-id`, `duplicate-id`: an entity without an id; two of a kind with the same.
- * - `duplicate-value`: two of a kind and workspace share what must be unique, as their name.
+ * - `duplicate-id`: two of a kind with the same id.
+ * - `duplicate-value`: two of a kind share what must be unique, as their name: in a workspace, or everywhere.
  * - `dangling-reference`: what it names does not exist.
  * - `more`: the last one, where not all are listed.
  */
@@ -151,7 +176,6 @@ const ORDER = [
   "unknown-vault",
   "unknown-field",
   "workspace-id",
-  "missing-id",
   "duplicate-id",
   "duplicate-value",
   "dangling-reference",
@@ -184,14 +208,13 @@ export class Findings {
 export interface Entity {
   readonly kind: string;
   readonly row: Row;
-  /** Its place among its kind, from 0. */
-  readonly place: number;
+  /** How to name it in a message. */
+  readonly title: () => string;
 }
 
 /** By itself. */
 export function checkAlone(entity: Entity, target: KongTarget, findings: Findings): void {
   for (const problem of targetProblems(entity, target)) report(entity, problem, findings);
-  if (lacksId(entity)) report(entity, ["missing-id", "it has no id"], findings);
 }
 
 /** Among all others, which `index` knows. */
@@ -202,10 +225,10 @@ export function checkAmongAll(entity: Entity, index: EntityIndex, findings: Find
 
 type Problem = readonly [ConfigFindingKind, string];
 
-function report({ kind, row, place }: Entity, problem: Problem, findings: Findings): void {
+function report({ kind, row, title }: Entity, problem: Problem, findings: Findings): void {
   const [findingKind, what] = problem;
   findings.add(findingKind, () => ({
-    message: `${entityTitle(kind, row, place)}: ${what}`,
+    message: `${title()}: ${what}`,
     entity: { kind, id: idOf(row) },
   }));
 }
@@ -236,16 +259,9 @@ function targetProblems({ kind, row }: Entity, target: KongTarget): readonly Pro
   return problems;
 }
 
-/** A custom plugin's kind may have another primary key, and Enterprise's are not all public. */
-function lacksId({ kind, row }: Entity): boolean {
-  if (idOf(row) !== undefined || KINDS_WITHOUT_ID.has(kind)) return false;
-  const origin = kindOrigin(kind)?.kind;
-  return origin === "core" || origin === "plugin";
-}
-
 function sharedValues(entity: Entity, index: EntityIndex): readonly Problem[] {
   const { kind, row } = entity;
-  if (kindOrigin(kind) === undefined || lacksId(entity)) return [];
+  if (kindOrigin(kind) === undefined) return [];
   const id = idOf(row);
   if (id !== undefined && index.sharesId(kind, id)) {
     return [["duplicate-id", "another of its kind has the same id"]];

@@ -1,6 +1,11 @@
 /** Which entities a config has, to be looked up by id, by name, and by what must be unique among them. */
 
-import { foreignKeysOf, referencesIn, uniqueFieldsOf } from "./entity-schema.ts";
+import {
+  foreignKeysOf,
+  KINDS_UNIQUE_EVERYWHERE,
+  referencesIn,
+  uniqueFieldsOf,
+} from "./entity-schema.ts";
 import { idOf, type Row } from "./entity-title.ts";
 
 /** Of one kind. */
@@ -15,7 +20,7 @@ interface Kind {
 
 interface UniqueField {
   readonly field: string;
-  readonly byWorkspace: Map<string, Tally>;
+  readonly byScope: Map<string, Tally>;
 }
 
 export class EntityIndex {
@@ -26,10 +31,10 @@ export class EntityIndex {
     const of = this.#kindOf(kind);
     const id = idOf(row);
     if (id !== undefined) of.ids.add(id);
-    of.fields.forEach(({ field, byWorkspace }, place) => {
-      const value = row[field];
-      if (typeof value !== "string") return;
-      entry(byWorkspace, workspaceOf(row), () => new Tally()).add(value);
+    of.fields.forEach(({ field, byScope }, place) => {
+      const [value] = referencesIn(row[field]);
+      if (value === undefined) return;
+      entry(byScope, scopeOf(kind, row), () => new Tally()).add(value);
       if (place === 0) of.names.add(value);
     });
     for (const { field, kind: referred } of foreignKeysOf(kind)) {
@@ -56,7 +61,7 @@ export class EntityIndex {
     if (of === undefined) return true;
     return (
       !of.ids.hasShared &&
-      of.fields.every(({ byWorkspace }) => [...byWorkspace.values()].every((t) => !t.hasShared)) &&
+      of.fields.every(({ byScope }) => [...byScope.values()].every((t) => !t.hasShared)) &&
       [...of.awaited].every(([referred, references]) =>
         [...references].every((reference) => this.has(referred, reference)),
       )
@@ -67,13 +72,13 @@ export class EntityIndex {
     return this.#kinds.get(kind)?.ids.isShared(id) === true;
   }
 
-  /** Fields of which another entity of its kind and workspace has the same value. */
+  /** Fields of which another entity of its kind has the same value, where it must be unique: in its workspace or everywhere. */
   sharedFields(kind: string, row: Row): readonly string[] {
     const fields = this.#kinds.get(kind)?.fields ?? [];
-    return fields.flatMap(({ field, byWorkspace }) => {
-      const value = row[field];
+    return fields.flatMap(({ field, byScope }) => {
+      const [value] = referencesIn(row[field]);
       const isShared =
-        typeof value === "string" && byWorkspace.get(workspaceOf(row))?.isShared(value) === true;
+        value !== undefined && byScope.get(scopeOf(kind, row))?.isShared(value) === true;
       return isShared ? [field] : [];
     });
   }
@@ -81,7 +86,7 @@ export class EntityIndex {
   #kindOf(kind: string): Kind {
     return entry(this.#kinds, kind, () => ({
       ids: new Tally(),
-      fields: uniqueFieldsOf(kind).map((field) => ({ field, byWorkspace: new Map() })),
+      fields: uniqueFieldsOf(kind).map((field) => ({ field, byScope: new Map() })),
       names: new Set(),
       awaited: new Map(),
     }));
@@ -116,7 +121,9 @@ class Tally {
   }
 }
 
-function workspaceOf(row: Row): string {
+/** The workspace within which its values must be unique; `""` for the default one and for all of Kong. */
+function scopeOf(kind: string, row: Row): string {
+  if (KINDS_UNIQUE_EVERYWHERE.has(kind)) return "";
   const workspace = row["ws_id"];
   return typeof workspace === "string" ? workspace : "";
 }

@@ -7,7 +7,7 @@ export type KindOrigin =
   | { readonly kind: "core"; readonly since?: string; readonly before?: string }
   /** Known only where the plugin is enabled, for it brings the kind along. */
   | { readonly kind: "plugin"; readonly plugin: string }
-  | { readonly kind: "enterprise" };
+  | { readonly kind: "enterprise"; readonly since?: string };
 
 /** Kong/kong@2.8.5, @3.9.1 kong/constants.lua:CORE_ENTITIES, kong/plugins/<name>/daos.lua */
 const OPEN_SOURCE_KINDS: ReadonlyMap<string, KindOrigin> = new Map<string, KindOrigin>([
@@ -49,9 +49,11 @@ const OPEN_SOURCE_KINDS: ReadonlyMap<string, KindOrigin> = new Map<string, KindO
  */
 const ENTERPRISE_KINDS: ReadonlySet<string> = new Set([
   "admins",
+  "cloned_plugins",
   "consumer_group_consumers",
   "consumer_group_plugins",
   "consumer_groups",
+  "custom_plugins",
   "degraphql_routes",
   "developers",
   "document_objects",
@@ -65,12 +67,20 @@ const ENTERPRISE_KINDS: ReadonlySet<string> = new Set([
   "oic_issuers",
   "partials",
 ]);
+/** `major.minor` each; of the others nobody says it. https://developer.konghq.com: entities/partial, custom-plugins/streaming-plugins, how-to/clone-gateway-plugin */
+const ENTERPRISE_SINCE: Readonly<Record<string, string>> = {
+  cloned_plugins: "3.15",
+  custom_plugins: "3.15",
+  partials: "3.10",
+};
 const ENTERPRISE_PREFIX = /^rbac_/;
 
 /** Undefined for a kind of a custom plugin, of an Enterprise not described in public, or of no Kong. */
 export function kindOrigin(name: string): KindOrigin | undefined {
   const isEnterprise = ENTERPRISE_KINDS.has(name) || ENTERPRISE_PREFIX.test(name);
-  return isEnterprise ? { kind: "enterprise" } : OPEN_SOURCE_KINDS.get(name);
+  if (!isEnterprise) return OPEN_SOURCE_KINDS.get(name);
+  const since = ENTERPRISE_SINCE[name];
+  return { kind: "enterprise", ...(since !== undefined && { since }) };
 }
 
 /**
@@ -85,9 +95,6 @@ export const KINDS_OF_NO_WORKSPACE: ReadonlySet<string> = new Set([
   "parameters",
   "workspaces",
 ]);
-
-/** Found by another field than `id`. Kong/kong@3.9.1 kong/db/schema/entities/parameters.lua */
-export const KINDS_WITHOUT_ID: ReadonlySet<string> = new Set(["parameters"]);
 
 /** Kong/kong@3.9.1 kong/db/schema/others/declarative_config.lua */
 export const TOP_LEVEL_SETTINGS: ReadonlySet<string> = new Set([
@@ -245,26 +252,53 @@ export function referencesIn(value: unknown): readonly string[] {
 
 /** The first is also what a config written by hand may name the entity by. */
 const UNIQUE_FIELDS: ReadonlyMap<string, readonly string[]> = new Map([
+  ["acme_storage", ["key"]],
   ["basicauth_credentials", ["username"]],
+  ["ca_certificates", ["cert_digest"]],
+  ["cloned_plugins", ["name"]],
   ["consumer_groups", ["name"]],
   ["consumers", ["username", "custom_id"]],
-  ["filter_chains", ["name"]],
+  ["custom_plugins", ["name"]],
+  ["filter_chains", ["name", "service", "route"]],
   ["hmacauth_credentials", ["username"]],
   ["jwt_secrets", ["key"]],
   ["key_sets", ["name"]],
   ["keyauth_credentials", ["key"]],
+  ["keyauth_enc_credentials", ["key"]],
   ["keys", ["name"]],
+  ["oauth2_authorization_codes", ["code"]],
   ["oauth2_credentials", ["client_id"]],
+  ["oauth2_tokens", ["access_token", "refresh_token"]],
+  ["parameters", ["key"]],
   ["plugins", ["instance_name"]],
   ["routes", ["name"]],
   ["services", ["name"]],
+  ["sessions", ["session_id"]],
   ["snis", ["name"]],
   ["upstreams", ["name"]],
   ["vaults", ["prefix"]],
+  ["vaults_beta", ["prefix"]],
   ["workspaces", ["name"]],
 ]);
 
-/** Kong/kong@3.9.1 kong/db/schema/entities, kong/plugins/<name>/daos.lua: `unique = true`. */
+/**
+ * Kong/kong@3.9.1 kong/db/schema/entities, kong/plugins/<name>/daos.lua: `unique = true`, foreign keys
+ * among them; of Enterprise's kinds what its documentation calls unique.
+ */
 export function uniqueFieldsOf(kind: string): readonly string[] {
   return UNIQUE_FIELDS.get(kind) ?? [];
+}
+
+/** Unique in the whole of Kong, not in a workspace only. Kong/kong@3.9.1: `unique_across_ws = true` */
+export const KINDS_UNIQUE_EVERYWHERE: ReadonlySet<string> = new Set([
+  "cloned_plugins",
+  "custom_plugins",
+  "snis",
+  "vaults",
+  "vaults_beta",
+]);
+
+/** The kind's foreign key to `parent`, by which its entities may stand inside one of that kind in a config written by hand. */
+export function nestingKeyOf(kind: string, parent: string): string | undefined {
+  return foreignKeysOf(kind).find((key) => key.kind === parent)?.field;
 }

@@ -21,14 +21,17 @@ export function whyNoMember(name: string, target: KongTarget): string | undefine
   switch (origin?.kind) {
     case "core":
       if (origin.since !== undefined && !isAtLeast(target.version, origin.since))
-        return `it came with Kong ${origin.since}, and this is for ${target.version}`;
+        return cameWith(origin.since, target);
       if (origin.before !== undefined && isAtLeast(target.version, origin.before))
         return `it went with Kong ${origin.before}, and this is for ${target.version}`;
       return undefined;
     case "plugin":
       return whyNoPlugin(origin.plugin, target);
     case "enterprise":
-      return target.edition === "any" ? undefined : notOpenSource(target);
+      if (target.edition === "open-source") return notOpenSource(target);
+      return origin.since !== undefined && !isAtLeast(target.version, origin.since)
+        ? cameWith(origin.since, target)
+        : undefined;
     case undefined:
       return isOpen(name, target) ? undefined : `no Kong ${target.version} is known to have it`;
     default:
@@ -41,9 +44,7 @@ export function whyNoPlugin(name: string, target: KongTarget): string | undefine
   if (target.plugins.includes(name)) return undefined;
   const since = OPEN_SOURCE_PLUGINS.get(name);
   if (since !== undefined) {
-    return isAtLeast(target.version, since)
-      ? undefined
-      : `it came with Kong ${since}, and this is for ${target.version}`;
+    return isAtLeast(target.version, since) ? undefined : cameWith(since, target);
   }
   if (!KONG_PLUGIN_NAMES.includes(name)) return "neither Kong's own nor in KONG_PLUGINS";
   return target.edition === "any" ? undefined : notOpenSource(target);
@@ -66,6 +67,10 @@ function isOpen(name: string, { version, edition, plugins }: KongTarget): boolea
 /** By its 4th number or its suffix. */
 function isEnterprise(version: KongVersion): boolean {
   return /^\d+\.\d+\.\d+\.\d+/.test(version) || version.includes("enterprise");
+}
+
+function cameWith(since: string, { version }: KongTarget): string {
+  return `it came with Kong ${since}, and this is for ${version}`;
 }
 
 function notOpenSource({ version }: KongTarget): string {

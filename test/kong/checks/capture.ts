@@ -12,7 +12,12 @@ export function capturedConfig(name: string): Buffer {
   return Buffer.from(JSON.stringify(frame.config_table));
 }
 
-/** The same with this done to it. */
+/** A config made for one kind of finding: `unique-values`. */
+export function caseConfig(name: string): Buffer {
+  return readFileSync(new URL(`../../fixtures/configs/${name}.json`, import.meta.url));
+}
+
+/** A captured config with this done to it. */
 export function changedConfig(
   name: string,
   change: (table: Record<string, Record<string, unknown>[]>) => void,

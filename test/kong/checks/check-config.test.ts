@@ -7,7 +7,7 @@ import {
 } from "../../../src/kong/checks/check-config.ts";
 import { JsonSyntaxError } from "../../../src/kong/json-members.ts";
 import { kongVersion, V391 } from "../../fakes/config.ts";
-import { capturedConfig, changedConfig } from "./capture.ts";
+import { capturedConfig, caseConfig, changedConfig } from "./capture.ts";
 
 type Tables = Readonly<Record<string, unknown>>;
 
@@ -78,7 +78,7 @@ describe("checking a config without a Kong", () => {
 
   it("looks at each id of a list", () => {
     const plugins = [{ id: "p1", name: "cors", partials: [{ id: "x1" }, { id: "x2" }] }];
-    assert.deepEqual(messages({ plugins, partials: [{ id: "x1" }] }), [
+    assert.deepEqual(messages({ plugins, partials: [{ id: "x1" }] }, "3.10.0.1"), [
       'dangling-reference: plugin "cors" (id p1): its partials x2 does not exist',
     ]);
   });
@@ -119,7 +119,7 @@ describe("checking a config without a Kong", () => {
     ]);
   });
 
-  it("finds ids that are missing or stand twice, by kind", () => {
+  it("finds ids that stand twice, by kind, and lets be what has none", () => {
     assert.deepEqual(
       messages({
         services: [{ id: "1", name: "a" }, { name: "b" }, { id: "1", name: "c" }],
@@ -127,8 +127,6 @@ describe("checking a config without a Kong", () => {
         parameters: [{ key: "cluster_id", value: "x" }],
       }),
       [
-        'missing-id: service "b": it has no id',
-        "missing-id: routes[1]: it has no id",
         'duplicate-id: service "a" (id 1): another of its kind has the same id',
         'duplicate-id: service "c" (id 1): another of its kind has the same id',
       ],
@@ -159,6 +157,85 @@ describe("checking a config without a Kong", () => {
     assert.equal(JSON.stringify(found).includes("canary"), false);
   });
 
+  it("takes a config written by hand as Kong does: without ids, entities inside others, named by names", () => {
+    assert.deepEqual(checkConfig(caseConfig("handwritten"), V391), []);
+    const nested = {
+      services: [
+        {
+          name: "orders",
+          routes: [{ name: "all", plugins: [{ name: "cors", consumer: "alice" }] }],
+          plugins: [{ name: "key-auth", route: "all" }],
+          filter_chains: [{ filters: [] }],
+        },
+      ],
+      consumers: [{ username: "alice", keyauth_credentials: [{ key: "canary" }] }],
+      upstreams: [{ name: "u", targets: [{ target: "10.0.0.1:80" }] }],
+      certificates: [{ cert: "C", key: "K", snis: [{ name: "a.test" }] }],
+      key_sets: [{ name: "set", keys: [{ name: "k", kid: "1" }] }],
+    };
+    assert.deepEqual(messages(nested), []);
+    assert.deepEqual(messages(nested, "3.9.1", { edition: "open-source" }), []);
+  });
+
+  it("finds in nested entities what it finds in others, and says where they stand", () => {
+    assert.deepEqual(
+      messages({
+        services: [
+          {
+            name: "orders",
+            routes: [
+              { name: "all", plugins: [{ name: "mine" }, { name: "cors", consumer: "bob" }] },
+            ],
+            filter_chains: [{ filters: [] }, { filters: [] }],
+          },
+          { name: "stock", routes: [{ name: "all" }] },
+        ],
+      }),
+      [
+        'unknown-plugin: plugin "mine" in route "all" in service "orders": neither Kong\'s own nor in KONG_PLUGINS',
+        'duplicate-value: route "all" in service "orders": another has the same name',
+        'duplicate-value: filter_chains[0] in service "orders": another has the same service',
+        'duplicate-value: filter_chains[1] in service "orders": another has the same service',
+        'duplicate-value: route "all" in service "stock": another has the same name',
+        'dangling-reference: plugin "cors" in route "all" in service "orders": its consumer bob does not exist',
+      ],
+    );
+  });
+
+  it("finds each pair that shares what Kong keeps unique, foreign keys and across workspaces too", () => {
+    const found = checkConfig(caseConfig("unique-values"), V391);
+    const kinds = [
+      "ca_certificates",
+      "snis",
+      "vaults",
+      "filter_chains",
+      "sessions",
+      "acme_storage",
+    ];
+    assert.deepEqual(
+      found.map(({ kind, entity }) => `${kind} ${entity?.kind}`),
+      kinds.flatMap((kind) => [`duplicate-value ${kind}`, `duplicate-value ${kind}`]),
+    );
+    const rows = [
+      ["filter_chains", { route: { id: "r1" } }],
+      ["keyauth_enc_credentials", { key: "x" }],
+      ["oauth2_authorization_codes", { code: "x" }],
+      ["oauth2_tokens", { access_token: "x" }],
+      ["oauth2_tokens", { refresh_token: "x" }],
+      ["parameters", { key: "x" }],
+    ] as const;
+    for (const [kind, row] of rows) {
+      const table = {
+        [kind]: [
+          { id: "1", ...row },
+          { id: "2", ...row },
+        ],
+      };
+      const shared = check({ routes: [{ id: "r1" }], ...table }, "3.9.1.2").map((it) => it.kind);
+      assert.deepEqual(shared, ["duplicate-value", "duplicate-value"], kind);
+    }
+  });
+
   it("finds the ws_id that Enterprise's own exporter wrote where no Kong takes it", () => {
     const config = changedConfig("3.9.1/rich", (table) => {
       for (const kind of ["ca_certificates", "services"]) {
@@ -181,6 +258,13 @@ describe("checking a config without a Kong", () => {
     ]);
     assert.deepEqual(messages({ ...table, _format_version: "2.1" }, "2.8.5").length, 2);
     assert.deepEqual(messages({ ...table, vaults_beta: undefined }, "3.10.0"), []);
+    const newer = { partials: [], custom_plugins: [], cloned_plugins: [] };
+    assert.deepEqual(messages(newer, "3.9.1.2"), [
+      'unknown-member: top-level member "partials": it came with Kong 3.10, and this is for 3.9.1.2',
+      'unknown-member: top-level member "custom_plugins": it came with Kong 3.15, and this is for 3.9.1.2',
+      'unknown-member: top-level member "cloned_plugins": it came with Kong 3.15, and this is for 3.9.1.2',
+    ]);
+    assert.deepEqual(messages(newer, "3.15.0.0"), []);
   });
 
   it("knows which plugins came with which version, whatever KONG_PLUGINS adds", () => {
@@ -220,9 +304,9 @@ describe("checking a config without a Kong", () => {
 
   it("lists the first hundred of a kind, and how many more there are", () => {
     const plugins = Array.from({ length: 250 }, (_, place) => ({ id: `p${place}`, name: "mine" }));
-    const found = check({ plugins, services: [{ name: "a" }] });
+    const found = check({ plugins, routes: [{ name: "a", service: "gone" }] });
     assert.equal(found.length, 102);
-    assert.equal(found.at(100)?.kind, "missing-id");
+    assert.equal(found.at(100)?.kind, "dangling-reference");
     assert.deepEqual(found.at(-1), { kind: "more", message: "and 150 more of these" });
   });
 
