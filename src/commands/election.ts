@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import type { Log } from "../core/log.ts";
+import { processIdentity } from "../core/process-identity.ts";
 import { NoElection } from "../election/none.ts";
 import type { Election } from "../election/port.ts";
 import { StoreElection } from "../election/store.ts";
@@ -28,7 +29,7 @@ export async function openElection(
 ): Promise<Election> {
   const { election, leaseTtlMs: ttlMs, electionId, storages } = settings;
   const floor = (signal: AbortSignal) => archive.highestToken(signal);
-  const exporter = { id: exporterId, hostname };
+  const exporter = { id: exporterId, hostname, process: await processIdentity() };
   const common = { exporter, ttlMs, floor, clock, random, log };
   switch (election) {
     case "store":

@@ -10,7 +10,7 @@ import {
   type LeaseDraft,
   type LeaseResource,
 } from "./kubernetes-lease.ts";
-import type { Claim, LeasePace, LeasePlace, SeenLease } from "./lease.ts";
+import type { Claim, Exporter, LeasePace, LeasePlace, SeenLease } from "./lease.ts";
 import { LeaseElection, type LeaseElectionOptions } from "./lease-election.ts";
 
 /**
@@ -62,7 +62,7 @@ export function leaseName(id: string, version: KongVersion): string {
 
 interface KubernetesPlaceOptions {
   readonly resource: LeaseResource;
-  readonly exporter: { readonly id: string; readonly hostname: string };
+  readonly exporter: Exporter;
   readonly ttlMs: number;
   readonly clock: Clock;
 }

@@ -8,6 +8,7 @@ import { Campaigns, type ElectionOptions, logFailure } from "./campaigns.ts";
 import {
   answerBy,
   believe,
+  type Exporter,
   isLeap,
   keepsChanging,
   type LeasePace,
@@ -25,7 +26,7 @@ import type { Election, Leadership } from "./port.ts";
 import { Tenure } from "./tenure.ts";
 
 export interface LeaseElectionOptions extends ElectionOptions {
-  readonly exporter: { readonly id: string; readonly hostname: string };
+  readonly exporter: Exporter;
   /**
    * How long a holder may go without renewing, milliseconds, from MIN_LEASE_TTL_MS to
    * MAX_LEASE_TTL_MS. When it renews and steps down, and how often followers look, are parts of it.

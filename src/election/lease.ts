@@ -5,6 +5,16 @@ import type { BackoffPolicy } from "../core/trying.ts";
 import type { Deadline } from "../core/waiting.ts";
 import { ElectionError } from "./port.ts";
 
+/** Who campaigns. */
+export interface Exporter {
+  /** 1 to 128 printable ASCII characters. */
+  readonly id: string;
+  /** For people. */
+  readonly hostname: string;
+  /** See `processIdentity`; absent: others cannot tell when it is dead, and wait out its lease. */
+  readonly process?: string | undefined;
+}
+
 /** A lease as it was read or written. */
 export interface SeenLease {
   readonly claim: Claim;

@@ -2,6 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../core/clock.ts";
+import { isDeadProcess } from "../core/process-identity.ts";
 import {
   type Key,
   type Precondition,
@@ -14,6 +15,7 @@ import {
   boundedTtlMs,
   type Claim,
   corrupt,
+  type Exporter,
   type LeasePace,
   type LeasePlace,
   MAX_TOKEN,
@@ -49,7 +51,7 @@ export class StoreElection extends LeaseElection<StoredLease> {
 export interface StorePlaceOptions {
   readonly store: Store;
   readonly key: Key;
-  readonly exporter: { readonly id: string; readonly hostname: string };
+  readonly exporter: Exporter;
   readonly ttlMs: number;
   readonly conditional: (signal: AbortSignal) => Promise<boolean>;
   readonly clock: Clock;
@@ -86,7 +88,12 @@ export class StorePlace implements LeasePlace<StoredLease> {
 
   async read(signal: AbortSignal): Promise<StoredLease | undefined> {
     const found = await readLease(this.#options, signal);
-    return found && this.#see(found.document, found.version);
+    if (found === undefined) return undefined;
+    const { document, version } = found;
+    const seen = this.#see(document, version);
+    if (seen.claim.kind !== "held" || document.process === undefined) return seen;
+    // Killed, and started again on the same machine, an exporter need not wait for itself.
+    return (await isDeadProcess(document.process)) ? { ...seen, claim: { kind: "free" } } : seen;
   }
 
   take(token: number, over: StoredLease | undefined, signal: AbortSignal) {
@@ -137,6 +144,7 @@ export class StorePlace implements LeasePlace<StoredLease> {
       ttlMs,
       state,
       renewedAt: clock.now(),
+      process: exporter.process,
     };
   }
 
@@ -172,6 +180,8 @@ export interface LeaseDocument {
   readonly state: "held" | "released";
   /** Of the holder's wall clock, for people only. */
   readonly renewedAt: Date;
+  /** The holder's, see `processIdentity`: whoever sees it dead need not wait. Absent where it is not known. */
+  readonly process?: string | undefined;
 }
 
 interface LeaseAddress {
@@ -202,8 +212,8 @@ export async function readLease(
 
 /** Canonical: these members in this order, no blanks. */
 export function encodeLease(lease: LeaseDocument): Uint8Array {
-  const { holder, hostname, session, sequence, token, ttlMs, state, renewedAt } = lease;
-  const members = { holder, hostname, session, sequence, token, ttlMs, state, renewedAt };
+  const { holder, hostname, session, sequence, token, ttlMs, state, renewedAt, process } = lease;
+  const members = { holder, hostname, session, sequence, token, ttlMs, state, renewedAt, process };
   return new TextEncoder().encode(JSON.stringify(members));
 }
 
@@ -224,6 +234,7 @@ export function decodeLease(body: Uint8Array, name: string): LeaseDocument {
     ttlMs: read("ttlMs", positive(Number.MAX_SAFE_INTEGER)),
     state: read("state", (value) => (value === "held" || value === "released" ? value : undefined)),
     renewedAt: read("renewedAt", date),
+    ...(members["process"] === undefined ? {} : { process: read("process", text(128)) }),
   };
 }
 

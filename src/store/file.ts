@@ -7,6 +7,7 @@ import type { Clock } from "../core/clock.ts";
 import { fileError, isErrno } from "./file/errors.ts";
 import type { ObjectFiles } from "./file/layout.ts";
 import { companionOf, encodeCompanion, filesOf, refuseHidden, versionOf } from "./file/layout.ts";
+import { Locks } from "./file/locks.ts";
 import type { Companions } from "./file/read.ts";
 import { companionsIn, readObject, walk } from "./file/read.ts";
 import { Turn } from "./file/turn.ts";
@@ -42,12 +43,14 @@ export class FileStore implements Store {
   readonly url: string;
   readonly #directory: string;
   readonly #clock: Clock;
+  readonly #locks: Locks;
   #closed = false;
 
   constructor(options: FileStoreOptions) {
     this.url = options.url;
     this.#directory = resolve(options.directory);
     this.#clock = options.clock;
+    this.#locks = new Locks(options.clock);
   }
 
   async get(key: Key, options: GetOptions, signal: AbortSignal): Promise<StoredObject> {
@@ -63,6 +66,7 @@ export class FileStore implements Store {
           options.onProgress?.(before + chunk.byteLength, body.byteLength);
         },
       };
+      await this.#locks.glance(files);
       const head = await readObject(files, visitor, signal);
       if (head === undefined) throw await this.#missing(attempt);
       return { ...head, body };
@@ -71,6 +75,7 @@ export class FileStore implements Store {
 
   async head(key: Key, signal: AbortSignal): Promise<ObjectHead> {
     return this.#attempt("get", key, signal, async (attempt, files) => {
+      await this.#locks.glance(files);
       const head = await readObject(files, undefined, signal);
       if (head === undefined) throw await this.#missing(attempt);
       return head;
@@ -102,7 +107,7 @@ export class FileStore implements Store {
       const { contentType, metadata, when } = options;
       const digest = createHash("sha256").update(body).digest("hex");
       await makeFolder(files.hidden);
-      await using turn = new Turn(files, this.#clock);
+      await using turn = new Turn(files, this.#clock, this.#locks);
       await turn.prepare();
       const mtimeNs = await writeDurably(turn.path("body"), body, this.#clock, signal);
       const companion = encodeCompanion({ bytes, mtimeNs }, contentType, metadata);
@@ -186,7 +191,7 @@ export class FileStore implements Store {
   async #remove(files: ObjectFiles, signal: AbortSignal): Promise<void> {
     try {
       await makeFolder(files.hidden);
-      await using turn = new Turn(files, this.#clock);
+      await using turn = new Turn(files, this.#clock, this.#locks);
       await turn.prepare();
       await turn.begin(signal);
       signal.throwIfAborted();

@@ -2,10 +2,13 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "vitest";
-import { decodeLease, encodeLease } from "../../src/election/store.ts";
+import { processIdentity } from "../../src/core/process-identity.ts";
+import { decodeLease, encodeLease, StoreElection } from "../../src/election/store.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
+import { RecordingLog } from "../fakes/recording-log.ts";
 import { never, put, text } from "../store/conformance/client.ts";
-import { KEY, StoreWorld, TAKEOVER_MS, TTL_MS } from "./store-world.ts";
+import { electionOptions, KEY, StoreWorld, TAKEOVER_MS, TTL_MS } from "./store-world.ts";
 
 let store: MemoryStore;
 let world: StoreWorld;
@@ -41,6 +44,35 @@ describe("the object in the store", () => {
     assert.equal(after.token, 1);
     assert.equal(after.state, "released");
   });
+
+  it.runIf(process.platform === "linux")(
+    "names the holder's process: once that was killed, another one on the machine takes the lease at once, whatever its TTL",
+    async () => {
+      const own = await processIdentity();
+      assert.ok(own !== undefined, "this system tells no identity");
+      const lease = {
+        ...{ holder: "exporter-0", hostname: "here", session: "s", sequence: 1, token: 7 },
+        ...{ ttlMs: 300_000, state: "held" as const, renewedAt: new Date(0) },
+      };
+      const body = (process: string) =>
+        new TextDecoder().decode(encodeLease({ ...lease, process }));
+      const options = electionOptions(store, "exporter-1", new RecordingLog());
+      await using election = new StoreElection({
+        ...options,
+        ...{ clock: systemClock, random: Math.random, ttlMs: 1_000 },
+        exporter: { ...options.exporter, process: own },
+      });
+      await put(store, KEY, body(own));
+      const campaign = election.campaign(never);
+      const told = await campaign[Symbol.asyncIterator]().next();
+      assert.deepEqual(told.value, { kind: "follower", holder: "exporter-0 on here" });
+      // Another process had that pid before.
+      await put(store, KEY, body(own.replace(/\d+$/, "1")));
+      const next = await campaign[Symbol.asyncIterator]().next();
+      assert.deepEqual(next.value, { kind: "holder", token: 8 });
+      assert.equal(Object(await stored()).process, own);
+    },
+  );
 
   it("can be read where the machine has no name", async () => {
     world.options = { exporter: { id: "exporter-x", hostname: "" } };

@@ -1,11 +1,14 @@
 /** A process of its own that uses a directory store: to be killed, limited, or raced. Run by file-process.ts. */
 
 import { createHash } from "node:crypto";
-import { appendFile, readdir, writeFile } from "node:fs/promises";
+import { openSync } from "node:fs";
+import fs, { appendFile, readdir, writeFile } from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { describeCause } from "../../src/core/errors.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { filesOf } from "../../src/store/file/layout.ts";
+import { Locks } from "../../src/store/file/locks.ts";
 import { Turn } from "../../src/store/file/turn.ts";
 import { FileStore } from "../../src/store/file.ts";
 import type { Store } from "../../src/store/port.ts";
@@ -108,11 +111,56 @@ async function overwrite(directory: string): Promise<void> {
 
 /** Begins a turn on the object and keeps it until killed. */
 async function hold(directory: string): Promise<void> {
-  const turn = new Turn(filesOf(directory, "dir/a"), systemClock);
+  const turn = new Turn(filesOf(directory, "dir/a"), systemClock, new Locks(systemClock));
   await turn.prepare();
   await writeFile(turn.path("body"), "half a bo");
   await turn.begin(never);
   process.stdout.write("holding");
+  await systemClock.sleep(3_600_000, never);
+}
+
+/** Puts once, and is killed at the step-th system call that could leave something behind: before it happens. */
+async function putUntil(directory: string, step: number): Promise<void> {
+  await using store = new FileStore({ url: `file://${directory}`, directory, clock: systemClock });
+  const handle = await fs.open(process.execPath, "r");
+  let steps = 0;
+  const patch = (target: object, name: string): void => {
+    const original: unknown = Reflect.get(target, name);
+    if (typeof original !== "function") throw new Error(`there is no ${name}`);
+    Reflect.set(target, name, function (this: unknown, ...given: readonly unknown[]) {
+      steps += 1;
+      if (steps === step) process.kill(process.pid, "SIGKILL");
+      return Reflect.apply(original, this, given);
+    });
+  };
+  for (const name of ["mkdir", "open", "rename", "rm", "rmdir", "unlink", "writeFile"]) {
+    patch(fs, name);
+  }
+  for (const name of ["write", "utimes", "sync"]) patch(Object.getPrototypeOf(handle), name);
+  await handle.close();
+  // What the store imported by name are the patched ones now.
+  syncBuiltinESMExports();
+  const body = Buffer.from(`until ${step}`);
+  const metadata = { sha256: createHash("sha256").update(body).digest("hex") };
+  await store.put("dir/a", body, { ...JSON_TYPE, metadata }, never);
+}
+
+/** Begins a turn, opens files until none is left to open, and ends the turn. */
+async function starve(directory: string): Promise<void> {
+  const turn = new Turn(filesOf(directory, "dir/a"), systemClock, new Locks(systemClock));
+  await turn.prepare();
+  await writeFile(turn.path("body"), "half a bo");
+  await turn.begin(never);
+  const open: number[] = [];
+  for (;;) {
+    try {
+      open.push(openSync(process.execPath, "r"));
+    } catch {
+      break;
+    }
+  }
+  await turn[Symbol.asyncDispose]();
+  process.stdout.write(`starved with ${open.length} open`);
   await systemClock.sleep(3_600_000, never);
 }
 
@@ -130,3 +178,5 @@ if (mode === "steps" || mode === "unprivileged-steps") await steps(directory, JS
 if (mode === "count") await count(directory, Number(argument));
 if (mode === "overwrite") await overwrite(directory);
 if (mode === "hold") await hold(directory);
+if (mode === "put-until") await putUntil(directory, Number(argument));
+if (mode === "starve") await starve(directory);

@@ -20,7 +20,8 @@ import type { Clock } from "../../src/core/clock.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import type { ObjectFiles } from "../../src/store/file/layout.ts";
 import { filesOf } from "../../src/store/file/layout.ts";
-import { STALE_MS, Turn } from "../../src/store/file/turn.ts";
+import { Locks, STALE_MS } from "../../src/store/file/locks.ts";
+import { Turn } from "../../src/store/file/turn.ts";
 import { FileStore } from "../../src/store/file.ts";
 import {
   bytes,
@@ -71,6 +72,10 @@ function open(clock: Clock = systemClock): FileStore {
   return new FileStore({ url: `file://${directory}`, directory, clock });
 }
 
+function turnBy(clock: Clock): Turn {
+  return new Turn(files, clock, new Locks(clock));
+}
+
 /** Names in the hidden folder that are no companions: locks and unfinished writes. */
 async function leftovers(): Promise<string[]> {
   return (await readdir(hidden)).filter((name) => !name.endsWith(".json"));
@@ -105,7 +110,31 @@ describe("a writer killed in the middle", () => {
     // Two dozen processes, each of which takes a second to start where the machine is busy.
   }, 90_000);
 
-  it("keeps its lock only until another one has seen it stand still, and not for an object beside it", async () => {
+  it("leaves at no step anything that the next writer waits for", async () => {
+    const store = open();
+    await put(store, "dir/a", "first", { sha256: sha256(bytes("first")) });
+    const clock = quickClock();
+    let killed = 0;
+    for (let step = 1; ; step += 1) {
+      const child = workshop.start("put-until", directory, `${step}`);
+      const [status, signal] = await once(child, "close");
+      const { body, metadata } = await get(store, "dir/a");
+      assert.equal(metadata["sha256"], sha256(body), `after step ${step}`);
+      const next = `after ${step}`;
+      await put(open(clock), "dir/a", next, { sha256: sha256(bytes(next)) });
+      assert.equal(await text(store, "dir/a"), next);
+      assert.ok(!(await leftovers()).includes("a.lock"), `step ${step}`);
+      if (status === 0) break;
+      assert.equal(signal, "SIGKILL");
+      killed += 1;
+    }
+    assert.ok(killed > 20, `it was killed at ${killed} steps only`);
+    // One look each.
+    assert.ok(clock.monotonicMs() <= 10 * killed);
+  }, 90_000);
+
+  /** The lock of `dir/a`, as a killed process of this machine left it; "elsewhere", without what tells its process. */
+  async function leaveLock(where: "here" | "elsewhere"): Promise<void> {
     await put(open(), "dir/a", "old");
     const child = workshop.start("hold", directory);
     assert.ok(child.stdout);
@@ -113,7 +142,22 @@ describe("a writer killed in the middle", () => {
     child.kill("SIGKILL");
     await once(child, "close");
     assert.deepEqual(await leftovers(), ["a.lock"]);
+    if (where === "here") return;
+    const [token = ""] = await readdir(files.lock);
+    await writeFile(join(files.lock, token, "beat"), "7 process 1 on web-1\n");
+  }
 
+  it("keeps its lock not at all on the same machine", async () => {
+    await leaveLock("here");
+    const clock = quickClock();
+    await put(open(clock), "dir/a", "new", { n: "1" });
+    assert.ok(clock.monotonicMs() < 100);
+    assert.equal(await text(open(), "dir/a"), "new");
+    assert.deepEqual(await leftovers(), []);
+  });
+
+  it("keeps its lock elsewhere only until it was seen to stand still, and not for an object beside it", async () => {
+    await leaveLock("elsewhere");
     const clock = quickClock();
     const store = open(clock);
     await put(store, "dir/b", "not locked");
@@ -123,6 +167,73 @@ describe("a writer killed in the middle", () => {
     assert.ok(clock.monotonicMs() < 2 * STALE_MS);
     assert.equal(await text(store, "dir/a"), "new");
     assert.deepEqual(await leftovers(), []);
+  });
+
+  it("is watched over several calls, each of which gives up too soon", async () => {
+    await leaveLock("elsewhere");
+    let stop = new AbortController();
+    let stopAtMs = Number.POSITIVE_INFINITY;
+    const clock = quickClock(async (nowMs) => {
+      if (nowMs >= stopAtMs) stop.abort(new Error("enough"));
+    });
+    const store = open(clock);
+    let calls = 0;
+    for (let isSaved = false; !isSaved; calls += 1) {
+      stop = new AbortController();
+      stopAtMs = clock.monotonicMs() + 333;
+      isSaved = await put(store, "dir/a", "new", {}, undefined, stop.signal).then(
+        () => true,
+        () => false,
+      );
+      assert.ok(clock.monotonicMs() < STALE_MS + 500);
+    }
+    assert.ok(calls > 10);
+  });
+
+  it("is watched by who only reads, too", async () => {
+    await leaveLock("elsewhere");
+    const clock = quickClock();
+    const store = open(clock);
+    await get(store, "dir/a");
+    while (clock.monotonicMs() < STALE_MS) await clock.sleep(500, never);
+    await store.head("dir/a", never);
+    const beganMs = clock.monotonicMs();
+    await put(store, "dir/a", "new");
+    assert.ok(clock.monotonicMs() - beganMs < 100);
+  });
+
+  it("leaves locks of objects that nobody writes any more, which go with the next save an hour later", async () => {
+    await leaveLock("elsewhere");
+    const store = open();
+    await put(store, "dir/b", "soon");
+    assert.deepEqual(await leftovers(), ["a.lock"]);
+    const [token = ""] = await readdir(files.lock);
+    const old = new Date(Date.now() - 2 * 60 * 60 * 1000);
+    await utimes(join(files.lock, token, "beat"), old, old);
+    await put(store, "dir/b", "later");
+    assert.deepEqual(await leftovers(), []);
+  });
+
+  it("may have left something in its lock that is no workbench", async () => {
+    await put(open(), "dir/a", "old");
+    await mkdir(files.lock);
+    await writeFile(join(files.lock, ".nfs0001"), "");
+    const clock = quickClock();
+    await put(open(clock), "dir/a", "new");
+    assert.ok(clock.monotonicMs() < 2 * STALE_MS);
+    assert.deepEqual(await leftovers(), []);
+  });
+});
+
+describe("a writer that can open no file any more", () => {
+  it("still lets its lock go, and leaves nothing", async () => {
+    await put(open(), "dir/a", "old");
+    const child = workshop.start("starve", directory);
+    assert.ok(child.stdout);
+    await once(child.stdout, "data");
+    assert.deepEqual(await leftovers(), []);
+    child.kill("SIGKILL");
+    await once(child, "close");
   });
 });
 
@@ -141,7 +252,7 @@ describe("writers that race", () => {
 
   it("wait for one that lives, and say in the end who kept the lock", async () => {
     await put(open(), "dir/a", "old");
-    const holder = new Turn(files, systemClock);
+    const holder = turnBy(systemClock);
     await holder.prepare();
     await holder.begin(never);
     const beat = holder.path("beat");
@@ -156,7 +267,7 @@ describe("writers that race", () => {
 
   it("stop waiting with the signal's reason, and leave nothing", async () => {
     await put(open(), "dir/a", "old");
-    await using holder = new Turn(files, systemClock);
+    await using holder = turnBy(systemClock);
     await holder.prepare();
     await holder.begin(never);
     const controller = new AbortController();
@@ -169,7 +280,7 @@ describe("writers that race", () => {
   it("cannot overwrite anything once paused so long that another one took over", async () => {
     const store = open(quickClock());
     const old = await put(store, "dir/a", "old", { n: "old" });
-    await using paused = new Turn(files, quickClock());
+    await using paused = turnBy(quickClock());
     await paused.prepare();
     await writeFile(paused.path("body"), "from the past");
     await paused.begin(never);
@@ -188,11 +299,11 @@ describe("writers that race", () => {
 
   it("leave a third one's turn alone when one wakes up late", async () => {
     await put(open(), "dir/a", "old");
-    const paused = new Turn(files, quickClock());
+    const paused = turnBy(quickClock());
     await paused.prepare();
     await paused.begin(never);
     await put(open(quickClock()), "dir/a", "new");
-    await using third = new Turn(files, quickClock());
+    await using third = turnBy(quickClock());
     await third.prepare();
     await writeFile(third.path("body"), "third");
     await third.begin(never);

@@ -1,7 +1,7 @@
 /** A writer's turn on one object of a directory: one at a time over processes and machines, and harmless once it is lost. */
 
 import { randomUUID } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/promises";
+import { mkdir, rename, rmdir, unlink, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../core/clock.ts";
@@ -9,18 +9,19 @@ import { Scope } from "../../core/waiting.ts";
 import { StoreError } from "../port.ts";
 import { isErrno } from "./errors.ts";
 import type { ObjectFiles } from "./layout.ts";
+import { encodeBeat, evict, type Holder, type Locks, STALE_MS } from "./locks.ts";
 
 /** How often a holder shows that it lives. */
 const BEAT_MS = 1_000;
-
-/** How long a waiter watches a holder show nothing new, on its own clock, before it takes the turn over. */
-export const STALE_MS = 6_000;
 
 /** How long a waiter waits for living holders altogether. */
 const PATIENCE_MS = 30_000;
 
 /** How often a waiter looks. */
 const POLL_MS = 10;
+
+/** What a workbench may hold. */
+const BENCH_FILES = ["beat", "body", "companion", "withdrawn"];
 
 /**
  * Node has no flock, and no lock would hold a paused writer back anyway: so the lock is a folder, and
@@ -31,12 +32,13 @@ const POLL_MS = 10;
  * succeeds only while there is no such folder or an empty one (rename(2)). From then on it publishes
  * by renaming files out of `<name>.lock/<token>/`. Whoever takes the turn over moves that inner
  * folder away, by its token, in one rename: every later step of the old holder, however long it was
- * paused, fails for want of its source. So no clock, lease or check is needed for safety; time
- * decides only when a waiter may stop waiting.
+ * paused, fails for want of its source. So no clock, lease or check is needed for safety; time, and
+ * what is known of the holder's process, decide only when a waiter may stop waiting (locks.ts).
  */
 export class Turn implements AsyncDisposable {
   readonly #files: ObjectFiles;
   readonly #clock: Clock;
+  readonly #locks: Locks;
   readonly #token = randomUUID();
   /** The outer folder of the workbench until the turn begins. */
   readonly #made: string;
@@ -44,9 +46,10 @@ export class Turn implements AsyncDisposable {
   #held = false;
   #beating: Promise<void> = Promise.resolve();
 
-  constructor(files: ObjectFiles, clock: Clock) {
+  constructor(files: ObjectFiles, clock: Clock, locks: Locks) {
     this.#files = files;
     this.#clock = clock;
+    this.#locks = locks;
     this.#made = join(files.hidden, `${this.#token}.tmp`);
   }
 
@@ -65,18 +68,10 @@ export class Turn implements AsyncDisposable {
   /** Resolves when the turn is ours. STORE_UNAVAILABLE if others kept it too long. */
   async begin(signal: AbortSignal): Promise<void> {
     const began = this.#clock.monotonicMs();
-    let seen: Holder | undefined;
-    let seenAt = began;
     while (!(await this.#take())) {
-      const holder = await this.#holder();
-      const now = this.#clock.monotonicMs();
-      if (holder?.token !== seen?.token || holder?.beat !== seen?.beat) {
-        seen = holder;
-        seenAt = now;
-      } else if (holder !== undefined && now - seenAt >= STALE_MS) {
-        await this.#evict(holder.token);
-      }
-      if (now - began >= PATIENCE_MS) throw this.#busy(holder);
+      const holder = await this.#locks.look(this.#files);
+      if (holder?.isGone === true) await evict(this.#files, holder.token);
+      if (this.#clock.monotonicMs() - began >= PATIENCE_MS) throw this.#busy(holder);
       await this.#clock.sleep(POLL_MS, signal);
     }
     this.#held = true;
@@ -101,18 +96,31 @@ export class Turn implements AsyncDisposable {
     }
   }
 
-  /** Ends the turn, if it began, and removes the workbench. Never rejects: what it leaves, the next writer clears away. */
+  /**
+   * Ends the turn, if it began, and removes the workbench. Never rejects: what it leaves, the next writer
+   * clears away. The lock is let go first and in one step, and no step opens a file: a process that has
+   * none left to open must not keep others waiting.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended.end();
     await this.#beating;
-    const { lock } = this.#files;
+    const outer = this.#held ? this.#files.lock : this.#made;
+    let bench = this.path("");
     try {
-      await rm(this.#made, { recursive: true, force: true });
-      if (!this.#held) return;
-      await rm(join(lock, this.#token), { recursive: true, force: true });
-      await rmdir(lock);
+      if (this.#held) {
+        await rename(bench, this.#made);
+        bench = this.#made;
+        await rmdir(outer);
+      }
     } catch {
-      // Taken by the next writer in between, or the disk is gone; a lock left behind grows stale.
+      // Lost, or taken by the next writer in between, or the disk fails.
+    }
+    try {
+      for (const file of BENCH_FILES) await removeIfThere(join(bench, file));
+      await rmdir(bench);
+      await rmdir(outer);
+    } catch {
+      // It is gone already, or the disk is.
     }
   }
 
@@ -126,36 +134,10 @@ export class Turn implements AsyncDisposable {
     }
   }
 
-  async #holder(): Promise<Holder | undefined> {
-    const { lock } = this.#files;
-    try {
-      const [token] = await readdir(lock);
-      if (token !== undefined) return { token, beat: await readBeat(join(lock, token)) };
-      // Some network file systems do not rename onto an empty folder.
-      await rmdir(lock);
-    } catch (error) {
-      if (!isErrno(error, "ENOENT", "ENOTEMPTY", "EEXIST")) throw error;
-      // It ended, or began, while we looked.
-    }
-    return undefined;
-  }
-
-  async #evict(token: string): Promise<void> {
-    const { hidden, lock } = this.#files;
-    const grave = join(hidden, `${token}.tmp`);
-    try {
-      await rename(join(lock, token), grave);
-      await rm(grave, { recursive: true, force: true });
-    } catch (error) {
-      // It lived after all, and ended; or another waiter was faster.
-      if (!isErrno(error, "ENOENT", "ENOTEMPTY", "EEXIST")) throw error;
-    }
-  }
-
-  #beat(count: number): Promise<void> {
-    return writeFile(this.path("beat"), `${count} process ${process.pid} on ${hostname()}\n`, {
-      mode: 0o600,
-    });
+  async #beat(count: number): Promise<void> {
+    const who = `process ${process.pid} on ${hostname()}`;
+    const beat = encodeBeat(count, who, await this.#locks.identity());
+    await writeFile(this.path("beat"), beat, { mode: 0o600 });
   }
 
   async #keepBeating(): Promise<void> {
@@ -171,7 +153,7 @@ export class Turn implements AsyncDisposable {
   }
 
   #busy(holder: Holder | undefined): StoreError {
-    const by = holder?.beat.replace(/^\d+ /, "").trim() || "other writers";
+    const by = holder?.who ?? "other writers";
     return new StoreError(
       "STORE_UNAVAILABLE",
       `could not write ${this.#files.body}: its lock was held by ${by} for more than ${PATIENCE_MS / 1000} s`,
@@ -190,18 +172,10 @@ export class Turn implements AsyncDisposable {
   }
 }
 
-async function readBeat(workbench: string): Promise<string> {
+async function removeIfThere(path: string): Promise<void> {
   try {
-    return await readFile(join(workbench, "beat"), "utf8");
+    await unlink(path);
   } catch (error) {
-    // It died, or is just now ending, with its workbench half removed: still a holder, with nothing to show.
-    if (isErrno(error, "ENOENT")) return "";
-    throw error;
+    if (!isErrno(error, "ENOENT")) throw error;
   }
-}
-
-interface Holder {
-  readonly token: string;
-  /** Content of its file `beat`: a count, and who it is. */
-  readonly beat: string;
 }

@@ -2,12 +2,13 @@
 
 import { randomInt } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
-import { mkdir, open, readdir, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Clock } from "../../core/clock.ts";
 import { isErrno } from "./errors.ts";
 import type { ObjectFiles } from "./layout.ts";
 import { parseCompanionName } from "./layout.ts";
+import { evict } from "./locks.ts";
 import type { Turn } from "./turn.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -100,7 +101,7 @@ export async function syncFolder(folder: string): Promise<void> {
  */
 export async function sweep(
   turn: Turn,
-  { hidden, name }: ObjectFiles,
+  { hidden, name, lock }: ObjectFiles,
   keep: string | undefined,
 ): Promise<void> {
   try {
@@ -110,9 +111,20 @@ export async function sweep(
     }
     // Two ages by one clock, that of the file system.
     const ours = await stat(turn.path(""));
+    const isLeft = ({ mtimeMs }: { readonly mtimeMs: number }): boolean =>
+      ours.mtimeMs - mtimeMs > LEFTOVER_MS;
     for (const { path } of found.filter(({ file }) => file.endsWith(".tmp"))) {
-      const { mtimeMs } = await stat(path);
-      if (ours.mtimeMs - mtimeMs > LEFTOVER_MS) await rm(path, { recursive: true, force: true });
+      if (isLeft(await stat(path))) await rm(path, { recursive: true, force: true });
+    }
+    // Of objects that nobody writes any more, such as entries of the history. A holder's beat is no older
+    // than a second; an eviction harms none, at any time.
+    for (const { path } of found.filter(({ path }) => path.endsWith(".lock") && path !== lock)) {
+      for (const token of await readdir(path)) {
+        if (isLeft(await stat(join(path, token, "beat")))) {
+          await evict({ hidden, lock: path }, token);
+          await rmdir(path);
+        }
+      }
     }
   } catch {
     // See above.
