@@ -1,6 +1,6 @@
 /** Kong's plugins: what they are called, since when open-source Kong has them, which a config uses. */
 
-import { jsonMembers } from "./json-members.ts";
+import { type JsonMember, jsonMembers } from "./json-members.ts";
 
 /**
  * Every plugin published by Kong: the union of what Kong/kong bundles from 2.8.5 to 3.9.3
@@ -125,13 +125,24 @@ export const KONG_PLUGIN_NAMES: readonly string[] = [
 /** Words with a meaning of their own in Kong's `plugins` setting: all bundled ones; none. */
 const KEYWORDS: ReadonlySet<string> = new Set(["bundled", "off"]);
 
+/** What KONG_PLUGINS, as written, says: which plugins it names, and whether Kong's own are enabled, too. Empty is its default, `bundled`. */
+export function enabledPlugins(setting: readonly string[]): {
+  readonly named: ReadonlySet<string>;
+  readonly bundled: boolean;
+} {
+  return {
+    named: new Set(setting.filter((name) => !KEYWORDS.has(name))),
+    bundled: setting.length === 0 || setting.includes("bundled"),
+  };
+}
+
 /**
  * Names to declare: Kong's own and `custom`, the entries of KONG_PLUGINS. Declaring more than is
  * configured does no harm; missing one that is configured makes the control plane withhold
  * everything. In a data plane's order, by lower-cased name, each once.
  */
 export function declaredPlugins(custom: readonly string[]): readonly string[] {
-  const names = new Set([...KONG_PLUGIN_NAMES, ...custom.filter((name) => !KEYWORDS.has(name))]);
+  const names = new Set([...KONG_PLUGIN_NAMES, ...enabledPlugins(custom).named]);
   return [...names].sort((a, b) => compare(a.toLowerCase(), b.toLowerCase()));
 }
 
@@ -195,33 +206,74 @@ export const OPEN_SOURCE_PLUGINS: ReadonlyMap<string, string> = new Map([
   ["redirect", "3.9"],
 ]);
 
+/** Plugins that a config defines itself. https://developer.konghq.com: custom-plugins/streaming-plugins, how-to/clone-gateway-plugin */
+export interface PluginDefinitions {
+  /** `custom_plugins`, which come with their code. */
+  readonly custom: ReadonlySet<string>;
+  /** `cloned_plugins`: name of the clone -> name of the plugin that it is a clone of. */
+  readonly clones: ReadonlyMap<string, string>;
+}
+
+/** `members`: of the config, which must be one well-formed JSON object. */
+export function definedPlugins(
+  config: Uint8Array,
+  members: readonly JsonMember[] = jsonMembers(config),
+): PluginDefinitions {
+  const names = rowsOf(config, members, "custom_plugins").map(({ name }) => name);
+  const clones = rowsOf(config, members, "cloned_plugins").flatMap(({ name, ref }) =>
+    typeof name === "string" && typeof ref === "string" ? [[name, ref] as const] : [],
+  );
+  return {
+    custom: new Set(names.filter((name) => typeof name === "string")),
+    clones: new Map(clones),
+  };
+}
+
+/** The plugin that a Kong must have where a config names `name`: a clone's original; undefined where the config brings it along. */
+export function neededPlugin(name: string, definitions: PluginDefinitions): string | undefined {
+  let needed = name;
+  const seen = new Set<string>();
+  for (;;) {
+    if (definitions.custom.has(needed)) return undefined;
+    const original = definitions.clones.get(needed);
+    // Clones that name one another in a circle come from nothing.
+    if (original === undefined || seen.has(needed)) return needed;
+    seen.add(needed);
+    needed = original;
+  }
+}
+
 /**
- * Names of the enabled plugins in the config's `plugins`, where a control plane puts them all; not
- * of those that a config written by hand nests in its services. `config` must be one well-formed
- * JSON object.
+ * Names of the plugins that a Kong must have for the config: those enabled in its `plugins`, where a
+ * control plane puts them all, without those that the config defines itself; not those that a config
+ * written by hand nests in its services. `config` must be one well-formed JSON object.
  */
 export function configuredPlugins(config: Uint8Array): ReadonlySet<string> {
+  const members = jsonMembers(config);
+  const definitions = definedPlugins(config, members);
   const names = new Set<string>();
-  const member = jsonMembers(config).findLast(({ key }) => key === "plugins");
-  if (member === undefined) return names;
-  const text = Buffer.from(
-    config.buffer,
-    config.byteOffset + member.start,
-    member.end - member.start,
-  );
-  const plugins: unknown = JSON.parse(text.toString("utf8"));
-  // An empty Lua table may arrive as an object.
-  if (!Array.isArray(plugins)) return names;
-  for (const plugin of plugins) {
+  for (const plugin of rowsOf(config, members, "plugins")) {
     const name = nameIfEnabled(plugin);
-    if (name !== undefined) names.add(name);
+    const needed = name === undefined ? undefined : neededPlugin(name, definitions);
+    if (needed !== undefined) names.add(needed);
   }
   return names;
 }
 
+type Row = Readonly<Record<string, unknown>>;
+
+/** The objects in the list that the member holds; of members that stand twice the last counts. */
+function rowsOf(config: Uint8Array, members: readonly JsonMember[], key: string): readonly Row[] {
+  const member = members.findLast((it) => it.key === key);
+  if (member === undefined) return [];
+  const { start, end } = member;
+  const text = Buffer.from(config.buffer, config.byteOffset + start, end - start);
+  const rows: unknown = JSON.parse(text.toString("utf8"));
+  // An empty Lua table may arrive as an object.
+  return Array.isArray(rows) ? rows.filter((row) => typeof row === "object" && row !== null) : [];
+}
+
 /** `enabled` is true by default. Kong/kong@3.9.1 kong/db/schema/entities/plugins.lua */
-function nameIfEnabled(plugin: unknown): string | undefined {
-  if (typeof plugin !== "object" || plugin === null || !("name" in plugin)) return undefined;
-  if ("enabled" in plugin && plugin.enabled === false) return undefined;
-  return typeof plugin.name === "string" ? plugin.name : undefined;
+function nameIfEnabled({ name, enabled }: Row): string | undefined {
+  return typeof name === "string" && enabled !== false ? name : undefined;
 }

@@ -75,6 +75,16 @@ describe("the plugins a config uses", () => {
     );
   });
 
+  it("are those a Kong must have: the original of a clone, and nothing that the config brings along", () => {
+    const streamed = readFileSync(
+      new URL("../fixtures/configs/streamed-plugins.json", import.meta.url),
+    );
+    assert.deepEqual([...configuredPlugins(streamed)], ["acl"]);
+    const circle =
+      '{"cloned_plugins":[{"name":"a","ref":"b"},{"name":"b","ref":"a"}],"plugins":[{"name":"a"}]}';
+    assert.deepEqual(namesIn(circle), ["a"]);
+  });
+
   it("are none where the member is missing, an empty Lua table, or no list of plugins", () => {
     for (const json of ["{}", '{"plugins":{}}', '{"plugins":[]}', '{"plugins":null}']) {
       assert.deepEqual(namesIn(json), [], json);

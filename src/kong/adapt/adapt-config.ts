@@ -2,7 +2,7 @@
 
 import { isForeignField } from "../checks/entity-schema.ts";
 import { isRow, type Row } from "../checks/entity-title.ts";
-import { type KongTarget, whyNoMember } from "../checks/kong-target.ts";
+import { type KongTarget, targetOf, whyNoMember } from "../checks/kong-target.ts";
 import { printableLine } from "../config-refusal.ts";
 import { elementsOf, type JsonMember, type JsonSpan, jsonMembers } from "../json-members.ts";
 import type { KongVersion } from "../version.ts";
@@ -11,7 +11,7 @@ import { type Change, type DroppedEntities, dropEntities, entitiesOf } from "./d
 
 export interface AdaptTarget {
   readonly kongVersion: KongVersion;
-  /** KONG_PLUGINS, as written: names of custom plugins that the target has. Kong's own are assumed. */
+  /** The target's KONG_PLUGINS, as written. Kong's own stay in any case: what is easily enabled there may be what lets in known clients only. */
   readonly plugins: readonly string[];
 }
 
@@ -35,8 +35,12 @@ export function adaptConfig(
   config: Uint8Array,
   { kongVersion, plugins }: AdaptTarget,
 ): AdaptedConfig {
-  const target: KongTarget = { version: kongVersion, edition: "open-source", plugins };
   const members = jsonMembers(config);
+  const target = targetOf(config, members, {
+    version: kongVersion,
+    edition: "open-source",
+    plugins: ["bundled", ...plugins],
+  });
   const reasons = new Map<JsonMember, string>();
   for (const member of members) {
     const why = whyDropMember(config, member, target);

@@ -21,12 +21,13 @@ import {
   isAtLeast,
   type KongEdition,
   type KongTarget,
+  targetOf,
   whyNoMember,
   whyNoPlugin,
 } from "./kong-target.ts";
 
 export interface CheckOptions {
-  /** KONG_PLUGINS, as written. Default: Kong's own only. */
+  /** KONG_PLUGINS, as written. Default: `bundled`, all of Kong's own and no other. */
   readonly plugins?: readonly string[];
   /** Default `any`. With `open-source` everything that is Enterprise's is found, too. */
   readonly edition?: KongEdition;
@@ -72,10 +73,10 @@ function* checkInPieces(
   kongVersion: KongVersion,
   { plugins = [], edition = "any" }: CheckOptions,
 ): Generator<undefined, readonly ConfigFinding[]> {
-  const target: KongTarget = { version: kongVersion, edition, plugins };
   const findings = new Findings();
   // Of a member that stands twice a parser takes the last.
   const members = [...new Map(jsonMembers(config).map((member) => [member.key, member])).values()];
+  const target = targetOf(config, members, { version: kongVersion, edition, plugins });
   const format = members.find(({ key }) => key === "_format_version");
   checkFormatVersion(format && valueAt(config, format), target, findings);
   const index = new EntityIndex();
@@ -236,7 +237,7 @@ function report({ kind, row, title }: Entity, problem: Problem, findings: Findin
 function targetProblems({ kind, row }: Entity, target: KongTarget): readonly Problem[] {
   const problems: Problem[] = [];
   const { name } = row;
-  if (kind === "plugins" && typeof name === "string") {
+  if ((kind === "plugins" || kind === "cloned_plugins") && typeof name === "string") {
     const why = whyNoPlugin(name, target);
     if (why !== undefined) problems.push(["unknown-plugin", why]);
   }

@@ -4,8 +4,10 @@ import { printableLine } from "../config-refusal.ts";
 
 /** Of every other kind the id alone is shown: what identifies a credential may be the secret itself. */
 const NAME_FIELDS: ReadonlyMap<string, string> = new Map([
+  ["cloned_plugins", "name"],
   ["consumer_groups", "name"],
   ["consumers", "username"],
+  ["custom_plugins", "name"],
   ["filter_chains", "name"],
   ["key_sets", "name"],
   ["keys", "name"],

@@ -1,6 +1,15 @@
 /** The Kong for which a config is meant, as far as it decides what the config may hold. */
 
-import { KONG_PLUGIN_NAMES, OPEN_SOURCE_PLUGINS } from "../plugins.ts";
+import { printableLine } from "../config-refusal.ts";
+import type { JsonMember } from "../json-members.ts";
+import {
+  definedPlugins,
+  enabledPlugins,
+  KONG_PLUGIN_NAMES,
+  neededPlugin,
+  OPEN_SOURCE_PLUGINS,
+  type PluginDefinitions,
+} from "../plugins.ts";
 import type { KongVersion } from "../version.ts";
 import { kindOrigin, TOP_LEVEL_SETTINGS } from "./entity-schema.ts";
 
@@ -10,8 +19,28 @@ export type KongEdition = "any" | "open-source";
 export interface KongTarget {
   readonly version: KongVersion;
   readonly edition: KongEdition;
-  /** Of KONG_PLUGINS, as written; Kong's own are enabled in any case. */
+  /** KONG_PLUGINS, as written. */
   readonly plugins: readonly string[];
+  /** By the config that is meant for it. */
+  readonly defined: PluginDefinitions;
+}
+
+/** `config`: what is meant for it, with its members. It defines plugins only where the target knows that it can. */
+export function targetOf(
+  config: Uint8Array,
+  members: readonly JsonMember[],
+  kong: Omit<KongTarget, "defined">,
+): KongTarget {
+  const none: PluginDefinitions = { custom: new Set(), clones: new Map() };
+  const defined = definedPlugins(config, members);
+  const bare: KongTarget = { ...kong, defined: none };
+  return {
+    ...kong,
+    defined: {
+      custom: whyNoMember("custom_plugins", bare) === undefined ? defined.custom : none.custom,
+      clones: whyNoMember("cloned_plugins", bare) === undefined ? defined.clones : none.clones,
+    },
+  };
 }
 
 /** Why the target does not know this top-level member; undefined where it does, or where nobody can tell. */
@@ -41,13 +70,22 @@ export function whyNoMember(name: string, target: KongTarget): string | undefine
 
 /** Why the target has no such plugin; undefined where it has, or may have. */
 export function whyNoPlugin(name: string, target: KongTarget): string | undefined {
-  if (target.plugins.includes(name)) return undefined;
+  const needed = neededPlugin(name, target.defined);
+  if (needed === undefined) return undefined;
+  const why = whyNotInstalled(needed, target);
+  return why === undefined || needed === name
+    ? why
+    : `it is a clone of ${printableLine(needed)}: ${why}`;
+}
+
+function whyNotInstalled(name: string, target: KongTarget): string | undefined {
+  const { named, bundled } = enabledPlugins(target.plugins);
+  if (named.has(name)) return undefined;
   const since = OPEN_SOURCE_PLUGINS.get(name);
-  if (since !== undefined) {
-    return isAtLeast(target.version, since) ? undefined : cameWith(since, target);
-  }
+  if (since !== undefined && !isAtLeast(target.version, since)) return cameWith(since, target);
   if (!KONG_PLUGIN_NAMES.includes(name)) return "neither Kong's own nor in KONG_PLUGINS";
-  return target.edition === "any" ? undefined : notOpenSource(target);
+  if (since === undefined && target.edition === "open-source") return notOpenSource(target);
+  return bundled ? undefined : "KONG_PLUGINS does not name it, nor bundled";
 }
 
 /** Compares major and minor number; `since` is `major.minor`. */
@@ -61,7 +99,7 @@ export function isAtLeast(version: KongVersion, since: string): boolean {
 function isOpen(name: string, { version, edition, plugins }: KongTarget): boolean {
   if (name.startsWith("_")) return false;
   if (edition === "any" && isEnterprise(version)) return true;
-  return plugins.some((plugin) => !KEYWORDS.has(plugin) && !KONG_PLUGIN_NAMES.includes(plugin));
+  return [...enabledPlugins(plugins).named].some((plugin) => !KONG_PLUGIN_NAMES.includes(plugin));
 }
 
 /** By its 4th number or its suffix. */
@@ -76,6 +114,3 @@ function cameWith(since: string, { version }: KongTarget): string {
 function notOpenSource({ version }: KongTarget): string {
   return `not in open-source Kong ${version}`;
 }
-
-/** See `plugins` in Kong's kong.conf. */
-const KEYWORDS: ReadonlySet<string> = new Set(["bundled", "off"]);

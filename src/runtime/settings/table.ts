@@ -176,7 +176,7 @@ export const SETTINGS = {
     default: "bundled",
     example: "bundled,my-plugin",
     meaning:
-      "Names of custom plugins in use, comma-separated. Kong's own plugins are always declared.",
+      "Plugins in use, as the data planes have it: `bundled` and the names of custom ones, comma-separated. Checks know these alone; Kong's own plugins are always declared.",
     readBy: ["export", "import", "status", "snapshots"],
   },
   KONG_VERSION: {

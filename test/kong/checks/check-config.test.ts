@@ -279,9 +279,60 @@ describe("checking a config without a Kong", () => {
     ]);
     assert.deepEqual(messages({ plugins }, "3.9.1", { plugins: ["bundled", "mine"] }), []);
     const edition = "open-source";
-    assert.deepEqual(messages({ plugins }, "3.9.1", { plugins: ["mine"], edition }), [
+    assert.deepEqual(messages({ plugins }, "3.9.1", { plugins: ["bundled", "mine"], edition }), [
       'unknown-plugin: plugin "openid-connect" (id 3): not in open-source Kong 3.9.1',
     ]);
+  });
+
+  it("knows Kong's own plugins and their kinds only where KONG_PLUGINS has them", () => {
+    const table = {
+      plugins: [
+        { id: "1", name: "cors" },
+        { id: "2", name: "mine" },
+        { id: "3", name: "acl" },
+      ],
+      acls: [],
+      jwt_secrets: [],
+    };
+    assert.deepEqual(messages(table, "3.9.1", { plugins: ["mine", "acl"] }), [
+      'unknown-member: top-level member "jwt_secrets": KONG_PLUGINS does not name it, nor bundled',
+      'unknown-plugin: plugin "cors" (id 1): KONG_PLUGINS does not name it, nor bundled',
+    ]);
+    assert.equal(messages({ plugins: table.plugins }, "3.9.1", { plugins: ["off"] }).length, 3);
+  });
+
+  it("knows the plugins that the config defines itself", () => {
+    assert.deepEqual(checkConfig(caseConfig("streamed-plugins"), kongVersion("3.15.0.0")), []);
+  });
+
+  it("misses a clone only where it misses the plugin it is a clone of", () => {
+    const table = {
+      custom_plugins: [{ id: "c", name: "stamp" }],
+      cloned_plugins: [
+        { id: "1", name: "second-stamp", ref: "stamp" },
+        { id: "2", name: "third-stamp", ref: "second-stamp" },
+        { id: "3", name: "early", ref: "gone" },
+        { id: "4", name: "round", ref: "about" },
+        { id: "5", name: "about", ref: "round" },
+      ],
+      plugins: [
+        { id: "6", name: "third-stamp" },
+        { id: "7", name: "early" },
+      ],
+    };
+    const why = "neither Kong's own nor in KONG_PLUGINS";
+    assert.deepEqual(messages(table, "3.15.0.0"), [
+      `unknown-plugin: cloned_plugin "early" (id 3): it is a clone of gone: ${why}`,
+      `unknown-plugin: cloned_plugin "round" (id 4): ${why}`,
+      `unknown-plugin: cloned_plugin "about" (id 5): ${why}`,
+      `unknown-plugin: plugin "early" (id 7): it is a clone of gone: ${why}`,
+    ]);
+    assert.deepEqual(
+      messages({ ...table, cloned_plugins: table.cloned_plugins.slice(0, 3) }, "3.15.0.0", {
+        plugins: ["bundled", "gone"],
+      }),
+      [],
+    );
   });
 
   it("takes for right what a custom plugin or Enterprise may have brought, and nothing else", () => {
