@@ -3,7 +3,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { describeCause } from "../core/errors.ts";
-import { isPem, locatePem, looksLikePath } from "../core/pem.ts";
+import { isEncryptedKey, isPem, locatePem, looksLikePath } from "../core/pem.ts";
 import { Secret } from "../core/secret.ts";
 import type { SettingName } from "../runtime/settings/table.ts";
 import { type Settings, SettingsError } from "../runtime/settings.ts";
@@ -68,7 +68,7 @@ async function readSigningKey(value: Secret | undefined): Promise<SigningKey | u
   if (!pem.text.includes("PRIVATE KEY-----")) {
     throw fault(pem, "holds no private key, which is needed for signing");
   }
-  if (pem.text.includes("ENCRYPTED")) {
+  if (isEncryptedKey(pem.text)) {
     throw fault(
       pem,
       "is encrypted with a passphrase, which is not supported; decrypt it with openssl pkey",

@@ -29,3 +29,10 @@ export function looksLikePath(value: string): boolean {
     value.length <= 255 && !isBase64Like && !isBech32Like && /^(\/|[^\n]*\.)[^\n]*$/.test(value)
   );
 }
+
+/** By the headers of its blocks, RFC 7468 and RFC 1421; words around the blocks are comments. */
+export function isEncryptedKey(text: string): boolean {
+  return /^-----BEGIN ENCRYPTED PRIVATE KEY-----|^-----BEGIN [A-Z ]*PRIVATE KEY-----\s+Proc-Type:\s*4,\s*ENCRYPTED/m.test(
+    text,
+  );
+}

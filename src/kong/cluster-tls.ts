@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { createSecureContext } from "node:tls";
 import { describeCause, ServiceError } from "../core/errors.ts";
-import { isPem, locatePem } from "../core/pem.ts";
+import { isEncryptedKey, isPem, locatePem } from "../core/pem.ts";
 import { Secret } from "../core/secret.ts";
 import { SHARED_SERVER_NAME } from "./wire.ts";
 
@@ -196,7 +196,7 @@ function privateKeyIn(pem: Pem): KeyObject {
       certificate ? { hint: "Certificate and key look swapped." } : {},
     );
   }
-  if (/ENCRYPTED/.test(pem.text)) {
+  if (isEncryptedKey(pem.text)) {
     throw new ClusterTlsError(`${pem.name}: the private key is encrypted with a passphrase`, {
       hint: "Kong takes none, nor does this service: decrypt it with `openssl pkey -in <key> -out <plain key>`.",
     });

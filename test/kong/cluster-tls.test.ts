@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync, KeyObject, webcrypto, X509Certificate } from "node:crypto";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { X509CertificateGenerator } from "@peculiar/x509";
@@ -109,6 +109,13 @@ describe("loading the cluster's certificates", () => {
     });
     assert.equal(tls.cert, pair.cert);
     assert.equal(tls.key.reveal(), pair.key.reveal());
+  });
+
+  it("takes a plain key below a comment that speaks of encryption", async () => {
+    const fixture = (name: string) => new URL(`../fixtures/keys/${name}`, import.meta.url).pathname;
+    const key = fixture("ec.bag.key");
+    const tls = await load({ cert: fixture("ec.crt"), key: new Secret(key) });
+    assert.equal(tls.key.reveal(), await readFile(key, "utf8"));
   });
 
   it("picks up a rotated file at the next load", async () => {
