@@ -56,24 +56,31 @@ describe("import from Cloud Storage over https", () => {
     assert.notEqual(requests, 0);
   });
 
-  it.each<readonly [string, () => Promise<Issued>, RegExp]>([
+  it.each<readonly [string, () => Promise<Issued>, RegExp, hint: RegExp]>([
     [
       "of another CA",
       async () => (await certificateAuthority("Another")).issue("127.0.0.1"),
       /unable to verify|self-signed/i,
+      /NODE_EXTRA_CA_CERTS/,
     ],
     [
       "that has expired",
       () => authority.issue("127.0.0.1", { notBefore: daysFromNow(-9), notAfter: daysFromNow(-1) }),
       /certificate has expired/,
+      /NODE_EXTRA_CA_CERTS/,
     ],
-    ["for another host", () => authority.issue("other.example"), /ERR_TLS_CERT_ALTNAME_INVALID/],
-  ])("refuses a certificate %s, and sends nothing", async (_, issue, message) => {
+    [
+      "for another host",
+      () => authority.issue("other.example"),
+      /ERR_TLS_CERT_ALTNAME_INVALID/,
+      /STORAGE_EMULATOR_HOST/,
+    ],
+  ])("refuses a certificate %s, and sends nothing", async (_, issue, message, hint) => {
     const { status, stderr, requests } = await importFrom(await issue());
     assert.equal(status, 4, stderr);
     assert.match(stderr, message);
     assert.match(stderr, /\[STORE_MISCONFIGURED\]/);
-    assert.match(stderr, /NODE_EXTRA_CA_CERTS/);
+    assert.match(stderr, hint);
     assert.equal(requests, 0);
   });
 
