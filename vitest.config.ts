@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 import { SkippedReporter } from "./test/skipped.ts";
 
@@ -11,6 +12,8 @@ export default defineConfig({
     globalSetup: ["test/build.ts"],
     benchmark: { include: ["test/bench/**/*.bench.ts"] },
     reporters: ["default", new SkippedReporter()],
+    // Most tests wait for a process or a server: on two cores, two at a time take little more than half as long.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 30_000,
     hookTimeout: 60_000,
     projects: [
