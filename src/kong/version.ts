@@ -23,3 +23,19 @@ export function isSameVersion(version: KongVersion, reported: string): boolean {
 function numbersOf(version: string): string {
   return version.split("-")[0] ?? "";
 }
+
+/** Compares major and minor number; `since` is `major.minor`. */
+export function isAtLeast(version: KongVersion, since: string): boolean {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  const [sinceMajor = 0, sinceMinor = 0] = since.split(".").map(Number);
+  return major > sinceMajor || (major === sinceMajor && minor >= sinceMinor);
+}
+
+/** By its 4th number or its suffix; one of 3.10 or later, of which there is no open-source release, is Enterprise's, too. */
+export function isEnterprise(version: KongVersion): boolean {
+  return (
+    /^\d+\.\d+\.\d+\.\d+/.test(version) ||
+    version.includes("enterprise") ||
+    isAtLeast(version, "3.10")
+  );
+}

@@ -1,8 +1,9 @@
 /** Makes a control plane's config fit a DB-less open-source Kong, which would refuse the whole of it for one thing it does not know. */
 
-import { isForeignField } from "../checks/entity-schema.ts";
+import { foreignFields } from "../checks/entity-schema.ts";
 import { isRow, type Row } from "../checks/entity-title.ts";
-import { type KongTarget, targetOf, whyNoMember } from "../checks/kong-target.ts";
+import type { UnknownField } from "../checks/fields.ts";
+import { type KongTarget, targetOf, whyNoField, whyNoMember } from "../checks/kong-target.ts";
 import { printableLine } from "../config-refusal.ts";
 import { elementsOf, type JsonMember, type JsonSpan, jsonMembers } from "../json-members.ts";
 import type { KongVersion } from "../version.ts";
@@ -67,6 +68,7 @@ export function adaptConfig(
 }
 
 const OPEN_BRACE = 0x7b;
+const OPEN_BRACKET = 0x5b;
 
 function memberChange(config: Uint8Array, { key, start }: JsonMember, why: string): Change {
   let entities = 0;
@@ -84,51 +86,78 @@ function fieldCuts(
   config: Uint8Array,
   member: JsonMember,
   dropped: DroppedEntities,
-  { version }: KongTarget,
+  target: KongTarget,
 ): { readonly cuts: readonly JsonSpan[]; readonly changes: readonly Change[] } {
   const cuts: JsonSpan[] = [];
-  const counts = new Map<string, number>();
+  const counts = new Map<string, { field: string; of: string; why: string; entities: number }>();
   const kind = member.key;
   for (const entity of entitiesOf(config, member)) {
     if (dropped.has(entity)) continue;
     const { row, start, end } = entity;
-    const fields = Object.keys(row).filter((field) =>
-      isDroppedField(kind, field, row[field], version),
+    const fields = new Map(
+      droppedFields(kind, row, target.version).map((it) => [it.path.join("."), it]),
     );
-    if (fields.length === 0) continue;
-    for (const field of fields) counts.set(field, (counts.get(field) ?? 0) + 1);
-    const text = config.subarray(start, end);
-    for (const cut of cutItems(text, 1, jsonMembers(text), ({ key }) => fields.includes(key))) {
-      cuts.push({ start: cut.start + start, end: cut.end + start });
+    if (fields.size === 0) continue;
+    for (const [path, field] of fields) {
+      const isConfig = field.path[0] === "config" && kind === "plugins";
+      const of = isConfig ? `plugins ${JSON.stringify(row["name"])}` : kind;
+      const key = `${of} ${path}`;
+      const why = whyNoField(field, target);
+      const count = counts.get(key) ?? { field: path, of, why, entities: 0 };
+      counts.set(key, { ...count, entities: count.entities + 1 });
     }
+    const paths = [...fields.values()].map(({ path }) => path);
+    cuts.push(...cutFields(config, { start, end }, paths));
   }
-  const changes = [...counts].map(([field, count]): Change => {
-    const of = `${count} of ${printableLine(kind)}`;
-    return {
-      kind: "field",
-      message: `dropped the field ${printableLine(field)} of ${of}: not in open-source Kong ${version}`,
-      entityKind: kind,
-      field,
-      entities: count,
-    };
+  const changes = [...counts.values()].map(({ field, of, why, entities }): Change => {
+    const what = `the field ${printableLine(field)} of ${entities} of ${printableLine(of)}`;
+    return { kind: "field", message: `dropped ${what}: ${why}`, entityKind: kind, field, entities };
   });
   return { cuts, changes };
 }
 
+/** Cuts every value at one of the paths below the object or list; a list's elements are at its own path. */
+function cutFields(
+  config: Uint8Array,
+  { start, end }: JsonSpan,
+  paths: readonly (readonly string[])[],
+): readonly JsonSpan[] {
+  if (config[start] === OPEN_BRACKET) {
+    return [...elementsOf(config, start)].flatMap((item) => cutFields(config, item, paths));
+  }
+  if (config[start] !== OPEN_BRACE) return [];
+  const members = jsonMembers(config.subarray(start, end)).map((member) => ({
+    key: member.key,
+    start: member.start + start,
+    end: member.end + start,
+  }));
+  const isCut = ({ key }: JsonMember) =>
+    paths.some(([name, ...rest]) => {
+      return name === key && rest.length === 0;
+    });
+  const inner = members
+    .filter((member) => !isCut(member))
+    .flatMap((member) => {
+      const below = paths.flatMap(([name, ...rest]) => (name === member.key ? [rest] : []));
+      return below.length === 0 ? [] : cutFields(config, member, below);
+    });
+  return [...cutItems(config, start + 1, members, isCut), ...inner];
+}
+
 /**
  * Null and an empty list say no more than that the field exists there; a DB-less Kong refuses even that.
- * Of plugins only `ordering` may go with its value: without any other field the plugin would do
- * something else.
+ * Of plugins only `ordering` and what came with a later Kong may go with its value, as Kong's own control
+ * planes leave it out for older data planes (Kong/kong@3.9.1 kong/clustering/compat); without any other
+ * field the plugin would do something else.
  */
-function isDroppedField(
-  kind: string,
-  field: string,
-  value: unknown,
-  version: KongVersion,
-): boolean {
-  if (field === "ws_id") return true;
-  if (!isForeignField(kind, field, version)) return false;
-  return isEmpty(value) || kind !== "plugins" || field === "ordering";
+function droppedFields(kind: string, row: Row, version: KongVersion): readonly UnknownField[] {
+  const workspace =
+    "ws_id" in row ? [{ path: ["ws_id"], since: undefined, value: row["ws_id"] }] : [];
+  const foreign = foreignFields(kind, row, version).filter(
+    ({ path: [field], since, value }) =>
+      isEmpty(value) || kind !== "plugins" || field === "ordering" || since !== undefined,
+  );
+  return [...workspace, ...foreign];
 }
 
 /** Lua may write an empty list as `{}`. */

@@ -4,12 +4,12 @@ import { setImmediate } from "node:timers/promises";
 import { hearsay } from "../../core/hearsay.ts";
 import { printableLine } from "../config-refusal.ts";
 import { elementPieces, type JsonMember, jsonMembers } from "../json-members.ts";
-import type { KongVersion } from "../version.ts";
+import { isAtLeast, type KongVersion } from "../version.ts";
 import { EntityIndex } from "./entity-index.ts";
 import {
   ENTERPRISE_VAULT_BACKENDS,
+  foreignFields,
   foreignKeysOf,
-  isForeignField,
   KINDS_OF_NO_WORKSPACE,
   kindOrigin,
   nestingKeyOf,
@@ -18,10 +18,11 @@ import {
 } from "./entity-schema.ts";
 import { entityTitle, idOf, isRow, type Row } from "./entity-title.ts";
 import {
-  isAtLeast,
+  isOpenSource,
   type KongEdition,
   type KongTarget,
   targetOf,
+  whyNoField,
   whyNoMember,
   whyNoPlugin,
 } from "./kong-target.ts";
@@ -29,7 +30,7 @@ import {
 export interface CheckOptions {
   /** KONG_PLUGINS, as written. Default: `bundled`, all of Kong's own and no other. */
   readonly plugins?: readonly string[];
-  /** Default `any`. With `open-source` everything that is Enterprise's is found, too. */
+  /** Default `any`. With `open-source` everything that is Enterprise's is found, whatever the version tells, and every `ws_id`. */
   readonly edition?: KongEdition;
 }
 
@@ -154,8 +155,8 @@ function checkFormatVersion(value: unknown, { version }: KongTarget, findings: F
  * - `unknown-member`: a top-level member, mostly a kind of entities, that this Kong does not know.
  * - `unknown-plugin`: a plugin that this Kong does not have.
  * - `unknown-vault`: a vault whose backend this Kong does not have. Looked for in open-source Kong only.
- * - `unknown-field`: a field that this Kong does not have. Looked for in open-source Kong only.
- * - `workspace-id`: `ws_id` on a kind that belongs to no workspace; in open-source Kong, on any kind.
+ * - `unknown-field`: a field, of an entity or of a bundled plugin's `config`, that this Kong does not have. Looked for in open-source Kong only.
+ * - `workspace-id`: `ws_id` on a kind that belongs to no workspace; with the edition `open-source`, on any kind.
  * - `duplicate-id`: two of a kind with the same id.
  * - `duplicate-value`: two of a kind share what must be unique, as their name: in a workspace, or everywhere.
  * - `dangling-reference`: what it names does not exist.
@@ -245,16 +246,22 @@ function targetProblems({ kind, row }: Entity, target: KongTarget): readonly Pro
   if (belongsNowhere) {
     problems.push(["workspace-id", "it has a ws_id, and its kind belongs to no workspace"]);
   }
-  if (target.edition === "any") return problems;
-  if (!belongsNowhere && "ws_id" in row) {
+  if (target.edition === "open-source" && !belongsNowhere && "ws_id" in row) {
     problems.push(["workspace-id", "it has a ws_id, which open-source Kong does not know"]);
   }
+  if (!isOpenSource(target)) return problems;
   if (kind === "vaults" && typeof name === "string" && ENTERPRISE_VAULT_BACKENDS.has(name)) {
     problems.push(["unknown-vault", `its backend ${name} is not in open-source Kong`]);
   }
-  for (const field of Object.keys(row)) {
-    if (field === "ws_id" || !isForeignField(kind, field, target.version)) continue;
-    const problem = `open-source Kong has no field ${printableLine(field)} here`;
+  const fields = new Map(
+    foreignFields(kind, row, target.version).map((field) => [field.path.join("."), field]),
+  );
+  for (const [path, field] of fields) {
+    const name = printableLine(path);
+    const problem =
+      field.since === undefined
+        ? `open-source Kong has no field ${name} here`
+        : `its field ${name}: ${whyNoField(field, target)}`;
     problems.push(["unknown-field", problem]);
   }
   return problems;

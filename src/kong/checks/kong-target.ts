@@ -10,10 +10,14 @@ import {
   OPEN_SOURCE_PLUGINS,
   type PluginDefinitions,
 } from "../plugins.ts";
-import type { KongVersion } from "../version.ts";
+import { isAtLeast, isEnterprise, type KongVersion } from "../version.ts";
 import { kindOrigin, TOP_LEVEL_SETTINGS } from "./entity-schema.ts";
+import type { UnknownField } from "./fields.ts";
 
-/** `any`: what Enterprise documents is taken for known, for a version does not always tell the edition. */
+/**
+ * `any`: what the version tells: one of three numbers below 3.10, the last open-source release, is taken for
+ * open source; for any other version what Enterprise documents is known.
+ */
 export type KongEdition = "any" | "open-source";
 
 export interface KongTarget {
@@ -57,7 +61,7 @@ export function whyNoMember(name: string, target: KongTarget): string | undefine
     case "plugin":
       return whyNoPlugin(origin.plugin, target);
     case "enterprise":
-      if (target.edition === "open-source") return notOpenSource(target);
+      if (isOpenSource(target)) return notOpenSource(target);
       return origin.since !== undefined && !isAtLeast(target.version, origin.since)
         ? cameWith(origin.since, target)
         : undefined;
@@ -84,30 +88,30 @@ function whyNotInstalled(name: string, target: KongTarget): string | undefined {
   const since = OPEN_SOURCE_PLUGINS.get(name);
   if (since !== undefined && !isAtLeast(target.version, since)) return cameWith(since, target);
   if (!KONG_PLUGIN_NAMES.includes(name)) return "neither Kong's own nor in KONG_PLUGINS";
-  if (since === undefined && target.edition === "open-source") return notOpenSource(target);
+  if (since === undefined && isOpenSource(target)) return notOpenSource(target);
   return bundled ? undefined : "KONG_PLUGINS does not name it, nor bundled";
 }
 
-/** Compares major and minor number; `since` is `major.minor`. */
-export function isAtLeast(version: KongVersion, since: string): boolean {
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  const [sinceMajor = 0, sinceMinor = 0] = since.split(".").map(Number);
-  return major > sinceMajor || (major === sinceMajor && minor >= sinceMinor);
+export function isOpenSource({
+  edition,
+  version,
+}: Pick<KongTarget, "edition" | "version">): boolean {
+  return edition === "open-source" || !isEnterprise(version);
+}
+
+/** Why the target does not have the field, which is of open-source Kong's own entities or plugins. */
+export function whyNoField({ since }: UnknownField, target: KongTarget): string {
+  return since === undefined ? notOpenSource(target) : cameWith(since, target);
 }
 
 /** Whether a kind that is in no list may yet be right: a custom plugin's own, or Enterprise's, which are not all public. */
 function isOpen(name: string, { version, edition, plugins }: KongTarget): boolean {
   if (name.startsWith("_")) return false;
-  if (edition === "any" && isEnterprise(version)) return true;
+  if (!isOpenSource({ edition, version })) return true;
   return [...enabledPlugins(plugins).named].some((plugin) => !KONG_PLUGIN_NAMES.includes(plugin));
 }
 
-/** By its 4th number or its suffix. */
-function isEnterprise(version: KongVersion): boolean {
-  return /^\d+\.\d+\.\d+\.\d+/.test(version) || version.includes("enterprise");
-}
-
-function cameWith(since: string, { version }: KongTarget): string {
+function cameWith(since: string, { version }: Pick<KongTarget, "version">): string {
   return `it came with Kong ${since}, and this is for ${version}`;
 }
 

@@ -148,6 +148,31 @@ describe("adapting a config to a DB-less open-source Kong", () => {
     );
   });
 
+  it("takes out of what a 3.9.1 sends the fields that a 3.4.2 refuses, and nothing else of the plugins", () => {
+    const adapted = adaptConfig(capturedConfig("3.9.1/rich"), {
+      kongVersion: kongVersion("3.4.2"),
+      plugins: [],
+    });
+    assert.ok(adapted.changes.length > 0);
+    assert.ok(adapted.changes.every(({ kind }) => kind === "field"));
+    assert.deepEqual(checkConfig(adapted.config, kongVersion("3.4.2")), []);
+    const text = `{"plugins":[{"id":"1","name":"rate-limiting","config":{"redis":{"host":null}, "minute":1}},{"id":"2","name":"http-log","config":{"queue":{"max_entries":9,"concurrency_limit":1}}}]}`;
+    const small = adapt(text, "3.4.2");
+    assert.equal(
+      textOf(small),
+      `{"plugins":[{"id":"1","name":"rate-limiting","config":{ "minute":1}},{"id":"2","name":"http-log","config":{"queue":{"max_entries":9}}}]}`,
+    );
+    assert.deepEqual(messagesOf(small), [
+      'dropped the field config.redis of 1 of plugins "rate-limiting": it came with Kong 3.6, and this is for 3.4.2',
+      'dropped the field config.queue.concurrency_limit of 1 of plugins "http-log": it came with Kong 3.8, and this is for 3.4.2',
+    ]);
+  });
+
+  it("takes a field out of every record of a list", () => {
+    const text = `{"routes":[{"id":"1","sources":[{"ip":"a","x":1},{"x":2,"port":3}]}]}`;
+    assert.equal(textOf(adapt(text)), `{"routes":[{"id":"1","sources":[{"ip":"a"},{"port":3}]}]}`);
+  });
+
   it("leaves a plugin's field that cannot go without changing what it does, for checkConfig to find", () => {
     const plugins = [{ id: "1", name: "acl", ordering: { before: {} }, condition: "true" }];
     const { config } = adapt(JSON.stringify({ _format_version: "3.0", plugins }));

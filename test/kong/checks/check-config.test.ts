@@ -113,8 +113,9 @@ describe("checking a config without a Kong", () => {
 
   it("follows references to Enterprise's kinds only where the config has them at all", () => {
     const plugins = [{ id: "p1", name: "cors", consumer_group: "g2" }];
-    assert.deepEqual(messages({ plugins }), []);
-    assert.deepEqual(messages({ plugins, consumer_groups: [{ id: "g1", name: "gold" }] }), [
+    assert.deepEqual(messages({ plugins }, "3.9.1.2"), []);
+    const consumer_groups = [{ id: "g1", name: "gold" }];
+    assert.deepEqual(messages({ plugins, consumer_groups }, "3.9.1.2"), [
       'dangling-reference: plugin "cors" (id p1): its consumer_group g2 does not exist',
     ]);
   });
@@ -273,11 +274,11 @@ describe("checking a config without a Kong", () => {
       { id: "2", name: "mine" },
       { id: "3", name: "openid-connect" },
     ];
-    assert.deepEqual(messages({ plugins }, "3.8.1"), [
-      'unknown-plugin: plugin "redirect" (id 1): it came with Kong 3.9, and this is for 3.8.1',
+    assert.deepEqual(messages({ plugins }, "3.8.1.2"), [
+      'unknown-plugin: plugin "redirect" (id 1): it came with Kong 3.9, and this is for 3.8.1.2',
       'unknown-plugin: plugin "mine" (id 2): neither Kong\'s own nor in KONG_PLUGINS',
     ]);
-    assert.deepEqual(messages({ plugins }, "3.9.1", { plugins: ["bundled", "mine"] }), []);
+    assert.deepEqual(messages({ plugins }, "3.9.1.2", { plugins: ["bundled", "mine"] }), []);
     const edition = "open-source";
     assert.deepEqual(messages({ plugins }, "3.9.1", { plugins: ["bundled", "mine"], edition }), [
       'unknown-plugin: plugin "openid-connect" (id 3): not in open-source Kong 3.9.1',
@@ -336,14 +337,76 @@ describe("checking a config without a Kong", () => {
   });
 
   it("takes for right what a custom plugin or Enterprise may have brought, and nothing else", () => {
-    const table = { mine_rows: [{ some: "row" }], consumer_groups: [], rbac_roles: [] };
-    assert.deepEqual(messages(table), [
+    const table = { mine_rows: [{ some: "row" }] };
+    const unknown = [
       'unknown-member: top-level member "mine_rows": no Kong 3.9.1 is known to have it',
-    ]);
-    assert.deepEqual(messages(table, "3.9.1.2"), []);
+    ];
+    assert.deepEqual(messages(table), unknown);
     assert.deepEqual(messages(table, "3.9.1", { plugins: ["bundled", "mine"] }), []);
-    assert.equal(messages(table, "3.9.1", { plugins: ["bundled", "key-auth"] }).length, 1);
+    assert.deepEqual(messages(table, "3.9.1", { plugins: ["bundled", "key-auth"] }), unknown);
+    const enterprise = { ...table, consumer_groups: [], rbac_roles: [] };
+    assert.deepEqual(messages(enterprise, "3.9.1.2"), []);
     assert.equal(messages({ _sync: 1 }, "3.9.1", { plugins: ["mine"] }).length, 1);
+  });
+
+  it("takes a version of three numbers up to 3.9 for open source, which has nothing of Enterprise", () => {
+    const table = {
+      consumer_groups: [],
+      vaults: [{ id: "1", name: "hcv", prefix: "v" }],
+      plugins: [{ id: "2", name: "openid-connect" }],
+    };
+    assert.deepEqual(messages(table, "3.9.1"), [
+      'unknown-member: top-level member "consumer_groups": not in open-source Kong 3.9.1',
+      'unknown-plugin: plugin "openid-connect" (id 2): not in open-source Kong 3.9.1',
+      'unknown-vault: vault "v" (id 1): its backend hcv is not in open-source Kong',
+    ]);
+    for (const version of ["3.9.1.2", "3.9.1-enterprise-edition", "3.10.0", "3.15.0"]) {
+      assert.deepEqual(messages(table, version), [], version);
+    }
+  });
+
+  it("finds in what a 3.9.1 sends the fields that a 3.4.2 refuses, nested ones too", () => {
+    const found = checkConfig(capturedConfig("3.9.1/rich"), kongVersion("3.4.2"));
+    assert.ok(found.length > 0);
+    assert.deepEqual([...new Set(found.map(({ kind }) => kind))], ["unknown-field"]);
+    const plugins = [
+      { id: "1", name: "rate-limiting", config: { minute: 1, redis: { host: null } } },
+      { id: "2", name: "proxy-cache", config: { response_headers: { age: true } } },
+      { id: "3", name: "http-log", config: { queue: { concurrency_limit: 1, max_entries: 9 } } },
+    ];
+    assert.deepEqual(messages({ plugins }, "3.4.2"), [
+      'unknown-field: plugin "rate-limiting" (id 1): its field config.redis: it came with Kong 3.6, and this is for 3.4.2',
+      'unknown-field: plugin "proxy-cache" (id 2): its field config.response_headers: it came with Kong 3.5, and this is for 3.4.2',
+      'unknown-field: plugin "http-log" (id 3): its field config.queue.concurrency_limit: it came with Kong 3.8, and this is for 3.4.2',
+    ]);
+    assert.equal(messages({ plugins }, "3.3.1").length, 3);
+    assert.equal(messages({ plugins }, "3.5.3").length, 2);
+    assert.deepEqual(messages({ plugins }, "3.8.0"), []);
+    // What Enterprise took over into older versions is not known.
+    assert.deepEqual(messages({ plugins }, "3.4.3.5"), []);
+  });
+
+  it("names fields that no open-source version has, and lets old spellings, maps and custom plugins be", () => {
+    const table = {
+      upstreams: [
+        { id: "1", name: "u", healthchecks: { active: { typo: 1, headers: { a: ["b"] } } } },
+      ],
+      filter_chains: [{ id: "2", filters: [{ name: "f", config: { any: 1 } }] }],
+      plugins: [
+        { id: "3", name: "rate-limiting", config: { minutes: 1, redis_host: "r" } },
+        { id: "4", name: "response-ratelimiting", config: { limits: { video: { minute: 1 } } } },
+        { id: "5", name: "mine", config: { any: 1 } },
+      ],
+    };
+    const options = { plugins: ["bundled", "mine"] };
+    assert.deepEqual(messages(table, "3.9.1", options), [
+      'unknown-field: upstream "u" (id 1): open-source Kong has no field healthchecks.active.typo here',
+      'unknown-field: plugin "rate-limiting" (id 3): open-source Kong has no field config.minutes here',
+    ]);
+    assert.deepEqual(messages({ ...table, filter_chains: [] }, "3.3.1", options), [
+      'unknown-member: top-level member "filter_chains": it came with Kong 3.4, and this is for 3.3.1',
+    ]);
+    assert.deepEqual(messages(table, "3.10.0", options), []);
   });
 
   it("finds a _format_version that this Kong does not take", () => {
