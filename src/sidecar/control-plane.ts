@@ -13,6 +13,7 @@ import { Listener, type ServerCertificate } from "./door/listener.ts";
 import { PacedStream } from "./door/paced-stream.ts";
 import { WarningLimit } from "./door/rate-limit.ts";
 import type { UpstreamState } from "./live/evidence.ts";
+import { Inquiry, type InquiryOptions } from "./live/inquiry.ts";
 import { Upstream, type UpstreamTiming } from "./live/upstream.ts";
 import type { SidecarMetrics } from "./metrics.ts";
 import { type PlaneContext, PlaneSession } from "./plane/session.ts";
@@ -29,6 +30,8 @@ export interface FallbackControlPlaneOptions extends HostPort {
   readonly dialer: Dialer | undefined;
   /** Path and query asked for where no data plane shows whether the control plane lives. */
   readonly probeTarget: string;
+  /** As whom the control plane is asked for a config where it gives a data plane none. */
+  readonly inquiry: Pick<InquiryOptions, "target" | "plugins">;
   readonly timing: UpstreamTiming & Pick<PlaneContext, "configWaitMs">;
   /** Longest message relayed, bytes as they travel. */
   readonly maxPayloadBytes: number;
@@ -70,7 +73,7 @@ export class FallbackControlPlane implements AsyncDisposable {
   #listener: Listener | undefined;
 
   private constructor(options: FallbackControlPlaneOptions) {
-    const { timing, maxPayloadBytes, clock, log, metrics } = options;
+    const { timing, maxPayloadBytes, dialer, clock, log, metrics } = options;
     this.#options = options;
     this.#warnings = new WarningLimit(log, clock, this.#closed.signal);
     this.#upstream = new Upstream({ ...options, onState: ({ kind }) => metrics.upstream(kind) });
@@ -78,8 +81,9 @@ export class FallbackControlPlane implements AsyncDisposable {
       ...options,
       reconnectMs: timing.reconnectMs,
       configWaitMs: timing.configWaitMs,
-      isAuthority: options.dialer === undefined,
+      isAuthority: dialer === undefined,
       upstream: this.#upstream,
+      inquiry: dialer && new Inquiry({ ...options, ...options.inquiry, ...timing, dialer }),
       sendSlots: new Slots(SENDS_AT_ONCE),
       slots: new Slots(Math.max(2, Math.floor(RELAY_BYTES / maxPayloadBytes))),
     };

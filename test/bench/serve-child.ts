@@ -109,6 +109,10 @@ async function playSidecar(
       clock: systemClock,
     }),
     probeTarget: "/v1/outlet?node_id=probe&node_version=3.9.1",
+    inquiry: {
+      target: () => "/v1/outlet?node_id=probe&node_version=3.9.1",
+      plugins: [],
+    },
     timing: TIMING,
     maxPayloadBytes: MAX_PAYLOAD_BYTES,
     shelf,

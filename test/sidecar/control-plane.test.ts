@@ -62,6 +62,7 @@ describe("a control plane of our own, with none behind it", () => {
       limits: { maxConnections: 100, handshakesPerSecond: 100 },
       dialer: undefined,
       probeTarget: "",
+      inquiry: { target: () => "", plugins: [] },
       timing: { retryMs: 0, reconnectMs: 0, recoveryMs: 0, releaseMs: 0, configWaitMs: 0 },
       maxPayloadBytes: 16_777_216,
       shelf,

@@ -5,6 +5,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { setImmediate, setTimeout } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import type { HostPort } from "../../src/core/host-port.ts";
+import { declaredPlugins } from "../../src/kong/plugins.ts";
 import { decodeReconfigure } from "../../src/kong/reconfigure.ts";
 import type { KongVersion } from "../../src/kong/version.ts";
 import {
@@ -133,6 +134,10 @@ export class Stage extends PassingTime implements AsyncDisposable {
               dial: (request, signal) => stage.#dial(request, signal, maxPayloadBytes),
             },
       probeTarget: PROBE,
+      inquiry: {
+        target: (version) => `/v1/outlet?node_id=probe&node_hostname=probe&node_version=${version}`,
+        plugins: declaredPlugins([]),
+      },
       timing: { ...TIMING, ...options.timing },
       maxPayloadBytes,
       shelf,
@@ -214,7 +219,7 @@ export class Stage extends PassingTime implements AsyncDisposable {
   }
 
   /** What the newest control plane has seen of this data plane: its connections, in order. */
-  upstreamsOf({ nodeId }: FakeDataPlane): readonly FakeSession[] {
+  upstreamsOf({ nodeId }: Pick<FakeDataPlane, "nodeId">): readonly FakeSession[] {
     return this.controlPlane.sessions.filter(({ request }) => request.url?.includes(nodeId));
   }
 

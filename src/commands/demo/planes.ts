@@ -62,6 +62,7 @@ export class DemoControlPlane implements AsyncDisposable {
       limits: { maxConnections: 100, handshakesPerSecond: 100 },
       dialer: undefined,
       probeTarget: "",
+      inquiry: { target: () => "", plugins: [] },
       timing: { retryMs: 0, reconnectMs: 0, recoveryMs: 0, releaseMs: 0, configWaitMs: 0 },
       maxPayloadBytes: MAX_BYTES,
       shelf,

@@ -28,6 +28,7 @@ export function reportPlanes({ controlPlane, upstream, shelf, clock }: ReportSub
       ...plane.introduction,
       state: plane.state.kind,
       since: plane.state.since,
+      ...(plane.state.kind === "withheld" && { reason: plane.state.error.message }),
       connectedAt: plane.connectedAt,
       configHash: plane.hash ?? null,
     })),

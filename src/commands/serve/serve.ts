@@ -2,6 +2,7 @@
 
 import { isIPv4 } from "node:net";
 import { formatHostPort, type HostPort } from "../../core/host-port.ts";
+import { declaredPlugins } from "../../kong/plugins.ts";
 import { createMetrics } from "../../runtime/metrics.ts";
 import { SettingsError } from "../../runtime/settings.ts";
 import { onShutdown } from "../../runtime/shutdown.ts";
@@ -60,6 +61,10 @@ async function servePlanes(context: CommandContext): Promise<number> {
       clock,
     }),
     probeTarget: outletTarget({ nodeId, hostname, version: PROBE_VERSION }),
+    inquiry: {
+      target: (version) => outletTarget({ nodeId, hostname, version }),
+      plugins: declaredPlugins(settings.plugins),
+    },
     timing: {
       retryMs: settings.retryMs,
       reconnectMs: settings.reconnectMs,
@@ -123,7 +128,7 @@ async function servePlanes(context: CommandContext): Promise<number> {
 }
 
 function countBy(states: readonly string[]): Readonly<Record<string, number>> {
-  const counts: Record<string, number> = { connecting: 0, live: 0, fallback: 0 };
+  const counts: Record<string, number> = { connecting: 0, live: 0, withheld: 0, fallback: 0 };
   for (const state of states) counts[state] = (counts[state] ?? 0) + 1;
   return counts;
 }

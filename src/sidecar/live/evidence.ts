@@ -58,6 +58,11 @@ export class UpstreamEvidence {
     return this.#mustDeliver;
   }
 
+  /** Whether one of the connections that are up has brought a config. */
+  get isDelivering(): boolean {
+    return this.#delivering.size > 0;
+  }
+
   get isConnected(): boolean {
     return this.#open.size > 0;
   }
@@ -103,6 +108,11 @@ export class UpstreamEvidence {
   delivered(connection: DialedConnection): void {
     if (!this.#open.has(connection)) return;
     this.#delivering.add(connection);
+    this.gave();
+  }
+
+  /** It gives configs. */
+  gave(): void {
     this.#mustDeliver = false;
     this.answered();
   }
@@ -112,9 +122,8 @@ export class UpstreamEvidence {
     if (!this.isConnected) this.#fall(error);
   }
 
-  /** A connection brought no config in time. Where others do, the fault is the data plane's own. */
+  /** It gives nobody a config. */
   withheld(error: ServiceError): void {
-    if (this.#delivering.size > 0) return;
     this.#mustDeliver = true;
     this.#fall(error);
   }

@@ -3,7 +3,7 @@
 import type { Clock } from "../../core/clock.ts";
 import { ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
-import { Bell, forever, raced, until } from "../../core/waiting.ts";
+import { Bell, forever, inTime, raced, until } from "../../core/waiting.ts";
 import {
   type DialedConnection,
   type Dialer,
@@ -106,9 +106,35 @@ export class Upstream {
     this.#evidence.lost(error);
   }
 
-  /** A connection brought no config in time. Where others do, the fault is the data plane's own. */
-  withheld(error: ServiceError): void {
-    this.#evidence.withheld(error);
+  /**
+   * A connection brought no config in time. Resolves to whether the control plane gives none to
+   * anybody, and so counts as lost; else the fault is the data plane's own. Where no other connection
+   * shows it, `ask` tells whether the control plane gives configs. Rejects as `ask` does.
+   */
+  async withheld(error: ServiceError, ask: () => Promise<boolean>): Promise<boolean> {
+    const evidence = this.#evidence;
+    if (evidence.isDelivering) return false;
+    const gives = await ask();
+    if (gives) evidence.gave();
+    // Others may have come through meanwhile.
+    if (gives || evidence.isDelivering) return false;
+    evidence.withheld(error);
+    return true;
+  }
+
+  /** Resolves when a data plane that a living control plane gives nothing may ask it again: after `retryMs` to twice that, or when it is lost. Rejects with `signal.reason`. */
+  async retry(signal: AbortSignal): Promise<void> {
+    const { clock, random, timing } = this.#options;
+    const waitMs = retryInMs(timing, random);
+    if (this.state.kind === "fallback") return clock.sleep(waitMs, signal);
+    await inTime(waitMs, clock, signal, async (both) => {
+      while (this.state.kind !== "fallback") await this.#news.wait(both);
+    });
+  }
+
+  /** Resolves once an attempt made now is expected to succeed. Rejects with `signal.reason`. */
+  async untilAnswering(signal: AbortSignal): Promise<void> {
+    while (!this.isAnswering) await this.#news.wait(signal);
   }
 
   /**

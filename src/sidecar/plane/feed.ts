@@ -74,19 +74,24 @@ export class SnapshotFeed {
     return version === undefined ? undefined : shelf.newest(version);
   }
 
+  /** Why it could not take the newest there is; undefined if it could, or there is nothing. */
+  get misfit(): Misfit | undefined {
+    const { newest } = this;
+    const { info } = this.#options;
+    return newest && findMisfit({ frameBytes: newest.frame.length, plugins: newest.plugins }, info);
+  }
+
   /**
    * Serves the newest snapshot, now and whenever there is a newer one, until `signal` aborts or a
    * live config comes. A delivery under way goes on after an abort. Resolves when the first ping, or
    * its absence, has told what the data plane runs.
    */
   async serve(signal: AbortSignal): Promise<void> {
-    const { channel, version, shelf, clock } = this.#options;
+    const { version, shelf } = this.#options;
     this.#serving.end();
     const serving = new Scope(signal);
     this.#serving = serving;
-    if (channel.hash.value === undefined) {
-      await inTime(FIRST_PING_MS, clock, signal, (both) => channel.hash.until(() => true, both));
-    }
+    await this.settle(signal);
     signal.throwIfAborted();
     if (serving.isOver) return;
     const unsubscribe = shelf.onNewer((newer) => {
@@ -96,6 +101,20 @@ export class SnapshotFeed {
     this.#offer();
   }
 
+  /** Resolves when the first ping, or its absence, has told what the data plane runs. Rejects with `signal.reason`. */
+  async settle(signal: AbortSignal): Promise<void> {
+    const { channel, clock } = this.#options;
+    if (channel.hash.value !== undefined) return;
+    await inTime(FIRST_PING_MS, clock, signal, (both) => channel.hash.until(() => true, both));
+  }
+
+  /** Serves nothing any more, what is under way included: the control plane lives. */
+  stop(): void {
+    this.#serving.end();
+    this.#delivery?.over.end();
+    this.#delivery = undefined;
+  }
+
   /**
    * A config of the live control plane is being sent: it wins over whatever we were delivering.
    * Where the data plane loses it, as an empty one may, it is sent again, from memory. `sent`
@@ -103,9 +122,7 @@ export class SnapshotFeed {
    */
   live(frameBytes: number, sent: Promise<void>): void {
     const { channel, remembers, log } = this.#options;
-    this.#serving.end();
-    this.#delivery?.over.end();
-    this.#delivery = undefined;
+    this.stop();
     if (channel.hash.isConfigured || !remembers) return;
     const again = async (signal: AbortSignal) => {
       const { newest } = this;
@@ -122,17 +139,14 @@ export class SnapshotFeed {
   }
 
   #offer(): void {
-    const { channel, info, isAuthority, log, metrics } = this.#options;
+    const { channel, isAuthority, log, metrics } = this.#options;
     const servable = this.newest;
     const runs = channel.hash.isConfigured ? channel.hash.value : undefined;
     if (servable === undefined || servable === this.#refused) return;
     const isTheirs = runs !== undefined && runs !== this.#ours && !isAuthority;
     if (isTheirs || (runs !== undefined && runs === servable.configHash)) return;
     if (this.#delivery?.of === servable) return;
-    const misfit = findMisfit(
-      { frameBytes: servable.frame.length, plugins: servable.plugins },
-      info,
-    );
+    const { misfit } = this;
     if (misfit !== undefined) {
       this.#refused = servable;
       metrics.unserved();

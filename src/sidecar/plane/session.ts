@@ -1,19 +1,24 @@
 /** One data plane's session: relayed to the control plane while that lives, served from the snapshot while it does not. */
 
+import { constants } from "node:buffer";
 import type { Clock } from "../../core/clock.ts";
 import { ServiceError } from "../../core/errors.ts";
 import { type Log, withFields } from "../../core/log.ts";
 import { Backoff, type BackoffPolicy } from "../../core/trying.ts";
 import { forever, Scope, type Slots } from "../../core/waiting.ts";
+import type { BasicInfo } from "../../kong/basic-info.ts";
+import { configuredPlugins } from "../../kong/plugins.ts";
+import { decodeReconfigure } from "../../kong/reconfigure.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import { type DialedConnection, type DialRequest, SourceError } from "../../source/port.ts";
 import type { Accepted, Introduction } from "../door/admission.ts";
+import type { Inquiry } from "../live/inquiry.ts";
 import { LiveLink } from "../live/live-link.ts";
 import type { Upstream } from "../live/upstream.ts";
 import type { SidecarMetrics } from "../metrics.ts";
 import type { Shelf } from "../shelf/shelf.ts";
 import { PlaneChannel, type PlaneIntroduction } from "./channel.ts";
-import { SnapshotFeed } from "./feed.ts";
+import { findMisfit, type Misfit, SnapshotFeed } from "./feed.ts";
 
 /** Where a data plane's config comes from, and since when. */
 export type PlaneState =
@@ -21,8 +26,10 @@ export type PlaneState =
   | { readonly kind: "connecting"; readonly since: Date }
   /** The control plane: it has sent one. */
   | { readonly kind: "live"; readonly since: Date }
-  /** The snapshot. `complaint`: what was said of the control plane since then, not to be said again. */
-  | { readonly kind: "fallback"; readonly since: Date; readonly complaint: string | undefined };
+  /** Nowhere: the control plane lives, and gives this data plane nothing; `error` says why. */
+  | { readonly kind: "withheld"; readonly since: Date; readonly error: ServiceError }
+  /** The snapshot. */
+  | { readonly kind: "fallback"; readonly since: Date };
 
 export interface PlaneSessionOptions {
   readonly introduction: Introduction;
@@ -36,6 +43,8 @@ export interface PlaneSessionOptions {
 
 export interface PlaneContext {
   readonly upstream: Upstream;
+  /** Undefined: there is no control plane. */
+  readonly inquiry: Inquiry | undefined;
   readonly shelf: Shelf;
   /** Is shown every config that passes; undefined: none is remembered. */
   readonly remember: ((version: KongVersion, frame: Buffer) => void) | undefined;
@@ -60,6 +69,8 @@ export interface PlaneContext {
 const REMAKE: BackoffPolicy = { minMs: 250, maxMs: 5_000 };
 /** A connection this long was a good one, config or not; after a shorter one the intervals go on growing. */
 const GOOD_LINK_MS = 10_000;
+/** Data planes that try together do so within this. */
+const AT_ONCE_MS = 3_000;
 /** A control plane that sends no config is asked anew this often: it sends none later by itself. */
 const REDIAL_MS = 60_000;
 
@@ -81,6 +92,8 @@ export class PlaneSession {
   readonly #log: Log;
   readonly #channel: PlaneChannel;
   #state: PlaneState;
+  /** What was said of the control plane since it last gave something, not to be said again. */
+  #complaint: string | undefined;
 
   constructor(options: PlaneSessionOptions, context: PlaneContext) {
     const { nodeId, hostname, version } = options.introduction;
@@ -143,8 +156,10 @@ export class PlaneSession {
     });
     const remaking = new Backoff(random);
     let remakeUntilMs = 0;
-    if (!this.#mayTry(feed)) await this.#standBy(feed, signal);
+    let isItsTurn = await this.#mayTry(feed, signal);
     for (;;) {
+      if (!isItsTurn) await this.#standBy(feed, signal);
+      isItsTurn = true;
       const end = await this.#link(introduction, feed, signal);
       signal.throwIfAborted();
       if (end.kind === "redial") continue;
@@ -160,17 +175,29 @@ export class PlaneSession {
       }
       remakeUntilMs = 0;
       remaking.succeeded();
-      if (end.kind === "refused") this.#fallBack("control plane refuses the data plane", end.error);
-      else upstream.lost(end.error);
-      await this.#standBy(feed, signal);
+      if (end.kind === "failed") upstream.lost(end.error);
+      isItsTurn = end.kind === "refused" || upstream.state.kind !== "fallback";
+      if (!isItsTurn) continue;
+      // It lives: what it does not give, no snapshot does.
+      if (end.kind === "refused") {
+        this.#withhold(feed, "control plane refuses the data plane", end.error);
+      }
+      await upstream.retry(signal);
+      if (end.kind === "refused") continue;
+      isItsTurn = upstream.state.kind !== "fallback";
+      if (isItsTurn) {
+        this.#withhold(feed, "control plane takes others, but not the data plane", end.error);
+      }
     }
   }
 
-  /** While the control plane is lost, only a data plane that we have nothing for tries it before its turn. */
-  #mayTry(feed: SnapshotFeed): boolean {
+  /** While the control plane is lost, but answers, only a data plane that runs no config tries it before its turn. */
+  async #mayTry(feed: SnapshotFeed, signal: AbortSignal): Promise<boolean> {
     const { upstream } = this.#context;
     if (upstream.state.kind !== "fallback") return true;
-    return upstream.isAnswering && feed.newest === undefined;
+    if (!upstream.isAnswering) return false;
+    await feed.settle(signal);
+    return upstream.isAnswering && !this.#channel.hash.isConfigured;
   }
 
   /** Serves from the snapshot until it is this data plane's turn to try the control plane. */
@@ -183,12 +210,25 @@ export class PlaneSession {
       // It comes back in 5 to 10 s, and is told 503 while there is still nothing.
       await this.#channel.close();
     }
-    await this.#context.upstream.turn(signal);
+    await Promise.race([
+      this.#context.upstream.turn(standing.signal),
+      this.#untilAnsweredWhileEmpty(standing.signal),
+    ]);
+  }
+
+  /** A data plane without a config has nothing to lose: it does not wait until the control plane has proved itself. Rejects with `signal.reason`. */
+  async #untilAnsweredWhileEmpty(signal: AbortSignal): Promise<void> {
+    const { upstream, clock, random } = this.#context;
+    do {
+      await upstream.untilAnswering(signal);
+      if (this.#channel.hash.isConfigured) return forever(signal);
+      await clock.sleep(random() * AT_ONCE_MS, signal);
+    } while (!upstream.isAnswering);
   }
 
   /** One connection to the control plane, from its making to its end. Rejects with `signal.reason`. */
   async #link(
-    { frame }: PlaneIntroduction,
+    { frame, info }: PlaneIntroduction,
     feed: SnapshotFeed,
     signal: AbortSignal,
   ): Promise<LinkEnd> {
@@ -214,7 +254,7 @@ export class PlaneSession {
     using up = new Scope(signal);
     const ended = link.run(frame, this.hash, up.signal);
     try {
-      const redial = this.#redialIsDue(() => hasConfig, link, feed, up.signal);
+      const redial = this.#redialIsDue(() => hasConfig, link, feed, info, up.signal);
       const error = await Promise.race([ended, redial]);
       if (error === undefined) return { kind: "redial" };
       const isLong = link.ageMs >= GOOD_LINK_MS;
@@ -239,11 +279,12 @@ export class PlaneSession {
     }
   }
 
-  /** Waits for a config, and serves from the snapshot where none comes. Resolves when it is time to ask anew; rejects with `signal.reason`. */
+  /** Waits for a config. Where none comes, serves from the snapshot, but only if nobody is given one. Resolves when it is time to ask anew; rejects with `signal.reason`. */
   async #redialIsDue(
     hasConfig: () => boolean,
     link: LiveLink,
     feed: SnapshotFeed,
+    info: BasicInfo,
     signal: AbortSignal,
   ): Promise<undefined> {
     const { upstream, clock, configWaitMs } = this.#context;
@@ -251,30 +292,83 @@ export class PlaneSession {
       await clock.sleep(configWaitMs, signal);
       if (hasConfig()) return forever(signal);
     } while (link.isReceiving);
-    const error = noConfig(configWaitMs);
-    upstream.withheld(error);
-    this.#fallBack("control plane sends no config", error);
-    await feed.serve(signal);
+    let misfit: Misfit | undefined;
+    const isLost = await upstream.withheld(noConfig(configWaitMs), async () => {
+      const given = await this.#ask(feed, info, signal);
+      misfit = given?.misfit;
+      return given !== undefined;
+    });
+    // It may have come after all.
+    if (hasConfig() || link.isReceiving) return forever(signal);
+    if (isLost) {
+      this.#fallBack("control plane sends no config", noConfig(configWaitMs));
+      await feed.serve(signal);
+    } else {
+      const known = misfit ?? feed.misfit;
+      this.#withhold(
+        feed,
+        "control plane withholds its config from the data plane, nothing is served",
+        withheldFromIt(known),
+      );
+    }
     await clock.sleep(REDIAL_MS, signal);
     if (hasConfig() || link.isReceiving) return forever(signal);
   }
 
+  /** What the control plane gives to a data plane that lacks nothing, as far as it concerns this one; undefined where it gives nothing. Rejects with `signal.reason`. */
+  async #ask(
+    feed: SnapshotFeed,
+    info: BasicInfo,
+    signal: AbortSignal,
+  ): Promise<{ readonly misfit: Misfit | undefined } | undefined> {
+    const { inquiry, remember } = this.#context;
+    const { introduction, version } = this.#options;
+    const known = [...info.plugins.map(({ name }) => name), ...(feed.newest?.plugins ?? [])];
+    const frame = await inquiry?.ask(introduction.version, known, signal);
+    if (frame === undefined) return undefined;
+    // The freshest there is, whoever it was given to.
+    if (version !== undefined) remember?.(version, frame);
+    try {
+      const { configTable } = await decodeReconfigure(frame, {
+        maxConfigBytes: constants.MAX_LENGTH,
+      });
+      const load = { frameBytes: frame.length, plugins: configuredPlugins(configTable) };
+      return { misfit: findMisfit(load, info) };
+    } catch (error) {
+      if (!(error instanceof ServiceError)) throw error;
+      // What it sends is beyond us, but it does send.
+      return { misfit: undefined };
+    }
+  }
+
   #becomeLive(): void {
+    this.#complaint = undefined;
     if (this.#state.kind === "live") return;
     this.#log.info({ from: this.#state.kind }, "data plane is live");
     this.#state = { kind: "live", since: this.#context.clock.now() };
   }
 
-  /** A complaint is said once: the control plane is tried again and again, and nothing new comes of it. */
   #fallBack(complaint?: string, error?: ServiceError): void {
-    const state = this.#state;
-    const said = state.kind === "fallback" ? state.complaint : undefined;
-    if (complaint !== undefined && complaint !== said) this.#log.warn({ err: error }, complaint);
-    this.#state = {
-      kind: "fallback",
-      since: state.kind === "fallback" ? state.since : this.#context.clock.now(),
-      complaint: complaint ?? said,
-    };
+    this.#complain(complaint, error);
+    if (this.#state.kind === "fallback") return;
+    this.#state = { kind: "fallback", since: this.#context.clock.now() };
+  }
+
+  /** The control plane lives, and its word counts, be it that it gives nothing. */
+  #withhold(feed: SnapshotFeed, complaint: string, error: ServiceError): void {
+    feed.stop();
+    this.#complain(complaint, error);
+    if (this.#state.kind !== "withheld") this.#context.metrics.unserved();
+    const { since } =
+      this.#state.kind === "withheld" ? this.#state : { since: this.#context.clock.now() };
+    this.#state = { kind: "withheld", since, error };
+  }
+
+  /** Said once: the control plane is tried again and again, and nothing new comes of it. */
+  #complain(complaint: string | undefined, error: ServiceError | undefined): void {
+    if (complaint === undefined || complaint === this.#complaint) return;
+    this.#complaint = complaint;
+    this.#log.warn({ err: error }, complaint);
   }
 }
 
@@ -284,6 +378,20 @@ function noConfig(afterMs: number): SourceError {
     `the control plane accepted the data plane, but sent no config within ${afterMs / 1000} s`,
     {
       hint: 'Its database may be down, or it withholds the config from this data plane: its log says "unable to send".',
+    },
+  );
+}
+
+function withheldFromIt(misfit: Misfit | undefined): SourceError {
+  return new SourceError(
+    "SOURCE_WITHHELD",
+    misfit === undefined
+      ? "the control plane gives configs to others, but none to this data plane"
+      : `the control plane gives its config to others, but not to this data plane: ${misfit.reason}`,
+    {
+      hint:
+        misfit?.hint ??
+        'Its log says why: "unable to send". Mostly a plugin is missing here, or has another version.',
     },
   );
 }

@@ -7,6 +7,7 @@ import { seededRandom } from "../../fakes/seeded-random.ts";
 import { failureOf, TIMING, UpstreamStage, type Waiter } from "./upstream-stage.ts";
 
 const withheld = () => new SourceError("SOURCE_WITHHELD", "no config came");
+const givesNobody = async () => false;
 
 /** Lets it be the turn of everybody who waits, which must not take longer than this. */
 async function turns(waiters: readonly Waiter[]): Promise<readonly number[]> {
@@ -106,13 +107,13 @@ describe("a lost control plane", () => {
   it("that withheld the config is back only once it has delivered one", async () => {
     const stage = await UpstreamStage.live();
     const first = await stage.dial();
-    stage.upstream.withheld(withheld());
+    await stage.upstream.withheld(withheld(), givesNobody);
     await close(first);
     await stage.clock.advance(600_000);
     assert.deepEqual(stage.probesAtMs, [0], "a probe would show nothing");
     const connection = await stage.dial();
     assert.equal(stage.upstream.isAnswering, false);
-    stage.upstream.withheld(withheld());
+    await stage.upstream.withheld(withheld(), givesNobody);
     stage.upstream.delivered(connection);
     assert.equal(stage.upstream.isAnswering, true);
     await stage.clock.advance(TIMING.recoveryMs);
@@ -124,7 +125,7 @@ describe("a lost control plane", () => {
     stage.dialer.up();
     await stage.dial();
     assert.equal(stage.upstream.isAnswering, true);
-    stage.upstream.withheld(withheld());
+    await stage.upstream.withheld(withheld(), givesNobody);
     assert.equal(stage.upstream.isAnswering, false);
     await stage.clock.advance(600_000);
     assert.equal(stage.upstream.state.kind, "fallback");
@@ -214,7 +215,7 @@ describe("data planes that wait for a lost control plane", () => {
     const { info } = stage.log;
     stage.log.info = (fields, message) => {
       info.call(stage.log, fields, message);
-      queueMicrotask(() => stage.upstream.withheld(withheld()));
+      queueMicrotask(() => void stage.upstream.withheld(withheld(), givesNobody));
     };
     await stage.dial();
     await stage.clock.advance(TIMING.recoveryMs);

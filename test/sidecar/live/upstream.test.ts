@@ -6,6 +6,7 @@ import { unreachable } from "../../fakes/scripted-dialer.ts";
 import { failureOf, PROBE, UpstreamStage } from "./upstream-stage.ts";
 
 const withheld = () => new SourceError("SOURCE_WITHHELD", "no config came");
+const givesNobody = async () => false;
 
 describe("an upstream of which nothing is known", () => {
   it("is live once a probe succeeds, and the probe leaves nothing open", async () => {
@@ -140,7 +141,7 @@ describe("a live upstream", () => {
     const stage = await UpstreamStage.live();
     await stage.dial();
     await stage.dial();
-    stage.upstream.withheld(withheld());
+    await stage.upstream.withheld(withheld(), givesNobody);
     assert.equal(stage.upstream.state.kind, "fallback");
   });
 
@@ -149,13 +150,13 @@ describe("a live upstream", () => {
     const served = await stage.dial();
     await stage.dial();
     stage.upstream.delivered(served);
-    stage.upstream.withheld(withheld());
+    await stage.upstream.withheld(withheld(), givesNobody);
     assert.equal(stage.upstream.state.kind, "live");
     served.webSocket.terminate();
     await once(served.webSocket, "close");
     // It is too late to have brought one.
     stage.upstream.delivered(served);
-    stage.upstream.withheld(withheld());
+    await stage.upstream.withheld(withheld(), givesNobody);
     assert.equal(stage.upstream.state.kind, "fallback");
   });
 
