@@ -18,7 +18,7 @@ import { exitStatusBy, openStatusServer } from "./daemon.ts";
 import { openElection } from "./election.ts";
 import { type ConfiguredGates, openGates } from "./gates.ts";
 import { openWritingSeal } from "./seal.ts";
-import { askPreconditions, openConfiguredStores } from "./storage.ts";
+import { openConfiguredStores, StoreTrial } from "./storage.ts";
 
 /** While the store does not take a config, milliseconds. */
 const SAVE_RETRY = { minMs: 1_000, maxMs: 30_000 };
@@ -150,15 +150,17 @@ async function buildWriter(
   const log = context.log.child({ component: "export", kongVersion: version, store: store.url });
   const { maxConfigBytes, exportDelayMs, guard } = settings;
   const { historyMaxCount, historyMaxAgeMs, historyMaxBytes } = settings;
+  const trial = new StoreTrial(store, version, log);
   const archive = new Archive({
     store,
     seal,
     kongVersion: version,
     maxConfigBytes,
     keepHistory: true,
+    makesFreshVersions: () => trial.makesFreshVersions,
     log,
   });
-  const conditional = askPreconditions(store, version, log);
+  const conditional = (signal: AbortSignal) => trial.conditional(signal);
   const request = { version, store, archive, exporterId: nodeId, conditional, log };
   return new Writer({
     election: await openElection(context, request),

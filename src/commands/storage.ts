@@ -11,7 +11,7 @@ import { ReplicaReader } from "../snapshots/replicas.ts";
 import type { Seal } from "../snapshots/seal/seal.ts";
 import { openStore } from "../store/open.ts";
 import type { Store } from "../store/port.ts";
-import { probePreconditions } from "../store/preconditions.ts";
+import { type PreconditionSupport, probePreconditions } from "../store/preconditions.ts";
 import type { StorageLocation } from "../store/storage-url.ts";
 import type { CommandContext } from "./context.ts";
 
@@ -58,24 +58,45 @@ export async function openConfiguredStores(
 }
 
 /**
- * Whether `store` honours preconditions, found out by trying and said in the log; asks again until
- * the store has answered once. A store that does not is written without them. `log` names the store.
+ * What `store` keeps, found out by trying and said in the log once; asked again until the store has
+ * answered. `log` names the store.
  */
-export function askPreconditions(
-  store: Store,
-  version: KongVersion,
-  log: Log,
-): (signal: AbortSignal) => Promise<boolean> {
-  let known: boolean | undefined;
-  return async (signal) => {
-    if (known !== undefined) return known;
-    const support = await probePreconditions(store, preconditionsProbeKey(version), signal);
-    known = support.kind === "honoured" || support.kind === "contended";
-    const fields = { support: support.kind, explanation: support.explanation };
-    if (known) log.info(fields, "store honours conditional writes");
-    else log.warn(fields, "store does not honour conditional writes, run only one exporter");
-    return known;
-  };
+export class StoreTrial {
+  readonly #store: Store;
+  readonly #version: KongVersion;
+  readonly #log: Log;
+  #support: PreconditionSupport | undefined;
+
+  constructor(store: Store, version: KongVersion, log: Log) {
+    this.#store = store;
+    this.#version = version;
+    this.#log = log;
+  }
+
+  /** Whether it honours preconditions; one that does not is written without them. Rejects as `probePreconditions`. */
+  async conditional(signal: AbortSignal): Promise<boolean> {
+    const support = this.#support ?? (await this.#try(signal));
+    return support.kind === "honoured" || support.kind === "contended";
+  }
+
+  /** Whether each write is known to make a version that none had before; false until it was tried. */
+  get makesFreshVersions(): boolean {
+    return this.#support?.kind === "honoured" && this.#support.makesFreshVersions;
+  }
+
+  async #try(signal: AbortSignal): Promise<PreconditionSupport> {
+    const key = preconditionsProbeKey(this.#version);
+    const support = await probePreconditions(this.#store, key, signal);
+    this.#support = support;
+    const { kind, explanation } = support;
+    const fields = { support: kind, explanation };
+    if (kind === "honoured" || kind === "contended") {
+      this.#log.info(fields, "store honours conditional writes");
+    } else {
+      this.#log.warn(fields, "store does not honour conditional writes, run only one exporter");
+    }
+    return support;
+  }
 }
 
 /** By the version rule of the settings; progress is told only where there is one store. `stores` is not empty. */

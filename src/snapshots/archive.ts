@@ -40,6 +40,8 @@ export type SaveOutcome =
 export interface ArchiveOptions extends StoreReaderOptions {
   /** Whether what is saved is kept in the history, too; absent: not. Readers look there all the same. */
   readonly keepHistory?: boolean;
+  /** See CurrentObjectOptions. */
+  readonly makesFreshVersions?: () => boolean;
 }
 
 /** How often a save starts over because somebody else wrote in between. */

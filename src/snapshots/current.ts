@@ -22,7 +22,7 @@ import {
   vouchForCurrent,
 } from "./sighting.ts";
 import type { NewSnapshot, SnapshotMetadata } from "./snapshot.ts";
-import { blanksOf, mayBeBodyDigest, newWriteId, WRITE_ID } from "./write-id.ts";
+import { blanksOf, newWriteId, WRITE_ID } from "./write-id.ts";
 
 /** What is known to lie in the store. */
 export type Known =
@@ -41,6 +41,8 @@ export type Known =
 export interface CurrentObjectOptions extends SightingOptions {
   readonly store: Store;
   readonly log: Log;
+  /** Whether each write is known, by trial, to make a version that none had before; absent: not known. Asked at each write. */
+  readonly makesFreshVersions?: () => boolean;
 }
 
 export class CurrentObject {
@@ -100,9 +102,9 @@ export class CurrentObject {
 
   /**
    * Replaces `known` and nothing else, unless `conditional` is false, by an object of a version that
-   * none had before. The write id sees to that where metadata count; where only the body does, so does
-   * encryption, which never gives the same twice, or do the blanks after the config, which stand for the
-   * write id. Throws StoreError.
+   * none had before. The write id sees to that where metadata count; where only the body does, or it is not
+   * known which, so does encryption, which never gives the same twice, or do the blanks after the config,
+   * which stand for the write id. Throws StoreError.
    */
   async replace(
     known: Known,
@@ -113,9 +115,9 @@ export class CurrentObject {
     const writeId = newWriteId();
     const when: Precondition =
       known.kind === "absent" ? { ifAbsent: true } : { ifVersion: known.version };
-    const { seal, store } = this.#options;
+    const { seal, store, makesFreshVersions } = this.#options;
     const needsBlanks =
-      !seal.encrypts && known.kind === "present" && mayBeBodyDigest(known.version);
+      !seal.encrypts && known.kind === "present" && makesFreshVersions?.() !== true;
     const sealed = await seal.close(
       needsBlanks ? Buffer.concat([config, blanksOf(writeId)]) : config,
       { ...encodeMetadata(metadata), [WRITE_ID]: writeId },

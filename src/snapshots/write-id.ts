@@ -1,7 +1,7 @@
 /** What makes two writes of one config different objects, so that no version of the current object ever comes back. */
 
 import { randomBytes } from "node:crypto";
-import type { Metadata, Version } from "../store/port.ts";
+import type { Metadata } from "../store/port.ts";
 
 /** Name of the metadata that holds it: 16 lower-case hex digits. */
 export const WRITE_ID = "write-id";
@@ -26,14 +26,4 @@ export function blanksOf(writeId: string): Uint8Array {
 export function writeIdOf(metadata: Metadata): string | undefined {
   const id = metadata[WRITE_ID];
   return id !== undefined && /^[0-9a-f]{16}$/.test(id) ? id : undefined;
-}
-
-/**
- * Whether the store may tell contents apart by their body alone, as S3 does by an ETag that is the
- * MD5 of it, or of the MD5s of its parts. It looks the same where the store encrypts with a KMS key,
- * which makes an ETag of its own for each write.
- * https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
- */
-export function mayBeBodyDigest(version: Version): boolean {
-  return /^[0-9a-f]{32}(-\d+)?$/i.test(version);
 }

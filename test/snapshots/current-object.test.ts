@@ -1,10 +1,18 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { describe, it } from "vitest";
 import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
 import { blanksOf } from "../../src/snapshots/write-id.ts";
+import type { Version } from "../../src/store/port.ts";
 import { snapshotOf } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
+import { FakeS3 } from "../fakes/s3-server.ts";
+import { openS3 } from "../store/s3-support.ts";
 import { archiveOn, CONDITIONAL, ETAG, KEY, objectIn, signal } from "./stage.ts";
+
+function digestOf(body: Uint8Array): Buffer {
+  return createHash("sha256").update(body).digest();
+}
 
 /** A store in which "a" lies under a version that looks like an ETAG, and was replaced by "b". */
 async function setUp() {
@@ -20,10 +28,42 @@ describe("the current object", () => {
   it("is byte for byte the config where versions tell more than the body", async () => {
     const store = new MemoryStore();
     for (const name of ["a", "b"]) {
-      await archiveOn(store).save(snapshotOf(name), CONDITIONAL, signal);
+      const archive = archiveOn(store, { makesFreshVersions: () => true });
+      await archive.save(snapshotOf(name), CONDITIONAL, signal);
       assert.deepEqual(Buffer.from(objectIn(store).body), snapshotOf(name).config);
     }
   });
+
+  for (const [digest, etagOf] of [
+    ["MD5", (body: Uint8Array) => createHash("md5").update(body).digest("hex")],
+    ["CRC64", (body: Uint8Array) => `CRC64NVME-${digestOf(body).toString("base64").slice(0, 12)}`],
+    ["SHA-256", (body: Uint8Array) => digestOf(body).toString("hex")],
+    ["base64", (body: Uint8Array) => digestOf(body).toString("base64")],
+  ] as const) {
+    it(`never brings a version back where that is a ${digest} of the body`, async () => {
+      await using server = await FakeS3.start();
+      server.etagOf = etagOf;
+      await using store = await openS3({ endpoint: server.endpoint, accessKeyId: "fake-key-id" });
+      const archive = archiveOn(store);
+      const versions: string[] = [];
+      let stale: Version | undefined;
+      for (const [place, name] of ["a", "b", "a", "b", "a"].entries()) {
+        // As an operator's `snapshots restore` lets a config come back.
+        const later = { controlPlaneTimestamp: 1_795_220_100 + place };
+        const outcome = await archive.save(snapshotOf(name, later), CONDITIONAL, signal);
+        assert.equal(outcome.kind, "saved");
+        const { version } = await store.head(KEY, signal);
+        versions.push(version);
+        stale ??= version;
+      }
+      assert.equal(new Set(versions).size, 5);
+      assert.ok(stale !== undefined);
+      const options = { metadata: {}, contentType: "application/json", when: { ifVersion: stale } };
+      await assert.rejects(store.put(KEY, snapshotOf("c").config, options, signal), {
+        code: "STORE_PRECONDITION_FAILED",
+      });
+    });
+  }
 
   it("is the config and 64 blanks where a version may be a digest of the body", async () => {
     const { store, bytes } = await setUp();

@@ -1,15 +1,18 @@
 /** The probe tells stores that honour conditions from those that ignore or refuse them. */
 
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { describe, it } from "vitest";
 import type {
   GetOptions,
   Key,
+  Metadata,
   ObjectHead,
   ObjectInfo,
   PutOptions,
   Store,
   StoredObject,
+  Version,
 } from "../../src/store/port.ts";
 import { StoreError } from "../../src/store/port.ts";
 import { probePreconditions } from "../../src/store/preconditions.ts";
@@ -101,6 +104,56 @@ describe("probePreconditions", () => {
     assert.deepEqual(await keys(store.memory, ""), [KEY]);
     assert.match(await text(store.memory, KEY), /can be deleted/);
   });
+
+  it("finds by trying, not by their looks, whether versions are digests of bodies", async () => {
+    for (const [version, makesFreshVersions] of [
+      [undefined, true],
+      [(body: string) => `CRC64NVME-${body.slice(-10)}`, false],
+      [(body: string) => Buffer.from(body).toString("base64"), false],
+      [() => randomUUID().replaceAll("-", ""), true],
+    ] as const) {
+      const store = new MemoryStore();
+      const odd = new OddStore(async (_, key, body, options, signal) => {
+        const info = await store.put(key, body, options, signal);
+        const found = store.objects.get(key);
+        if (version === undefined || found === undefined) return info;
+        const named = { version: version(Buffer.from(body).toString()) as Version };
+        store.objects.set(key, { ...found, ...named });
+        return { ...info, ...named };
+      });
+      Reflect.set(odd, "memory", store);
+      const support = await probePreconditions(odd, KEY, never);
+      assert.ok(support.kind === "honoured", support.kind);
+      assert.equal(support.makesFreshVersions, makesFreshVersions);
+      assert.match(
+        support.explanation,
+        makesFreshVersions ? /a version of its own/ : /digests of bodies, so .* blanks/,
+      );
+    }
+  });
+
+  for (const [what, change, pattern] of [
+    ["drops", () => ({}), /it drops metadata/],
+    ["drops, for their names,", () => ({ trial: "x" }), /it drops metadata/],
+    [
+      "cuts",
+      (metadata: Metadata) =>
+        Object.fromEntries(
+          Object.entries(metadata).map(([name, value]) => [name, value.slice(0, 256)]),
+        ),
+      /it changes or cuts metadata/,
+    ],
+  ] as const) {
+    it(`refuses a store that ${what} metadata`, async () => {
+      const store = new OddStore((memory, key, body, options, signal) =>
+        memory.put(key, body, { ...options, metadata: change(options.metadata) }, signal),
+      );
+      const error = await failsWith("STORE_MISCONFIGURED", probePreconditions(store, KEY, never));
+      assert.match(error.message, pattern);
+      assert.match(error.message, /memory:\/\/odd.*nothing is saved/);
+      assert.match(error.hint ?? "", /proxy .* x-amz-meta-\*.*underscores_in_headers/);
+    });
+  }
 
   it("survives an object under its key that is not its own", async () => {
     const store = new MemoryStore();

@@ -108,6 +108,7 @@ for (const { name, commands, start, support, without } of SERVERS) {
       await using store = await open("probe");
       const found = await probePreconditions(store, "probe.json", never);
       assert.equal(found.kind, support, found.explanation);
+      if (found.kind === "honoured") assert.equal(found.makesFreshVersions, false);
     });
 
     if (support === "honoured") {

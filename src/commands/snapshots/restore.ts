@@ -18,7 +18,7 @@ import { confirm } from "../confirm.ts";
 import { openElection } from "../election.ts";
 import { type ActionContext, onlyVersion } from "../folders.ts";
 import { print, printJson } from "../output.ts";
-import { askPreconditions } from "../storage.ts";
+import { StoreTrial } from "../storage.ts";
 import { printable } from "../text.ts";
 import { UsageError } from "../usage-error.ts";
 import { errorJson, formatTaken } from "./describe.ts";
@@ -93,7 +93,7 @@ function restoreContext(context: ActionContext): RestoreContext {
     openElection: (folder, exporterId, conditional) =>
       openElection(context, { ...folder, exporterId, conditional: async () => conditional, log }),
     askPreconditions: ({ store, version }, signal) =>
-      askPreconditions(store, version, withFields(log, { store: store.url }))(signal),
+      new StoreTrial(store, version, withFields(log, { store: store.url })).conditional(signal),
     leaseTtlMs: settings.leaseTtlMs,
     hostname,
     clock,
