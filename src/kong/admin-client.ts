@@ -404,7 +404,7 @@ function badRequest(answer: BadAnswer): AdminError {
     `${request} was refused (400), ${count}:${shown.join("")}${more}`,
     {
       reasons,
-      hint: "A config fits Kong of the version it was exported for, with the same plugins enabled (KONG_PLUGINS). Compare both.",
+      hint: "Compare version, edition and KONG_PLUGINS of this Kong with those the config was exported for; `import --adapt` takes out what an open-source Kong does not know.",
     },
   );
 }

@@ -253,10 +253,10 @@ function targetProblems({ kind, row }: Entity, target: KongTarget): readonly Pro
   if (kind === "vaults" && typeof name === "string" && ENTERPRISE_VAULT_BACKENDS.has(name)) {
     problems.push(["unknown-vault", `its backend ${name} is not in open-source Kong`]);
   }
-  const fields = new Map(
-    foreignFields(kind, row, target.version).map((field) => [field.path.join("."), field]),
-  );
-  for (const [path, field] of fields) {
+  const foreign = foreignFields(kind, row, target.version);
+  if (foreign.length === 0) return problems;
+  // Of a list each record may have it.
+  for (const [path, field] of new Map(foreign.map((it) => [it.path.join("."), it]))) {
     const name = printableLine(path);
     const problem =
       field.since === undefined

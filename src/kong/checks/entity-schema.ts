@@ -130,21 +130,21 @@ export function foreignFields(
   version: KongVersion,
 ): readonly UnknownField[] {
   const enterprise = ENTERPRISE_FIELDS.get(kind);
-  const own = unknownFields({ kind }, row, version).filter(({ path: [field = "", ...inner] }) => {
-    if (inner.length > 0) return true;
-    return !enterprise?.has(field) && !FIELDS_OF_ALL.has(field) && !mayBeNested(field);
-  });
-  const foreign = [...(enterprise ?? [])].flatMap((field): readonly UnknownField[] =>
-    field in row ? [{ path: [field], since: undefined, value: row[field] }] : [],
+  const fields = unknownFields({ kind }, row, version).filter(
+    ({ path: [field = "", ...inner] }) => {
+      if (inner.length > 0) return true;
+      return !enterprise?.has(field) && !FIELDS_OF_ALL.has(field) && !mayBeNested(field);
+    },
   );
+  for (const field of enterprise ?? []) {
+    if (field in row) fields.push({ path: [field], since: undefined, value: row[field] });
+  }
   const { name } = row;
-  if (kind !== "plugins" || typeof name !== "string") return [...own, ...foreign];
-  const config = unknownFields({ plugin: name }, row["config"], version);
-  return [
-    ...own,
-    ...foreign,
-    ...config.map((field) => ({ ...field, path: ["config", ...field.path] })),
-  ];
+  if (kind !== "plugins" || typeof name !== "string") return fields;
+  for (const field of unknownFields({ plugin: name }, row["config"], version)) {
+    fields.push({ ...field, path: ["config", ...field.path] });
+  }
+  return fields;
 }
 
 /** In a config written by hand entities stand inside those that they belong to: a service has `routes`. */

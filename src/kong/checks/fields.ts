@@ -1,6 +1,6 @@
 /** Which fields the entities and the plugins of open-source Kong have, nested ones too, and since when. */
 
-import { isAtLeast, type KongVersion } from "../version.ts";
+import type { KongVersion } from "../version.ts";
 
 /**
  * A field is its name, then `@` and the first `major.minor` that has it, unless that is the one its
@@ -115,40 +115,53 @@ export function unknownFields(
   const fields = "kind" in of ? entities().get(of.kind) : plugins().get(of.plugin);
   if (fields === undefined) return [];
   const unknown: UnknownField[] = [];
-  collect(value, fields, [], version, unknown);
+  const search: Search = {
+    release: releaseOf(version),
+    isKnown: KNOWN_VERSIONS.test(version),
+    found: (path, since, found) => unknown.push({ path, since, value: found }),
+  };
+  collect(value, fields, [], search);
   return unknown;
 }
 
-function collect(
-  value: unknown,
-  fields: Fields,
-  path: readonly string[],
-  version: KongVersion,
-  unknown: UnknownField[],
-): void {
+interface Search {
+  readonly release: number;
+  readonly isKnown: boolean;
+  readonly found: (path: readonly string[], since: string | undefined, value: unknown) => void;
+}
+
+/** Runs over every entity of a config: what is in order costs a look-up. */
+function collect(value: unknown, fields: Fields, path: readonly string[], search: Search): void {
   if (typeof value !== "object" || value === null) return;
   if (Array.isArray(value)) {
-    for (const item of value) collect(item, fields, path, version, unknown);
+    for (const item of value) collect(item, fields, path, search);
     return;
   }
-  for (const [name, inner] of Object.entries(value)) {
+  for (const name of Object.keys(value)) {
+    const inner: unknown = Reflect.get(value, name);
     const field = fields.get(name);
     if (field === undefined) {
-      if (KNOWN_VERSIONS.test(version)) {
-        unknown.push({ path: [...path, name], since: undefined, value: inner });
-      }
-    } else if (!isAtLeast(version, field.since)) {
-      unknown.push({ path: [...path, name], since: field.since, value: inner });
-    } else if (field.fields !== undefined) {
-      collect(inner, field.fields, [...path, name], version, unknown);
+      if (search.isKnown) search.found([...path, name], undefined, inner);
+    } else if (field.release > search.release) {
+      search.found([...path, name], field.since, inner);
+    } else if (field.fields !== undefined && inner !== null) {
+      collect(inner, field.fields, [...path, name], search);
     }
   }
+}
+
+/** To compare by major and minor number. */
+function releaseOf(version: string): number {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return major * 1_000 + minor;
 }
 
 type Fields = ReadonlyMap<string, Field>;
 
 interface Field {
   readonly since: string;
+  /** The same as a number. */
+  readonly release: number;
   /** Of a record, or of the records in a list; absent: it holds anything. */
   readonly fields?: Fields;
 }
@@ -185,13 +198,14 @@ function parseFields(text: string): Fields {
       open.pop();
       continue;
     }
-    const field = { since: since ?? outer.since };
+    const first = since ?? outer.since;
+    const field = { since: first, release: releaseOf(first) };
     if (brace === undefined) {
       outer.fields.set(name, field);
     } else {
       const fields = new Map<string, Field>();
       outer.fields.set(name, { ...field, fields });
-      open.push({ ...field, fields });
+      open.push({ since: first, fields });
     }
   }
   return root;
