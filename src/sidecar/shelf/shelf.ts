@@ -39,6 +39,9 @@ export interface Servable {
 /** Data planes name their version themselves: this many are kept in memory, not more. */
 export const MAX_VERSIONS = 32;
 
+/** Finer than a control plane's timestamps. */
+const LATER_SECONDS = 0.001;
+
 /** Must not throw. */
 export type NewerListener = (version: KongVersion, servable: Servable) => void;
 
@@ -72,15 +75,22 @@ export class Shelf {
   }
 
   /**
-   * Takes a verified snapshot if it is better than what is there and another one. Resolves to
-   * whether it did, when the listeners have been called. `frame`: see `packSnapshot`.
+   * Takes a verified snapshot if it is better than what is there and another one. What passes by
+   * from the control plane is newer than all that was there before, whatever the clocks say: where
+   * they contradict, its times are moved up, so that it stays the newer one after a restart, too.
+   * Resolves to whether it did, when the listeners have been called. `frame`: see `packSnapshot`.
    */
   async offer(offer: Offer, origin: Origin, frame?: Uint8Array): Promise<boolean> {
-    const { metadata, wanted = metadata.kongVersion } = offer;
-    if (!this.#takes(wanted, metadata)) return false;
-    const servable = await packSnapshot(offer, origin, frame);
+    const { wanted = offer.metadata.kongVersion } = offer;
+    const current = (): SnapshotMetadata =>
+      origin === "memory" ? this.#asNewest(wanted, offer.metadata) : offer.metadata;
+    if (!this.#takes(wanted, current())) return false;
+    const packed = await packSnapshot(offer, origin, frame);
     // Packing takes time: a better one may have come meanwhile.
+    const metadata = current();
     if (!this.#takes(wanted, metadata)) return false;
+    const { controlPlaneTimestamp } = metadata;
+    const servable = { ...packed, controlPlaneTimestamp, takenAt: takenAt(metadata), metadata };
     this.#entries.set(wanted, { servable, age: metadata });
     for (const listener of [...this.#listeners]) listener(wanted, servable);
     return true;
@@ -91,6 +101,19 @@ export class Shelf {
     this.#listeners.add(listener);
     return () => {
       this.#listeners.delete(listener);
+    };
+  }
+
+  /** With times later than those of what is there. */
+  #asNewest(wanted: KongVersion, fresh: SnapshotMetadata): SnapshotMetadata {
+    const age = this.#entries.get(wanted)?.age;
+    if (age === undefined || isBetter(wanted, fresh, age)) return fresh;
+    const { controlPlaneTimestamp: made } = fresh;
+    return {
+      ...fresh,
+      exportedAt: new Date(Math.max(fresh.exportedAt.getTime(), age.exportedAt.getTime() + 1)),
+      controlPlaneTimestamp:
+        made && Math.max(made, (age.controlPlaneTimestamp ?? 0) + LATER_SECONDS),
     };
   }
 

@@ -109,6 +109,29 @@ describe("after a restart, with control plane and store gone", () => {
     );
   });
 
+  it("it beats what lay in the store before it, saved while the control plane's clock was fast", async () => {
+    const store = new MemoryStore();
+    const { signal } = new AbortController();
+    const exportedAt = new Date();
+    const { config, metadata } = snapshotOf("fast", {
+      exportedAt,
+      controlPlaneTimestamp: exportedAt.getTime() / 1000 + 240,
+    });
+    const options = { metadata: encodeMetadata(metadata), contentType: "application/json" };
+    await store.put(currentKey(V391), config, options, signal);
+    const directory = freshDirectory();
+    const first = start(directory, store);
+    first.remember.offer(V391, FRAME);
+    await first.runOnce();
+    assert.equal(first.served()?.origin, "memory");
+    const { configHash } = await decodeReconfigure(FRAME, { maxConfigBytes });
+    assert.equal(first.served()?.configHash, configHash);
+    const second = start(directory, store);
+    await second.runOnce();
+    assert.equal(second.served()?.origin, "disk");
+    assert.equal(second.served()?.configHash, configHash);
+  });
+
   it("so is the config that came from the store, and one copied into the store by hand", async () => {
     for (const byHand of [false, true]) {
       const store = new MemoryStore();

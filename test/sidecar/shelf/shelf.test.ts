@@ -69,11 +69,23 @@ describe("what is on the shelf", () => {
 
   it("is the newest even if several are packed at once", async () => {
     const shelf = new Shelf();
-    const offers = [3, 5, 1, 4, 2].map((n) => shelf.offer(made(`${n}`, T0 + n), "memory"));
+    const offers = [3, 5, 1, 4, 2].map((n) => shelf.offer(made(`${n}`, T0 + n), "store"));
     await Promise.all(offers);
     const servable = shelf.newest(V391);
     assert.ok(servable);
     assert.equal(await configIn(servable), textOf("5"));
+  });
+
+  it("is what passed by last, whatever the clocks say, until something newer than that is found", async () => {
+    const shelf = new Shelf();
+    await shelf.offer(made("fast", T0 + 240), "store");
+    assert.equal(await shelf.offer(made("right", T0), "memory"), true);
+    assert.equal(await shelf.offer(made("fast", T0 + 240), "store"), false);
+    assert.equal(await shelf.offer(made("next", T0 - 60), "memory"), true, "set back again");
+    const servable = shelf.newest(V391);
+    assert.ok(servable);
+    assert.equal(await configIn(servable), textOf("next"));
+    assert.equal(await shelf.offer(made("newer", T0 + 241), "store"), true);
   });
 
   it("stays the very same object while newer snapshots hold the same config", async () => {
