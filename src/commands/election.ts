@@ -43,6 +43,7 @@ export async function openElection(
       return openKubernetesElection({
         ...common,
         leaseName: leaseName(id, version),
+        store: store.url,
         access: {
           kubeconfig: settings.kubeconfig,
           service: settings.kubernetesService,

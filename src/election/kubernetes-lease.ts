@@ -28,6 +28,8 @@ export interface KubernetesLease {
   readonly transitions: number;
   /** Its resourceVersion: opaque, another one after each write. */
   readonly version: string;
+  /** URL of the store whose writer it tells; undefined where it does not say. */
+  readonly store: string | undefined;
   /** As the server gave it: labels and owners are others' and stay. */
   readonly resource: V1Lease;
 }
@@ -42,6 +44,8 @@ export interface LeaseDraft {
   /** Absent: stays. */
   readonly acquiredAt?: Date;
   readonly renewedAt: Date;
+  /** See KubernetesLease. */
+  readonly store: string;
 }
 
 /** One Lease on one API server, which may not exist. No retry inside. */
@@ -144,6 +148,8 @@ export class ApiLeaseResource implements LeaseResource {
 /** `spec.leaseTransitions` cannot hold the token: it starts anew when the Lease is deleted. */
 const TOKEN_ANNOTATION = "kong-fallback/fencing-token";
 
+const STORE_ANNOTATION = "kong-fallback/store";
+
 /** `spec.leaseTransitions` is an int32. */
 const MAX_TRANSITIONS = 2 ** 31 - 1;
 
@@ -164,6 +170,7 @@ export function readResource(resource: V1Lease, name: string): KubernetesLease {
     ttlMs: boundedTtlMs(seconds * 1_000),
     transitions,
     version,
+    store: metadata?.annotations?.[STORE_ANNOTATION],
     resource,
   };
 }
@@ -177,7 +184,11 @@ export function writeResource(
   const before: V1ObjectMeta = over?.resource.metadata ?? identity;
   // The server keeps account of them by itself.
   const { managedFields: _, ...metadata } = before;
-  const annotations = { ...metadata.annotations, [TOKEN_ANNOTATION]: String(draft.token) };
+  const annotations = {
+    ...metadata.annotations,
+    [TOKEN_ANNOTATION]: String(draft.token),
+    [STORE_ANNOTATION]: draft.store,
+  };
   return {
     apiVersion: "coordination.k8s.io/v1",
     kind: "Lease",

@@ -2,6 +2,8 @@
 
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../core/clock.ts";
+import { FailureNews } from "../core/failure-news.ts";
+import type { Log } from "../core/log.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { findCluster, type KubernetesAccess } from "./kubernetes-access.ts";
 import {
@@ -12,6 +14,7 @@ import {
 } from "./kubernetes-lease.ts";
 import type { Claim, Exporter, LeasePace, LeasePlace, SeenLease } from "./lease.ts";
 import { LeaseElection, type LeaseElectionOptions } from "./lease-election.ts";
+import { ElectionError } from "./port.ts";
 
 /**
  * Of 15 s: 10 s, 2 s, and looks every 2 to 4.4 s, as of Kubernetes' own controllers.
@@ -21,6 +24,8 @@ const PACE: LeasePace = { holdFor: 10 / 15, renewAfter: 2 / 15, lookWithin: 4.4 
 
 export interface KubernetesElectionOptions extends LeaseElectionOptions {
   readonly resource: LeaseResource;
+  /** URL of the store that is written, without credentials. */
+  readonly store: string;
 }
 
 /**
@@ -46,6 +51,7 @@ export class KubernetesElection extends LeaseElection<SeenKubernetesLease> {
 export async function openKubernetesElection(
   options: LeaseElectionOptions & {
     readonly access: KubernetesAccess;
+    readonly store: string;
     /** As `leaseName` gives it. */
     readonly leaseName: string;
   },
@@ -62,6 +68,8 @@ export function leaseName(id: string, version: KongVersion): string {
 
 interface KubernetesPlaceOptions {
   readonly resource: LeaseResource;
+  readonly store: string;
+  readonly log: Log;
   readonly exporter: Exporter;
   readonly ttlMs: number;
   readonly clock: Clock;
@@ -75,10 +83,12 @@ class KubernetesPlace implements LeasePlace<SeenKubernetesLease> {
   readonly #options: KubernetesPlaceOptions;
   /** As client-go's: a UUID for each campaign, so that two exporters that were given one id are told apart all the same. */
   readonly #identity: string;
+  readonly #news: FailureNews;
 
   constructor(options: KubernetesPlaceOptions) {
     const { hostname, id } = options.exporter;
     this.#options = options;
+    this.#news = new FailureNews(options.clock);
     this.#identity = `${hostname}_${id}_${randomUUID()}`;
   }
 
@@ -91,7 +101,24 @@ class KubernetesPlace implements LeasePlace<SeenKubernetesLease> {
 
   async read(signal: AbortSignal): Promise<SeenKubernetesLease | undefined> {
     const found = await this.#options.resource.read(signal);
-    return found && this.#see(found);
+    if (found === undefined) return undefined;
+    this.#tellOfOtherStore(found);
+    return this.#see(found);
+  }
+
+  /** Whoever waits for the writer of another store waits for good, which no follower may do in silence. */
+  #tellOfOtherStore({ holder, store: theirs }: KubernetesLease): void {
+    const { store: ours, log } = this.#options;
+    if (holder === "" || holder === this.#identity || theirs === undefined || theirs === ours) {
+      this.#news.end();
+      return;
+    }
+    if (!this.#news.isNews(theirs)) return;
+    const what = `${this.name} is held for ${theirs}, by an exporter of another store: nothing is saved in ${ours} while it runs`;
+    const err = new ElectionError("ELECTION_MISCONFIGURED", what, {
+      hint: "Give each store's exporters a KONG_FALLBACK_ELECTION_ID of their own, and name the Leases in their Role. After a move to another store: stop the exporters of the old one.",
+    });
+    log.error({ err }, "election fails, an operator must act");
   }
 
   take(token: number, over: SeenKubernetesLease | undefined, signal: AbortSignal) {
@@ -119,12 +146,12 @@ class KubernetesPlace implements LeasePlace<SeenKubernetesLease> {
   }
 
   async #write(
-    draft: Omit<LeaseDraft, "renewedAt">,
+    draft: Omit<LeaseDraft, "renewedAt" | "store">,
     over: SeenKubernetesLease | undefined,
     signal: AbortSignal,
   ): Promise<SeenKubernetesLease | undefined> {
-    const { clock, resource } = this.#options;
-    const written = await resource.write({ ...draft, renewedAt: clock.now() }, over, signal);
+    const { clock, resource, store } = this.#options;
+    const written = await resource.write({ ...draft, store, renewedAt: clock.now() }, over, signal);
     return written && this.#see(written);
   }
 

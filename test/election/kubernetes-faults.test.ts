@@ -272,3 +272,51 @@ async function runner(
   const { log, caller } = running.contender as KubernetesContender;
   return { runner: running, log, caller };
 }
+
+describe("a Lease that exporters of two stores share", () => {
+  it("names the store of its holder: the other one says so, and what to do", async () => {
+    const { world, stage } = await open();
+    await using _ = stage;
+    world.store = "s3://first/kong";
+    const holder = await stage.run();
+    await stage.until(() => holder.isHolder, 0);
+    world.store = "s3://second/kong";
+    const contenders: KubernetesContender[] = [];
+    const other = await stage.run((contender) => contenders.push(contender as KubernetesContender));
+    await stage.until(() => other.told.length > 0, 0);
+    await stage.advance(4 * TTL_MS);
+    assert.equal(other.isHolder, false);
+    const lines = contenders.flatMap(({ log }) => log.find("error"));
+    assert.equal(lines.length, 1, "it is said once, and then every 5 minutes");
+    const { message, fields } = lines[0] ?? assert.fail();
+    assert.equal(message, "election fails, an operator must act");
+    const { err } = fields as { readonly err: unknown };
+    assert.ok(err instanceof ElectionError);
+    assert.equal(err.code, "ELECTION_MISCONFIGURED");
+    assert.match(
+      err.message,
+      /kong-fallback-exporter-3-9-1 .*held for s3:\/\/first\/kong.*nothing is saved in s3:\/\/second\/kong/,
+    );
+    assert.match(err.hint ?? "", /KONG_FALLBACK_ELECTION_ID of their own/);
+    // The store was moved: nobody waits for who is gone.
+    holder.stop();
+    await stage.until(() => other.isHolder, TTL_MS);
+    assert.equal(lying(world).metadata.annotations?.["kong-fallback/store"], "s3://second/kong");
+  });
+
+  it("of an older release names none, and is left alone and taken as ever", async () => {
+    const { world, stage } = await open();
+    await using _ = stage;
+    const holder = await stage.run();
+    await stage.until(() => holder.isHolder, 0);
+    delete lying(world).metadata.annotations?.["kong-fallback/store"];
+    world.store = "s3://second/kong";
+    const contenders: KubernetesContender[] = [];
+    const other = await stage.run((contender) => contenders.push(contender as KubernetesContender));
+    await stage.until(() => other.told.length > 0, 0);
+    assert.deepEqual(
+      contenders.flatMap(({ log }) => log.find("error")),
+      [],
+    );
+  });
+});

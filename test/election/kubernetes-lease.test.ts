@@ -53,7 +53,10 @@ describe("what is sent of a Lease", () => {
     const sent = writeResource(leaseDraft(3), readResource(lying, "the Lease"), NAME);
     assert.deepEqual(sent.metadata, {
       ...metadata,
-      annotations: { "kong-fallback/fencing-token": "3" },
+      annotations: {
+        "kong-fallback/fencing-token": "3",
+        "kong-fallback/store": "memory://test",
+      },
     });
     assert.equal(Object(sent.spec).preferredHolder, "other");
   });

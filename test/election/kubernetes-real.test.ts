@@ -40,6 +40,7 @@ describe.skipIf(missing)(
       const { metadata, spec } = await look();
       assert.deepEqual([spec["holderIdentity"], spec["leaseDurationSeconds"]], ["", 1]);
       assert.equal(metadata.annotations["kong-fallback/fencing-token"], `${token}`);
+      assert.equal(metadata.annotations["kong-fallback/store"], "memory://test");
       const next = await stage.contender("kong");
       assert.equal(await firstToken(next.election, new AbortController().signal), token + 1);
     });

@@ -68,6 +68,7 @@ export class KubernetesStage implements AsyncDisposable {
     const resource = new CuttableResource(await this.podResource(namespace, LEASE_NAME));
     const election = new KubernetesElection({
       resource,
+      store: "memory://test",
       exporter: { id: "exporter", hostname: "host" },
       ttlMs: TTL_MS,
       floor: async () => 0,
@@ -139,7 +140,14 @@ export class CuttableResource implements LeaseResource {
 export function leaseDraft(token: number): LeaseDraft {
   const at = new Date("2026-11-21T12:00:00.123Z");
   const times = { acquiredAt: at, renewedAt: at };
-  return { holder: "somebody", token, ttlSeconds: 2, transitions: 1, ...times };
+  return {
+    holder: "somebody",
+    token,
+    ttlSeconds: 2,
+    transitions: 1,
+    store: "memory://test",
+    ...times,
+  };
 }
 
 export function base64(text: string): string {

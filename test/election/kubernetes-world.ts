@@ -40,6 +40,8 @@ export class KubernetesWorld implements World {
   /** Of everybody who joins from now on. */
   floor: KubernetesElectionOptions["floor"] = async () => 0;
   ttlMs = TTL_MS;
+  /** URL of what they write. */
+  store = "memory://test";
   readonly #directory: string;
   readonly #contenders: { readonly resource: CountedResource; readonly caller: FakeCaller }[] = [];
 
@@ -65,6 +67,7 @@ export class KubernetesWorld implements World {
     const log = new RecordingLog();
     const election = new KubernetesElection({
       resource,
+      store: this.store,
       exporter: { id: `exporter-${number}`, hostname: `host-${number}` },
       ttlMs: this.ttlMs,
       floor: this.floor,

@@ -18,7 +18,8 @@ const LEASE = { name: "kong-fallback-exporter-3-9-1", namespace: "kong" };
 
 /** A Variant's `election`. */
 export function leaseElection(options: LeaseElectionOptions, path: StorePath): KubernetesElection {
-  return new KubernetesElection({ ...options, resource: new LeaseOverPath(path, true) });
+  const resource = new LeaseOverPath(path, true);
+  return new KubernetesElection({ ...options, store: "memory://test", resource });
 }
 
 /** With an API server that compares no resourceVersions. */
@@ -26,7 +27,8 @@ export function carelessElection(
   options: LeaseElectionOptions,
   path: StorePath,
 ): KubernetesElection {
-  return new KubernetesElection({ ...options, resource: new LeaseOverPath(path, false) });
+  const resource = new LeaseOverPath(path, false);
+  return new KubernetesElection({ ...options, store: "memory://test", resource });
 }
 
 class LeaseOverPath implements LeaseResource {
