@@ -205,6 +205,15 @@ export function adaptSnapshot(snapshot: Snapshot, target: AdaptTarget, log: Log)
       "plugins were dropped, and what they did is not done",
     );
   }
+  const droppedSettings = changes.filter(
+    (change) => change.kind === "field" && change.field.startsWith("config."),
+  ).length;
+  if (droppedSettings > 0) {
+    log.warn(
+      { droppedSettings, hint: "Each is named above; see what the plugin does without it." },
+      "settings of plugins were dropped that this Kong does not have",
+    );
+  }
   const findings = checkConfig(config, kongVersion, { plugins, edition: "open-source" });
   for (const { message } of findings.slice(0, MAX_LOGGED)) {
     log.warn({ finding: message }, "Kong may refuse the config for what adapting does not change");

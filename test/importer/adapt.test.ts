@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { adaptSnapshot } from "../../src/importer/import.ts";
-import { snapshotOf, V391 } from "../fakes/config.ts";
+import { kongVersion, snapshotOf, V391 } from "../fakes/config.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
 
 const TARGET = { kongVersion: V391, plugins: ["bundled"] };
@@ -36,6 +36,17 @@ describe("adapting a snapshot on its way to the target", () => {
         ["info", "config changed to fit open-source Kong"],
         ["info", "config adapted to open-source Kong"],
       ],
+    );
+  });
+
+  it("warns of settings of plugins that are dropped", () => {
+    const log = new RecordingLog();
+    const plugins = [{ id: "1", name: "rate-limiting", config: { minute: 1, redis: { port: 1 } } }];
+    adaptSnapshot(snapshotWith({ plugins }), { ...TARGET, kongVersion: kongVersion("3.4.2") }, log);
+    const warnings = log.lines.filter(({ level }) => level === "warn");
+    assert.deepEqual(
+      warnings.map(({ message }) => message),
+      ["settings of plugins were dropped that this Kong does not have"],
     );
   });
 });
