@@ -8,7 +8,7 @@ import { declaredPlugins } from "../kong/plugins.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { type Settings, SettingsError } from "../runtime/settings.ts";
 import type { Certificates } from "../sidecar/door/certificate-watch.ts";
-import { HybridSource } from "../source/hybrid.ts";
+import { HybridSource, type HybridSourceOptions } from "../source/hybrid.ts";
 import { requireSettings } from "./context.ts";
 
 /** What a session needs of the settings, none missing. */
@@ -32,7 +32,8 @@ export function requireCluster(purpose: string, settings: Settings): ClusterSett
   };
 }
 
-export interface HybridSourceRequest {
+export interface HybridSourceRequest
+  extends Pick<HybridSourceOptions, "syncStatus" | "pluginsInUse" | "checkEveryMs"> {
   readonly settings: Settings;
   readonly cluster: ClusterSettings;
   readonly nodeId: string;
@@ -40,13 +41,11 @@ export interface HybridSourceRequest {
   readonly hostname: string;
   readonly version: KongVersion;
   readonly clock: Clock;
-  /** Asks an Admin API for the `sync_status` of this node. */
-  readonly syncStatus?: (signal: AbortSignal) => Promise<string | undefined>;
 }
 
 /** Reads the certificates once before it returns, so that a wrong one is told at start. Rejects with ClusterTlsError. */
 export async function openHybridSource(request: HybridSourceRequest): Promise<HybridSource> {
-  const { settings, cluster, syncStatus } = request;
+  const { settings, cluster, syncStatus, pluginsInUse, checkEveryMs } = request;
   const loadTls = () =>
     loadClusterTls({
       cert: cluster.cert,
@@ -70,7 +69,9 @@ export async function openHybridSource(request: HybridSourceRequest): Promise<Hy
     maxConfigBytes: settings.maxConfigBytes,
     savedHash: undefined,
     clock: request.clock,
+    checkEveryMs,
     ...(syncStatus === undefined ? {} : { syncStatus }),
+    ...(pluginsInUse === undefined ? {} : { pluginsInUse }),
   });
 }
 

@@ -11,6 +11,7 @@ import { loadNodeId, nodeIdFor } from "../runtime/node-id.ts";
 import { onShutdown, type Shutdown } from "../runtime/shutdown.ts";
 import { Archive } from "../snapshots/archive.ts";
 import type { Seal } from "../snapshots/seal/seal.ts";
+import type { HybridSourceOptions } from "../source/hybrid.ts";
 import type { Store } from "../store/port.ts";
 import { type ClusterSettings, openHybridSource } from "./cluster.ts";
 import { type Command, type CommandContext, requireSettings } from "./context.ts";
@@ -22,6 +23,8 @@ import { openConfiguredStores, StoreTrial } from "./storage.ts";
 
 /** While the store does not take a config, milliseconds. */
 const SAVE_RETRY = { minMs: 1_000, maxMs: 30_000 };
+/** How long the control plane may send nothing before it is asked whether there is nothing, milliseconds. */
+const CHECK_EVERY_MS = 5 * 60_000;
 
 export const exportCommand: Command = async (context) => {
   const { settings, log, signals, hostname } = context;
@@ -57,6 +60,7 @@ export const exportCommand: Command = async (context) => {
   await using _status = await openStatusServer(context, {
     registry: metrics.registry,
     notReady: () => notReady(exporters),
+    details: () => exporters.map(describeCurrency),
   });
   log.info(
     { nodeId, stores: stores.map(({ url }) => url), versions: required.KONG_VERSION },
@@ -115,7 +119,8 @@ async function buildExporter(
     hostname: `kong-fallback-exporter.${hostname}`,
     version,
     clock,
-    ...adminStatus(context, nodeId),
+    checkEveryMs: CHECK_EVERY_MS,
+    ...adminQuestions(context, nodeId),
   });
   const gates = parts.gates.of(version, log, exporterMetrics);
   const writers: Writer[] = [];
@@ -184,25 +189,48 @@ async function buildWriter(
   });
 }
 
-/** How the control plane itself judges this node, where its Admin API is known. */
-function adminStatus(
+/** What the control plane itself says of this node, where its Admin API is known. */
+function adminQuestions(
   { settings }: CommandContext,
   nodeId: string,
-): { readonly syncStatus?: (signal: AbortSignal) => Promise<string | undefined> } {
+): Pick<HybridSourceOptions, "syncStatus" | "pluginsInUse"> {
   const { adminUrl, adminToken } = settings;
   if (adminUrl === undefined) return {};
+  const open = () => new AdminClient({ url: new URL(adminUrl), token: adminToken });
   return {
     syncStatus: async (signal) => {
-      await using client = new AdminClient({ url: new URL(adminUrl), token: adminToken });
+      await using client = open();
       return (await client.dataPlaneStatus(nodeId, signal))?.syncStatus;
+    },
+    pluginsInUse: async (signal) => {
+      await using client = open();
+      return (await client.node(signal)).pluginsInUse;
     },
   };
 }
 
-/** Ready: every version has a good snapshot in the store. */
+/** Ready: every version has a good snapshot in a store, and no newer config is known to be withheld. */
 function notReady(exporters: readonly VersionExporter[]): string | undefined {
   const missing = exporters.filter(({ exporter }) => !exporter.hasSaved);
-  return missing.length === 0
-    ? undefined
-    : `nothing is saved yet for Kong ${missing.map(({ version }) => version).join(", ")}`;
+  const reasons = exporters.flatMap(({ version, exporter }) => {
+    const { withheld } = exporter.currency;
+    return withheld === undefined
+      ? []
+      : [`what is saved for Kong ${version} may be out of date: ${withheld.message}`];
+  });
+  if (missing.length > 0) {
+    reasons.unshift(
+      `nothing is saved yet for Kong ${missing.map(({ version }) => version).join(", ")}`,
+    );
+  }
+  return reasons.length === 0 ? undefined : reasons.join("; ");
+}
+
+function describeCurrency({ version, exporter }: VersionExporter): string {
+  const { isConnected, confirmedAt } = exporter.currency;
+  const confirmed =
+    confirmedAt === undefined
+      ? "never confirmed to have what the control plane has"
+      : `last confirmed to have what the control plane has at ${confirmedAt.toISOString()}`;
+  return `Kong ${version}: ${confirmed}${isConnected ? "" : "; not connected to it"}`;
 }

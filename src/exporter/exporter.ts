@@ -1,6 +1,7 @@
 /** The job of saving, for one Kong version: what the control plane sends ends up in every store. */
 
 import { ServiceError } from "../core/errors.ts";
+import { FailureNews } from "../core/failure-news.ts";
 import { Scope } from "../core/waiting.ts";
 import type { ConfigUpdate } from "../kong/reconfigure.ts";
 import type { ConfigSource, SourceEvent } from "../source/port.ts";
@@ -16,8 +17,28 @@ export interface ExporterOptions extends ReceivedConfigOptions, FollowOptions {
   readonly metrics: ExporterMetrics;
 }
 
+/** How what was received compares with what the control plane has. */
+export interface Currency {
+  readonly isConnected: boolean;
+  /** When what was received last was known to be what the control plane has; undefined: never yet. */
+  readonly confirmedAt: Date | undefined;
+  /** Why it is known to have a config that this exporter was not given, or could not use; undefined where it is not known to. */
+  readonly withheld: ServiceError | undefined;
+}
+
+/** One moment by both clocks. */
+interface Moment {
+  readonly at: Date;
+  readonly monotonicMs: number;
+}
+
 export class Exporter {
   readonly #options: ExporterOptions;
+  readonly #uncheckedNews: FailureNews;
+  #isConnected = false;
+  #confirmed: Moment | undefined;
+  /** `sinceMs`: from when on there may be something that was not given, by the monotonic clock. */
+  #withheld: { readonly error: ServiceError; readonly sinceMs: number } | undefined;
   #newest: ReceivedConfig | undefined;
   /** Order of the newest config that the source was told to be saved. */
   #acknowledged = 0;
@@ -25,6 +46,15 @@ export class Exporter {
 
   constructor(options: ExporterOptions) {
     this.#options = options;
+    this.#uncheckedNews = new FailureNews(options.clock);
+  }
+
+  get currency(): Currency {
+    return {
+      isConnected: this.#isConnected,
+      confirmedAt: this.#confirmed?.at,
+      withheld: this.#withheld?.error,
+    };
   }
 
   /** Whether at least one store is known to hold a good snapshot, saved by this process or another one. */
@@ -34,7 +64,13 @@ export class Exporter {
 
   /** One for each store, in the order of the settings. */
   get replicas(): readonly WriterStatus[] {
-    return this.#options.writers.map(({ status }) => status);
+    const { clock, writers } = this.#options;
+    const missingMs =
+      this.#withheld === undefined ? 0 : clock.monotonicMs() - this.#withheld.sinceMs;
+    return writers.map(({ status }) => ({
+      ...status,
+      lagMs: status.lagMs === undefined ? undefined : Math.max(status.lagMs, missingMs),
+    }));
   }
 
   /**
@@ -54,7 +90,10 @@ export class Exporter {
     const following = follow(
       source,
       (event) => this.#onEvent(event),
-      () => metrics.connected(false),
+      () => {
+        this.#isConnected = false;
+        metrics.connected(false);
+      },
       this.#options,
       life.signal,
     ).catch((error: unknown) => {
@@ -99,6 +138,7 @@ export class Exporter {
     const { source, log, metrics } = this.#options;
     switch (event.kind) {
       case "connected":
+        this.#isConnected = true;
         metrics.connected(true);
         log.info({ source: source.name }, "connected to control plane");
         return;
@@ -106,17 +146,50 @@ export class Exporter {
         metrics.received(event.update.configTable.length);
         log.info(describeUpdate(event.update), "config received");
         this.#offer(event.update);
+        this.#confirm();
         return;
       case "rejected":
         metrics.rejected(event.error.code);
+        this.#withhold(event.error);
         log.error({ err: event.error }, "config refused, what is saved stays as it is");
         return;
       case "withheld":
+        this.#withhold(event.error);
         log.error({ err: event.error }, "connected, but the control plane sends no config");
+        return;
+      case "confirmed":
+        this.#confirm();
+        return;
+      case "unconfirmed":
+        if (this.#uncheckedNews.isNews(event.error.message)) {
+          log.warn(
+            { err: event.error, confirmedAt: this.#confirmed?.at },
+            "cannot check whether the control plane has a newer config",
+          );
+        }
         return;
       default:
         event satisfies never;
     }
+  }
+
+  #confirm(): void {
+    const { clock, log, metrics } = this.#options;
+    if (this.#withheld !== undefined) {
+      log.info({}, "the control plane has no other config any more than the one received last");
+    }
+    this.#uncheckedNews.end();
+    this.#withheld = undefined;
+    this.#confirmed = { at: clock.now(), monotonicMs: clock.monotonicMs() };
+    metrics.withheld(false);
+    metrics.confirmed(this.#confirmed.at);
+  }
+
+  #withhold(error: ServiceError): void {
+    const { clock, metrics } = this.#options;
+    const sinceMs = this.#withheld?.sinceMs ?? this.#confirmed?.monotonicMs ?? clock.monotonicMs();
+    this.#withheld = { error, sinceMs };
+    metrics.withheld(true);
   }
 
   #offer(update: ConfigUpdate): void {

@@ -19,6 +19,10 @@ export interface ExporterMetrics {
   received(bytes: number): void;
   /** A frame was refused. */
   rejected(code: string): void;
+  /** What was received last is what the control plane had then. */
+  confirmed(at: Date): void;
+  /** Whether it is known to have a config that this exporter was not given. */
+  withheld(isSo: boolean): void;
   /** A config is durably saved in at least one store: newly written, or found to lie there already. */
   saved(at: Date): void;
 }
@@ -49,7 +53,8 @@ export interface WriterStatus {
   readonly leadership: Leadership | undefined;
   /**
    * How long the store lacks the newest config received, milliseconds; 0 where it has it, or the
-   * config was held back or refused as an older one. Undefined where another exporter writes.
+   * config was held back or refused as an older one. While the control plane is known to have a config
+   * that it does not give, at least since when that can be. Undefined where another exporter writes.
    */
   readonly lagMs: number | undefined;
   /** What holds a config back; undefined where none is, and while this exporter does not hold the lease. */

@@ -126,7 +126,10 @@ async function watchOnce(
         return event.update;
       case "rejected":
       case "withheld":
+      case "unconfirmed":
         onComplaint(event.error);
+        break;
+      case "confirmed":
         break;
       default:
         event satisfies never;

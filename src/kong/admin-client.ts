@@ -36,6 +36,8 @@ export interface NodeInfo {
   readonly version: string | undefined;
   /** What it keeps its config in: `off` is DB-less. */
   readonly database: string | undefined;
+  /** Names of the plugins configured anywhere; empty where it does not say. */
+  readonly pluginsInUse: readonly string[];
 }
 
 /** `unknown`: there is no such question here, as on an Admin API or before 3.3. */
@@ -84,9 +86,14 @@ export class AdminClient implements AsyncDisposable {
   /** From `GET /`. Kong/kong@3.9.1 kong/api/routes/kong.lua */
   async node(signal: AbortSignal): Promise<NodeInfo> {
     const node = await this.#getJson("/", signal);
+    const inUse = memberOf(memberOf(node, "plugins"), "enabled_in_cluster");
     return {
       version: lineOf(node, "version"),
       database: lineOf(memberOf(node, "configuration"), "database"),
+      // An empty list is written as an object.
+      pluginsInUse: Array.isArray(inUse)
+        ? inUse.filter((name) => typeof name === "string").map(printableLine)
+        : [],
     };
   }
 

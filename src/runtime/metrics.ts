@@ -62,6 +62,18 @@ export function createMetrics(): Metrics {
     labelNames,
     registers,
   });
+  const confirmedAt = new Gauge({
+    name: "kong_fallback_config_confirmed_timestamp_seconds",
+    help: "When the newest config received was last known to be what the control plane has, seconds since 1970.",
+    labelNames,
+    registers,
+  });
+  const withheld = new Gauge({
+    name: "kong_fallback_config_withheld",
+    help: "1 while the control plane is known to have a config that it does not give to this exporter, or that cannot be used.",
+    labelNames,
+    registers,
+  });
   const savedAt = new Gauge({
     name: "kong_fallback_snapshot_saved_timestamp_seconds",
     help: "When the newest config was last known to be durably saved in at least one store, seconds since 1970.",
@@ -102,6 +114,7 @@ export function createMetrics(): Metrics {
       const labels = { kong_version: kongVersion };
       connected.set(labels, 0);
       received.inc(labels, 0);
+      withheld.set(labels, 0);
       for (const result of REHEARSAL_OUTCOMES) rehearsals.inc({ ...labels, result }, 0);
       return {
         connected: (isUp) => connected.set(labels, isUp ? 1 : 0),
@@ -112,6 +125,8 @@ export function createMetrics(): Metrics {
         rejected: (code) => rejected.inc({ ...labels, code }),
         rehearsed: (result) => rehearsals.inc({ ...labels, result }),
         checked: (count) => findings.set(labels, count),
+        confirmed: (at) => confirmedAt.set(labels, at.getTime() / 1000),
+        withheld: (isSo) => withheld.set(labels, isSo ? 1 : 0),
         saved: (at) => savedAt.set(labels, at.getTime() / 1000),
       };
     },
@@ -153,7 +168,7 @@ function createReplicaMetrics(
     });
   gauge(
     "kong_fallback_replica_lag_seconds",
-    "Since when the store lacks the newest config received; 0 if it has it. Missing while another exporter holds the lease.",
+    "Since when the store lacks the newest config received, or one that the control plane withholds; 0 if it has it. Missing while another exporter holds the lease.",
     ({ lagMs }) => (lagMs === undefined ? undefined : lagMs / 1000),
   );
   gauge(

@@ -11,6 +11,8 @@ export interface StatusServerOptions {
   readonly registry: Registry;
   /** Undefined: ready. Otherwise why not, one sentence. */
   readonly notReady: () => string | undefined;
+  /** What else `/readyz` says, ready or not, a sentence a line. */
+  readonly details?: () => readonly string[];
   /** What `/status.json` tells; absent: there is none. Holds no secret. */
   readonly report?: () => object;
 }
@@ -47,7 +49,7 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
 }
 
 async function respond(
-  { registry, notReady, report }: StatusServerOptions,
+  { registry, notReady, details, report }: StatusServerOptions,
   { url }: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -56,7 +58,8 @@ async function respond(
       return send(response, 200, "ok\n");
     case "/readyz": {
       const reason = notReady();
-      return send(response, reason === undefined ? 200 : 503, `${reason ?? "ready"}\n`);
+      const lines = [reason ?? "ready", ...(details?.() ?? [])];
+      return send(response, reason === undefined ? 200 : 503, `${lines.join("\n")}\n`);
     }
     case "/metrics":
       return send(response, 200, await registry.metrics(), registry.contentType);

@@ -9,10 +9,15 @@ import { isConfigHash } from "../kong/config-hash.ts";
 import type { ForwardProxy } from "../kong/forward-proxy.ts";
 import { decodeReconfigure } from "../kong/reconfigure.ts";
 import type { KongVersion } from "../kong/version.ts";
-import { outletTarget } from "./connect.ts";
+import { outletTarget, step } from "./connect.ts";
 import { loadTlsForSession, shakeHands } from "./dialer.ts";
 import { type ConfigSource, SourceError, type SourceEvent } from "./port.ts";
-import { Session } from "./session.ts";
+import { keepChecking } from "./second-look.ts";
+import { Session, type SessionOptions } from "./session.ts";
+import { isIncompatible, type SyncStatus, withheld } from "./session-diagnosis.ts";
+
+/** A config would have come by then; the pong tells one that withholds it from one that hangs. */
+const SHORT_SESSION_PING_MS = 5_000;
 
 export interface HybridSourceOptions {
   readonly controlPlane: HostPort;
@@ -35,6 +40,10 @@ export interface HybridSourceOptions {
   readonly savedHash: string | undefined;
   /** Asks the Admin API for the `sync_status` of this node; undefined if it does not know the node. */
   readonly syncStatus?: (signal: AbortSignal) => Promise<string | undefined>;
+  /** Asks the Admin API for the names of the plugins in use. */
+  readonly pluginsInUse?: (signal: AbortSignal) => Promise<readonly string[]>;
+  /** How long a session may be given nothing before the control plane is asked whether it has nothing, milliseconds; absent: it is never asked. */
+  readonly checkEveryMs?: number | undefined;
   readonly clock: Clock;
 }
 
@@ -61,7 +70,7 @@ export class HybridSource implements ConfigSource {
     using watch = new Scope(signal);
     this.#watch = watch;
     try {
-      const session = await this.#connect(watch.signal);
+      const session = await this.#connect(this.#lasting(), watch.signal);
       this.#session = session;
       yield { kind: "connected" };
       return yield* session.events();
@@ -84,8 +93,38 @@ export class HybridSource implements ConfigSource {
     this.#watch?.end(closed(this.name));
   }
 
-  async #connect(signal: AbortSignal): Promise<Session> {
-    const { clock, maxConfigBytes, maxPayloadBytes, syncStatus, version } = this.#options;
+  #lasting(): SessionManner {
+    const { checkEveryMs: everyMs, clock } = this.#options;
+    if (everyMs === undefined) return { firstPingMs: 0 };
+    const beside: SessionOptions["beside"] = (session, signal) => {
+      const ask = (ended: AbortSignal) => this.#askAnew(session, ended);
+      return keepChecking(session, { everyMs, ask, clock }, signal);
+    };
+    return { firstPingMs: 0, beside };
+  }
+
+  /**
+   * What the control plane has for this node now: by its Admin API where that knows, else by a short
+   * session under the same id, which Kong keeps apart from the other one. It leaves no row, and no ping
+   * where a config comes, so that the row there is stays as the lasting session makes it.
+   */
+  async #askAnew(session: Session, signal: AbortSignal): Promise<SourceEvent> {
+    const status = await this.#askStatus(signal);
+    if (status?.value !== undefined && isIncompatible(status.value)) {
+      return { kind: "withheld", error: withheld(session.peer, undefined, status) };
+    }
+    const { configHash } = session.sent;
+    if (status?.value === "normal" && configHash !== undefined) return { kind: "confirmed" };
+    using short = new Scope(signal);
+    const another = await this.#connect({ firstPingMs: SHORT_SESSION_PING_MS }, short.signal);
+    const events = another.events();
+    const { value } = await events.next();
+    await another.leave(signal);
+    return value;
+  }
+
+  async #connect(manner: SessionManner, signal: AbortSignal): Promise<Session> {
+    const { clock, maxConfigBytes, maxPayloadBytes, version } = this.#options;
     const tls = await loadTlsForSession(this.#options.loadTls, clock, signal);
     const target = outletTarget(this.#options);
     const connection = await shakeHands({ ...this.#options, target, tls }, signal);
@@ -96,14 +135,38 @@ export class HybridSource implements ConfigSource {
         version,
         maxPayloadBytes,
         decode: (frame) => decodeReconfigure(frame, { maxConfigBytes }),
-        syncStatus,
+        askStatus: (ended) => this.#askStatus(ended),
         clock,
+        ...manner,
       },
       this.#savedHash,
       signal,
     );
   }
+
+  /** Undefined where nobody can be asked. Rejects only with `signal.reason`. */
+  async #askStatus(signal: AbortSignal): Promise<SyncStatus | undefined> {
+    const { clock, plugins, pluginsInUse, syncStatus } = this.#options;
+    if (syncStatus === undefined) return undefined;
+    try {
+      const value = await step(clock, signal, syncStatus);
+      if (value !== "plugin_set_incompatible" || pluginsInUse === undefined) {
+        return { value, error: undefined };
+      }
+      // Names only add to what is known.
+      const inUse = await step(clock, signal, pluginsInUse).catch(() => []);
+      signal.throwIfAborted();
+      const undeclared = inUse.filter((name) => !plugins.includes(name));
+      return { value, error: undefined, undeclared };
+    } catch (error) {
+      signal.throwIfAborted();
+      return { value: undefined, error };
+    }
+  }
 }
+
+/** What tells a lasting session from a short one. */
+type SessionManner = Pick<SessionOptions, "firstPingMs" | "beside">;
 
 function closed(name: string): SourceError {
   return new SourceError("SOURCE_LOST", `watching ${name} ended: the source was closed here`, {

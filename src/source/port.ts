@@ -13,8 +13,16 @@ export type SourceEvent =
   | { readonly kind: "config"; readonly update: ConfigUpdate }
   /** A frame that is no usable config; the session goes on, nothing is lost. */
   | { readonly kind: "rejected"; readonly error: ServiceError }
-  /** Connected and alive, but no config came within the expected time. `error` says which cause fits and the remedy. Given once a session. */
-  | { readonly kind: "withheld"; readonly error: SourceError };
+  /**
+   * Connected and alive, but no config came within the expected time, or none comes any more though
+   * there is one. `error` says which cause fits and the remedy. Once at the start of a session, and
+   * again each time a check finds it so.
+   */
+  | { readonly kind: "withheld"; readonly error: SourceError }
+  /** Checked: the control plane has nothing but the config that it sent last. */
+  | { readonly kind: "confirmed" }
+  /** That could not be found out. The session goes on. */
+  | { readonly kind: "unconfirmed"; readonly error: SourceError };
 
 export interface ConfigSource extends AsyncDisposable {
   /** What it watches, for logs: `host:port` and the declared version. */

@@ -63,25 +63,46 @@ export function silent(peer: Peer): SourceError {
 export interface SyncStatus {
   readonly value: string | undefined;
   readonly error: unknown;
+  /** Plugins in use there that this node did not declare, as far as they are known. */
+  readonly undeclared?: readonly string[];
 }
 
-/** Connected and answered, but no config. `status` is undefined where nobody can be asked. */
+/**
+ * Connected and answered, but no config: none within `waitedMs`, or, where that is undefined, by the
+ * control plane's own word. `status` is undefined where nobody can be asked.
+ */
 export function withheld(
   peer: Peer,
-  waitedMs: number,
+  waitedMs: number | undefined,
   status: SyncStatus | undefined,
 ): SourceError {
-  const known = status?.value === undefined ? undefined : WITHHELD[status.value];
   const reported = status?.value === undefined ? "" : `; it reports ${quote(status.value)}`;
-  const unread =
-    status?.error === undefined
-      ? ""
-      : ` Its Admin API could not be asked: ${quote(describeCause(status.error))}.`;
-  return new SourceError(
-    "SOURCE_WITHHELD",
-    `${namePeer(peer)} answers, but sent no config within ${waitedMs / 1000} s${reported}`,
-    { hint: known ?? `${EVERY_CAUSE}${unread}` },
-  );
+  const what =
+    waitedMs === undefined
+      ? "withholds its config from this service"
+      : `answers, but sent no config within ${waitedMs / 1000} s`;
+  return new SourceError("SOURCE_WITHHELD", `${namePeer(peer)} ${what}${reported}`, {
+    hint: hintOf(status),
+  });
+}
+
+/** Whether a control plane that says so sends this node nothing, whatever it has. */
+export function isIncompatible(syncStatus: string): boolean {
+  return syncStatus !== "normal" && syncStatus in WITHHELD;
+}
+
+function hintOf(status: SyncStatus | undefined): string {
+  const [first, ...others] = (status?.undeclared ?? []).map(quote);
+  if (first !== undefined) {
+    return others.length === 0
+      ? `The plugin ${first} is configured, and this service did not declare it: add it to KONG_PLUGINS.`
+      : `The plugins ${[first, ...others].join(", ")} are configured, and this service did not declare them: add them to KONG_PLUGINS.`;
+  }
+  const known = status?.value === undefined ? undefined : WITHHELD[status.value];
+  if (known !== undefined) return known;
+  return status?.error === undefined
+    ? EVERY_CAUSE
+    : `${EVERY_CAUSE} Its Admin API could not be asked: ${quote(describeCause(status.error))}.`;
 }
 
 /** By `sync_status`. Kong/kong@3.9.1 kong/constants.lua:CLUSTERING_SYNC_STATUS */

@@ -3,17 +3,19 @@
 import { WebSocket } from "ws";
 import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
-import { Bell, forever } from "../core/waiting.ts";
+import { Bell, forever, inTime, until } from "../core/waiting.ts";
 import { EMPTY_CONFIG_HASH } from "../kong/config-hash.ts";
 import type { ConfigUpdate } from "../kong/reconfigure.ts";
 import { PING_INTERVAL_MS, SILENCE_LIMIT_MS } from "../kong/wire.ts";
-import { step } from "./connect.ts";
 import type { Connection } from "./dialer.ts";
-import type { SourceError, SourceEvent } from "./port.ts";
+import type { Peer } from "./handshake-diagnosis.ts";
+import type { SourceEvent } from "./port.ts";
 import { diagnoseEnd, type SyncStatus, silent, withheld } from "./session-diagnosis.ts";
 
 /** A control plane that has a config for this node sends it within a second or two. */
 const CONFIG_WAIT_MS = 10_000;
+/** Within this time a close frame is answered, or the connection is broken off. */
+const CLOSE_WAIT_MS = 1_000;
 
 export interface SessionOptions {
   readonly basicInfo: Uint8Array;
@@ -21,9 +23,21 @@ export interface SessionOptions {
   readonly version: string;
   readonly maxPayloadBytes: number;
   readonly decode: (frame: Uint8Array) => Promise<ConfigUpdate>;
-  /** This node's `sync_status` in the control plane's Admin API; undefined if it does not know the node. */
-  readonly syncStatus: ((signal: AbortSignal) => Promise<string | undefined>) | undefined;
+  /** How the control plane judges this node; undefined where nobody can be asked. Rejects only once the signal aborts. */
+  readonly askStatus: (signal: AbortSignal) => Promise<SyncStatus | undefined>;
+  /** When the first ping is sent, milliseconds after the start: a control plane sends its config without one. */
+  readonly firstPingMs: number;
+  /** Runs beside the session, and ends it by rejecting. */
+  readonly beside?: ((session: Session, signal: AbortSignal) => Promise<never>) | undefined;
   readonly clock: Clock;
+}
+
+/** The newest config of a session. */
+export interface Sent {
+  /** By the monotonic clock; of the start of the session where none came. */
+  readonly atMs: number;
+  /** Kong's hash; undefined where none came that could be used, or it came without. */
+  readonly configHash: string | undefined;
 }
 
 export class Session {
@@ -35,7 +49,9 @@ export class Session {
   #savedHash: string | undefined;
   /** The newest message not yet handed out; an older one is dropped, so that memory stays bounded. */
   #frame: Uint8Array | undefined;
-  #notice: SourceError | undefined;
+  /** To be handed out after the newest message. */
+  #notice: SourceEvent | undefined;
+  #sent: Sent = { atMs: 0, configHash: undefined };
   #failure: unknown;
   #connectionError: unknown;
   #isStarted = false;
@@ -61,13 +77,43 @@ export class Session {
     forever(signal).catch(() => connection.webSocket.terminate());
   }
 
+  get peer(): Peer {
+    return this.#connection.peer;
+  }
+
+  get sent(): Sent {
+    return this.#sent;
+  }
+
+  /** Hands it out, in place of what was told before and is not handed out yet; not where a config has come, which says more. */
+  tell(event: SourceEvent): void {
+    if (this.#frame !== undefined) return;
+    this.#notice = event;
+    this.#bell.ring();
+  }
+
+  /** Ends it as Kong's own do not complain of: by a close frame. */
+  async leave(signal: AbortSignal): Promise<void> {
+    const { webSocket } = this.#connection;
+    if (webSocket.readyState === WebSocket.OPEN) {
+      await inTime(CLOSE_WAIT_MS, this.#options.clock, signal, (both) =>
+        until<void>(both, (resolve) => {
+          webSocket.once("close", () => resolve());
+          webSocket.close();
+          return undefined;
+        }),
+      );
+    }
+    webSocket.terminate();
+  }
+
   /** Reports a newly saved config at once, as a data plane does after applying one. */
   saved(hash: string): void {
     this.#savedHash = hash;
     if (this.#isStarted) this.#ping();
   }
 
-  /** Starts the session. Configs, rejections and at most one `withheld`; ends by throwing. */
+  /** Starts the session. Configs, rejections, at most one `withheld` of its own, and what it is told to tell; ends by throwing. */
   async *events(): AsyncGenerator<SourceEvent, never> {
     this.#start();
     for (;;) {
@@ -77,9 +123,9 @@ export class Session {
         this.#frame = undefined;
         yield await this.#decode(frame);
       } else if (this.#notice !== undefined) {
-        const error = this.#notice;
+        const notice = this.#notice;
         this.#notice = undefined;
-        yield { kind: "withheld", error };
+        yield notice;
       } else if (this.#failure !== undefined) {
         throw this.#failure;
       } else {
@@ -93,6 +139,7 @@ export class Session {
     const { webSocket, socket } = this.#connection;
     this.#startedAtMs = this.#options.clock.monotonicMs();
     this.#heardAtMs = this.#startedAtMs;
+    this.#sent = { atMs: this.#startedAtMs, configHash: undefined };
     // Bytes rather than messages: a large config over a slow line is life.
     socket.on("data", () => {
       this.#heardAtMs = this.#options.clock.monotonicMs();
@@ -118,22 +165,29 @@ export class Session {
     }
     webSocket.send(this.#options.basicInfo, { binary: true });
     this.#isStarted = true;
-    this.#ping();
+    const { beside, firstPingMs } = this.#options;
+    if (firstPingMs === 0) this.#ping();
     webSocket.resume();
-    this.#inBackground(this.#beat());
+    this.#inBackground(this.#beat(firstPingMs === 0 ? PING_INTERVAL_MS : firstPingMs));
     this.#inBackground(this.#listen());
     this.#inBackground(this.#expectConfig());
+    if (beside !== undefined) this.#inBackground(beside(this, this.#signal));
   }
 
   #take(frame: Uint8Array): void {
     this.#hasConfig = true;
     this.#frame = frame;
+    this.#notice = undefined;
     this.#bell.ring();
   }
 
   async #decode(frame: Uint8Array): Promise<SourceEvent> {
+    const atMs = this.#options.clock.monotonicMs();
+    this.#sent = { atMs, configHash: undefined };
     try {
-      return { kind: "config", update: await this.#options.decode(frame) };
+      const update = await this.#options.decode(frame);
+      this.#sent = { atMs, configHash: update.configHash };
+      return { kind: "config", update };
     } catch (error) {
       if (error instanceof ServiceError) return { kind: "rejected", error };
       throw error;
@@ -169,10 +223,12 @@ export class Session {
     this.#connection.webSocket.ping(Buffer.from(this.#savedHash ?? EMPTY_CONFIG_HASH));
   }
 
-  async #beat(): Promise<void> {
+  async #beat(firstMs: number): Promise<void> {
+    const { clock } = this.#options;
+    await clock.sleep(firstMs, this.#signal);
     for (;;) {
-      await this.#options.clock.sleep(PING_INTERVAL_MS, this.#signal);
       this.#ping();
+      await clock.sleep(PING_INTERVAL_MS, this.#signal);
     }
   }
 
@@ -196,23 +252,11 @@ export class Session {
     if (!this.#isOverdue || !this.#isAnswered || this.#hasConfig) return;
     this.#isOverdue = false;
     this.#inBackground(
-      this.#askStatus().then((status) => {
+      this.#options.askStatus(this.#signal).then((status) => {
         if (this.#hasConfig) return;
-        this.#notice = withheld(this.#connection.peer, CONFIG_WAIT_MS, status);
-        this.#bell.ring();
+        this.tell({ kind: "withheld", error: withheld(this.peer, CONFIG_WAIT_MS, status) });
       }),
     );
-  }
-
-  async #askStatus(): Promise<SyncStatus | undefined> {
-    const { clock, syncStatus } = this.#options;
-    if (syncStatus === undefined) return undefined;
-    try {
-      return { value: await step(clock, this.#signal, syncStatus), error: undefined };
-    } catch (error) {
-      this.#signal.throwIfAborted();
-      return { value: undefined, error };
-    }
   }
 
   /** What runs beside the session ends with it; anything else that ends it is a failure of the session. */

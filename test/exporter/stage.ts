@@ -122,6 +122,8 @@ export function setUp(options: StageOptions = {}) {
       connected: (isUp) => seen.push(isUp ? "up" : "down"),
       received: () => seen.push("received"),
       rejected: (code) => seen.push(code),
+      confirmed: () => {},
+      withheld: (isSo) => isSo && seen.push("withheld"),
       saved: () => seen.push("saved"),
     },
   });

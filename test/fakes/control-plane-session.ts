@@ -35,7 +35,9 @@ export class FakeSession {
   /** Whether pings are answered; while they are not, it is as good as dead. */
   answers: boolean;
   readonly #socket: TLSSocket;
-  readonly #options: FakeSessionOptions;
+  #options: FakeSessionOptions;
+  /** Names of the plugins it declared; undefined before `basic_info`. */
+  #declared: readonly string[] | undefined;
   readonly #events = new EventEmitter();
   #hasEnded = false;
 
@@ -93,6 +95,12 @@ export class FakeSession {
     this.send(BINARY, frame);
   }
 
+  /** The config was changed: sent if a real one would, else withheld, and nothing is said. */
+  change(changed: Pick<FakeSessionOptions, "config" | "configured">): void {
+    this.#options = { ...this.#options, ...changed };
+    if (this.#declared !== undefined) this.#push(this.#declared);
+  }
+
   write(bytes: Uint8Array): void {
     this.#socket.write(bytes);
   }
@@ -129,14 +137,18 @@ export class FakeSession {
   }
 
   #answerBasicInfo(frame: Frame): void {
-    const { version = "3.9.1", config, configured = [] } = this.#options;
-    if (!isCompatible(this.request, version)) {
+    if (!isCompatible(this.request, this.#options.version ?? "3.9.1")) {
       this.close();
       return;
     }
     const { plugins } = JSON.parse(frame.payload.toString()) as { plugins: { name: string }[] };
-    const names = plugins.map(({ name }) => name);
-    if (config !== undefined && configured.every((name) => names.includes(name))) {
+    this.#declared = plugins.map(({ name }) => name);
+    this.#push(this.#declared);
+  }
+
+  #push(declared: readonly string[]): void {
+    const { config, configured = [] } = this.#options;
+    if (config !== undefined && configured.every((name) => declared.includes(name))) {
       this.sendConfig(config);
     }
   }

@@ -24,7 +24,7 @@ export interface FakeControlPlaneOptions extends FakeSessionOptions {
 }
 
 export class FakeControlPlane extends UpgradeServer<FakeSession> {
-  readonly #options: FakeControlPlaneOptions;
+  #options: FakeControlPlaneOptions;
 
   private constructor(options: FakeControlPlaneOptions) {
     super(options.tls, options.server);
@@ -33,6 +33,21 @@ export class FakeControlPlane extends UpgradeServer<FakeSession> {
 
   static listen(options: FakeControlPlaneOptions): Promise<FakeControlPlane> {
     return new FakeControlPlane(options).listening();
+  }
+
+  /**
+   * Its config is changed: every session that is open, and every later one, is sent the new one, or
+   * nothing at all where it lacks a plugin; pings are answered all the same. Kong/kong@3.9.1
+   * kong/clustering/control_plane.lua. `quietly`: those that are open are not told, as after its
+   * database was away.
+   */
+  change(
+    changed: Pick<FakeSessionOptions, "config" | "configured">,
+    { quietly = false }: { readonly quietly?: boolean } = {},
+  ): void {
+    this.#options = { ...this.#options, ...changed };
+    if (quietly) return;
+    for (const session of this.sessions) if (!session.hasEnded) session.change(changed);
   }
 
   protected override upgrade(request: IncomingMessage, socket: TLSSocket): void {

@@ -77,6 +77,16 @@ describe("where Kong keeps its config", () => {
   });
 });
 
+describe("the plugins in use", () => {
+  it.each([
+    ["a list", '["key-auth","my-plugin"]', ["key-auth", "my-plugin"]],
+    ["an empty list, which Kong writes as an object", "{}", []],
+  ])("are named by %s", async (_, list, names) => {
+    kong.answerNext("/", { status: 200, body: `{"plugins":{"enabled_in_cluster":${list}}}` });
+    assert.deepEqual((await client.node(signal)).pluginsInUse, names);
+  });
+});
+
 describe("loading a config", () => {
   it("tells loaded from unchanged, and asks for Kong's hash check and flat errors", async () => {
     assert.equal(await client.loadConfig(bodyOf(CONFIG), signal), "loaded");

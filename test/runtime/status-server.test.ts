@@ -40,6 +40,8 @@ describe("the status server", () => {
     exporter.received(10);
     exporter.rejected("FRAME_NOT_JSON");
     exporter.saved(new Date(1_795_220_000_000));
+    exporter.confirmed(new Date(1_795_220_001_000));
+    exporter.withheld(true);
     const writer = metrics.replicas(() => []).writer("3.9.1", "s3://bucket");
     writer.wrote(20);
     writer.saveFailed("STORE_DENIED");
@@ -48,6 +50,8 @@ describe("the status server", () => {
       'kong_fallback_control_plane_connected{kong_version="3.9.1"} 1',
       'kong_fallback_configs_received_total{kong_version="3.9.1"} 1',
       'kong_fallback_configs_rejected_total{kong_version="3.9.1",code="FRAME_NOT_JSON"} 1',
+      'kong_fallback_config_confirmed_timestamp_seconds{kong_version="3.9.1"} 1795220001',
+      'kong_fallback_config_withheld{kong_version="3.9.1"} 1',
       'kong_fallback_config_bytes{kong_version="3.9.1"} 10',
       'kong_fallback_snapshot_saved_timestamp_seconds{kong_version="3.9.1"} 1795220000',
       'kong_fallback_save_duration_seconds_count{store="s3://bucket",kong_version="3.9.1"} 1',
@@ -55,6 +59,19 @@ describe("the status server", () => {
     ]) {
       assert.ok(body.includes(line), line);
     }
+  });
+
+  it("tells details of being ready, or not", async () => {
+    let reason: string | undefined = "nothing is saved yet";
+    const { server, get } = await statusServer({
+      notReady: () => reason,
+      details: () => ["Kong 3.9.1: never confirmed"],
+    });
+    await using _ = server;
+    const details = "Kong 3.9.1: never confirmed\n";
+    assert.deepEqual(await get("/readyz"), { status: 503, body: `${reason}\n${details}` });
+    reason = undefined;
+    assert.deepEqual(await get("/readyz"), { status: 200, body: `ready\n${details}` });
   });
 
   it("tells a report where there is one, made at each request", async () => {

@@ -43,7 +43,10 @@ export class ExporterProcess {
       exporterId: id,
       kongVersion: V391,
       hashCheckMaxBytes: 0,
-      metrics: { connected: () => {}, received: () => {}, rejected: () => {}, saved: () => {} },
+      metrics: {
+        ...{ connected: () => {}, received: () => {}, rejected: () => {}, saved: () => {} },
+        ...{ confirmed: () => {}, withheld: () => {} },
+      },
       ...{ source, clock: machine, random, log },
     });
     exporter.run(this.#stop.signal, this.#deadline.signal).then(
