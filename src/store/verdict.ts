@@ -37,6 +37,14 @@ export function misconfigured(why: string, hint: string): Verdict {
   return { code: "STORE_MISCONFIGURED", why, hint };
 }
 
+/** 413: hardly the store itself, which takes objects of gigabytes. */
+export function bodyRefused(): Verdict {
+  return misconfigured(
+    "a proxy in between, or the server, takes no body this long",
+    "Raise its limit above the size of the config (nginx: client_max_body_size).",
+  );
+}
+
 export function denied(why: string, hint: string): Verdict {
   return { code: "STORE_DENIED", why, hint };
 }

@@ -235,6 +235,7 @@ const S3: Table = {
       /refuses the request \(HTTP 400 Odd: N/,
     ],
     ["a web page, 404", "get", page(404), /no S3 server .*HTTP 404 text\/html/, ENDPOINT_HINT],
+    ["a proxy's limit", "put", page(413), /takes no body this long/, /client_max_body_size/],
     ["a web page, 405", "put", page(405), /no S3 server answers there/, ENDPOINT_HINT],
     ["a web page for an object", "get", page(200), /\(an answer without an ETag\)/, ENDPOINT_HINT],
     ["a web page for a head", "head", page(200), /\(an answer without an ETag\)/, ENDPOINT_HINT],
@@ -323,6 +324,7 @@ const GCS: Table = {
       /no Cloud Storage answers there \(HTTP 200 with another body\)/,
       /captive portal/,
     ],
+    ["a proxy's limit", "put", page(413), /takes no body this long/, /client_max_body_size/],
     ["a redirect, which is not followed", "every", page(302), /HTTP 302/, /proxy/],
     ["a server that knows no such paths", "every", page(404), /HTTP 404/, /STORAGE_EMULATOR_HOST/],
     [
@@ -443,6 +445,7 @@ const AZURE: Table = {
       /no Azure Blob Storage answers/,
       /AZURE_STORAGE_ENDPOINT/,
     ],
+    ["a proxy's limit", "put", page(413), /takes no body this long/, /client_max_body_size/],
     ["a portal's refusal", "every", page(403), /no Azure Blob Storage answers/, /prox/],
   ],
   STORE_UNAVAILABLE: [

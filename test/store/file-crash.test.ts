@@ -6,6 +6,7 @@ import { watch } from "node:fs";
 import {
   mkdir,
   mkdtemp,
+  open as openFile,
   readdir,
   readFile,
   stat,
@@ -15,7 +16,7 @@ import {
 } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { afterAll, beforeAll, beforeEach, describe, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, it, vi } from "vitest";
 import type { Clock } from "../../src/core/clock.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import type { ObjectFiles } from "../../src/store/file/layout.ts";
@@ -223,6 +224,24 @@ describe("a writer killed in the middle", () => {
     assert.ok(clock.monotonicMs() < 2 * STALE_MS);
     assert.deepEqual(await leftovers(), []);
   });
+});
+
+describe("a file system that has no fsync", () => {
+  for (const code of ["ENOTSUP", "ENOSYS", "EINVAL"]) {
+    it(`is written all the same: ${code}`, async () => {
+      const handle = await openFile(process.execPath, "r");
+      const error = Object.assign(new Error(code), { code, syscall: "fsync" });
+      const sync = vi.spyOn(Object.getPrototypeOf(handle), "sync").mockRejectedValue(error);
+      await handle.close();
+      try {
+        await put(open(), "dir/a", "kept");
+        assert.ok(sync.mock.calls.length > 0);
+      } finally {
+        sync.mockRestore();
+      }
+      assert.equal(await text(open(), "dir/a"), "kept");
+    });
+  }
 });
 
 describe("a writer that can open no file any more", () => {

@@ -4,6 +4,7 @@ import { hearsay } from "../../core/hearsay.ts";
 import { CERTIFICATE_CODE, nodeCodeOf } from "../../core/node-code.ts";
 import { StoreError } from "../port.ts";
 import {
+  bodyRefused,
   caHint,
   denied,
   fault,
@@ -127,6 +128,7 @@ function verdictOnStatus(answer: AzureAnswer, attempt: StoreAttempt): Verdict {
   if (status === 408 || status === 429 || status >= 500) {
     return unavailable("the server is overloaded or in trouble");
   }
+  if (status === 413) return bodyRefused();
   if (name === undefined)
     return misconfigured("no Azure Blob Storage answers there", ENDPOINT_HINT);
   if (status === 412) return outrun(attempt);

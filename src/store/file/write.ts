@@ -56,7 +56,7 @@ export async function writeDurably(
   }
   signal.throwIfAborted();
   await stamp(file, clock);
-  await file.sync();
+  await syncAsFarAsPossible(file);
   return (await file.stat({ bigint: true })).mtimeNs;
 }
 
@@ -86,12 +86,18 @@ export async function syncFolder(folder: string): Promise<void> {
     throw error;
   }
   try {
-    await handle.sync();
-  } catch (error) {
-    // SMB and some FUSE file systems have no fsync for folders.
-    if (!isErrno(error, "EINVAL", ...UNSUPPORTED)) throw error;
+    await syncAsFarAsPossible(handle);
   } finally {
     await handle.close();
+  }
+}
+
+/** SMB and some FUSE file systems have no fsync for folders, a few none at all: then nothing more can be had there. */
+async function syncAsFarAsPossible(handle: FileHandle): Promise<void> {
+  try {
+    await handle.sync();
+  } catch (error) {
+    if (!isErrno(error, "EINVAL", ...UNSUPPORTED)) throw error;
   }
 }
 

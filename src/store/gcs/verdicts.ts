@@ -5,6 +5,7 @@ import { CERTIFICATE_CODE } from "../../core/node-code.ts";
 import { StoreError } from "../port.ts";
 import type { Service, StoreAttempt, Verdict } from "../verdict.ts";
 import {
+  bodyRefused,
   caHint,
   denied,
   fault,
@@ -76,6 +77,7 @@ function verdictOn({ status, text }: Refused, said: string, attempt: StoreAttemp
       "It is tried again later. If it lasts, see https://status.cloud.google.com.",
     );
   }
+  if (status === 413) return bodyRefused();
   if (error === undefined) {
     return misconfigured(
       `no Cloud Storage answers there (${said} without a JSON error)`,

@@ -5,6 +5,7 @@ import { hearsay } from "../../core/hearsay.ts";
 import { isTlsCode, nodeCodeOf, SOCKET_CODE } from "../../core/node-code.ts";
 import { StoreError } from "../port.ts";
 import {
+  bodyRefused,
   denied,
   fault,
   isTimeout,
@@ -148,6 +149,7 @@ function verdictOnStatus(answer: S3Answer, attempt: StoreAttempt): Verdict {
   if (status === 408 || status === 429 || status >= 500) {
     return unavailable("the server is overloaded or in trouble");
   }
+  if (status === 413) return bodyRefused();
   if (status === 401 || status === 403) {
     return denied(
       "access is denied",
