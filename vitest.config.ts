@@ -3,9 +3,20 @@ import { defineConfig } from "vitest/config";
 import { SkippedReporter } from "./test/skipped.ts";
 
 /** Nothing in these folders changes what all files of a process share, so they load the code once for all, in half the processor time. */
-const SHARING = ["core", "exporter", "kong", "snapshots", "source"].map(
-  (folder) => `test/${folder}/**/*.test.ts`,
-);
+const SHARING = [
+  "commands",
+  "core",
+  "election",
+  "exporter",
+  "fakes",
+  "importer",
+  "kong",
+  "maintenance",
+  "runtime",
+  "sidecar",
+  "snapshots",
+  "source",
+].map((folder) => `test/${folder}/**/*.test.ts`);
 
 export default defineConfig({
   test: {

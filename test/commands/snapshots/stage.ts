@@ -33,7 +33,7 @@ export const NEVER = new AbortController().signal;
 export const DEAD_STORE_URL = "s3://bucket/prefix";
 export const DEAD_STORE = s3At("http://127.0.0.1:9");
 
-/** What the SDK of S3 reads from the environment by itself is put there, too, until the tests of this file end. */
+/** What the SDK of S3 reads from the environment by itself is put there, too, and stays: no test run by the same process expects other credentials, or none. */
 export function s3At(endpoint: string): Readonly<Record<string, string>> {
   const credentials = { AWS_ACCESS_KEY_ID: "fake-key-id", AWS_SECRET_ACCESS_KEY: "canary" };
   for (const [name, value] of Object.entries(credentials)) vi.stubEnv(name, value);
