@@ -211,16 +211,23 @@ function adminQuestions(
 
 /** Ready: every version has a good snapshot in a store, and no newer config is known to be withheld. */
 function notReady(exporters: readonly VersionExporter[]): string | undefined {
-  const missing = exporters.filter(({ exporter }) => !exporter.hasSaved);
+  const without = exporters.filter(({ exporter }) => !exporter.hasSaved);
+  const [missing, unknown] = [true, false].map((hasLooked) =>
+    without
+      .filter(({ exporter }) => exporter.hasLooked === hasLooked)
+      .map(({ version }) => version)
+      .join(", "),
+  );
   const reasons = exporters.flatMap(({ version, exporter }) => {
     const { withheld } = exporter.currency;
     return withheld === undefined
       ? []
       : [`what is saved for Kong ${version} may be out of date: ${withheld.message}`];
   });
-  if (missing.length > 0) {
+  if (missing) reasons.unshift(`nothing is saved yet for Kong ${missing}`);
+  if (unknown) {
     reasons.unshift(
-      `nothing is saved yet for Kong ${missing.map(({ version }) => version).join(", ")}`,
+      `not known yet what is saved for Kong ${unknown}: not every store could be read, see the log`,
     );
   }
   return reasons.length === 0 ? undefined : reasons.join("; ");

@@ -62,6 +62,11 @@ export class Exporter {
     return this.#options.writers.some((writer) => writer.hasSaved);
   }
 
+  /** Whether it is known of every store what lies there. */
+  get hasLooked(): boolean {
+    return this.#options.writers.every((writer) => writer.hasLooked);
+  }
+
   /** One for each store, in the order of the settings. */
   get replicas(): readonly WriterStatus[] {
     const { clock, writers } = this.#options;

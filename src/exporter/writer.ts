@@ -7,6 +7,7 @@ import { type BackoffPolicy, keepTrying } from "../core/trying.ts";
 import { forever, Mailbox, Scope } from "../core/waiting.ts";
 import type { Election, Leadership } from "../election/port.ts";
 import type { KongVersion } from "../kong/version.ts";
+import { SnapshotError } from "../snapshots/errors.ts";
 import { metadataOf } from "../snapshots/sighting.ts";
 import type { SnapshotMetadata } from "../snapshots/snapshot.ts";
 import type { Version } from "../store/port.ts";
@@ -52,6 +53,7 @@ export class Writer {
   /** What waits to be saved, or is being saved; a newer one takes its place. */
   readonly #pending = new Mailbox<ReceivedConfig>();
   #stored: Stored | undefined;
+  #hasLooked = false;
   /** Since when the store lacks the newest config, by the monotonic clock. */
   #lackingSinceMs: number | undefined;
   #leadership: Leadership | undefined;
@@ -64,6 +66,11 @@ export class Writer {
   /** Whether the store is known to hold a good snapshot, saved by this process or another one. */
   get hasSaved(): boolean {
     return this.#stored !== undefined;
+  }
+
+  /** Whether it is known what lies in the store, if only that there is nothing usable. */
+  get hasLooked(): boolean {
+    return this.#hasLooked;
   }
 
   get status(): WriterStatus {
@@ -191,6 +198,7 @@ export class Writer {
     const { archive, log } = this.#options;
     try {
       const saved = await this.#gated.recall(signal);
+      this.#hasLooked = true;
       if (saved === undefined) return;
       const { configHash, exportedAt, bytes } = saved;
       log.info({ key: archive.name, configHash, exportedAt, bytes }, "snapshot found");
@@ -253,10 +261,12 @@ export class Writer {
       for (;;) {
         try {
           const found = await archive.sight(seen, stop);
+          this.#hasLooked = true;
           seen = found?.version ?? seen;
           if (found !== undefined) this.#found(metadataOf(found));
         } catch (error) {
           if (!(error instanceof ServiceError)) throw error;
+          if (error instanceof SnapshotError) this.#hasLooked = true;
           log.debug({ err: error }, "standing by, what is saved cannot be seen");
         }
         await clock.sleep(LOOK_MS, stop);

@@ -3,7 +3,8 @@ import { describe, it } from "vitest";
 import { FrameError } from "../../src/kong/reconfigure.ts";
 import { SourceError } from "../../src/source/port.ts";
 import { updateOf } from "../fakes/config.ts";
-import { DELAY_MS, setUp, until } from "./stage.ts";
+import { MemoryStore } from "../fakes/memory-store.ts";
+import { DELAY_MS, down, setUp, until } from "./stage.ts";
 
 const WITHHELD = new SourceError("SOURCE_WITHHELD", "the control plane withholds its config");
 
@@ -79,6 +80,26 @@ describe("an exporter that was not given what the control plane has", () => {
     assert.equal(said.length, 1);
     assert.deepEqual(t.exporter.currency.confirmedAt, before);
     assert.equal(t.exporter.currency.isConnected, false);
+    await t.end();
+  });
+});
+
+describe("an exporter whose store is down from the start", () => {
+  it("does not know what is saved there until it can look", async () => {
+    const store = new MemoryStore();
+    store.intercept = down;
+    const t = setUp({ store });
+    await t.send(updateOf("a"));
+    assert.equal(t.exporter.hasSaved, false);
+    assert.equal(t.exporter.hasLooked, false);
+    t.deadline.abort();
+    assert.equal(await t.end(), false);
+  });
+
+  it("knows of an empty one that there is nothing", async () => {
+    const t = setUp();
+    await until(t.clock, () => t.exporter.hasLooked);
+    assert.equal(t.exporter.hasSaved, false);
     await t.end();
   });
 });
