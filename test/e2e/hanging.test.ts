@@ -22,7 +22,10 @@ async function hangingStage() {
   const stage = await Stage.open();
   await stage.save(snapshotOf("saved"));
   const fifo = await makeFifo(stage.path("fifo"));
-  const hanging = { NODE_OPTIONS: hangingAt("/store/3.9.1/config.json", stage.path("fifo")) };
+  const hanging = {
+    NODE_OPTIONS: hangingAt("/store/3.9.1/config.json", stage.path("fifo")),
+    KONG_FALLBACK_READ_TIMEOUT: "0.5",
+  };
   return { stage, fifo, hanging };
 }
 
@@ -92,7 +95,10 @@ describe("kong-fallback import with a prefix that hangs", () => {
     await stage.save(snapshotOf("saved"));
     await mkdir(stage.path("prefix", "dbless.lmdb"), { recursive: true });
     await using _ = await makeFifo(stage.path("prefix", "dbless.lmdb", "data.mdb"));
-    const more = { KONG_FALLBACK_PREFIX_DIR: stage.path("prefix") };
+    const more = {
+      KONG_FALLBACK_PREFIX_DIR: stage.path("prefix"),
+      KONG_FALLBACK_READ_TIMEOUT: "0.5",
+    };
     const { status, log } = await runOnce(["import"], stage.environment(NO_CONTROL_PLANE, more));
     assert.equal(status, statusOf(0));
     assert.equal(log[0]?.["reason"], "the file system did not answer within 0.5 s");

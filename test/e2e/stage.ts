@@ -58,7 +58,8 @@ export class Stage implements AsyncDisposable {
       KONG_CLUSTER_FALLBACK_CONFIG_EXPORT_DELAY: "0",
       KONG_FALLBACK_IMPORT_TO: `file:${this.path("kong.json")}`,
       KONG_FALLBACK_PROBE_TIMEOUT: "0.5",
-      KONG_FALLBACK_READ_TIMEOUT: "0.5",
+      // A busy machine needs some time to decrypt; where the store is down, this is how long a test takes.
+      KONG_FALLBACK_READ_TIMEOUT: "3",
       KONG_FALLBACK_STATE_DIR: this.path("state"),
       KONG_FALLBACK_STATUS_LISTEN: "off",
       ...more,

@@ -26,7 +26,7 @@ async function facing<T>(
         AWS_SECRET_ACCESS_KEY: "fake-secret",
         AWS_EC2_METADATA_DISABLED: "true",
         KONG_FALLBACK_MAX_CONFIG_BYTES: "16777216",
-        KONG_FALLBACK_READ_TIMEOUT: "5",
+        KONG_FALLBACK_READ_TIMEOUT: "30",
       }),
     );
   } finally {
