@@ -103,11 +103,11 @@ describe("what Kubernetes injects for a Service", () => {
     }
   });
 
-  it("opens no door: neither by its form alone, nor by a value that is none of a Service", () => {
+  it("opens no door: its form does not do without a value of its kind", () => {
     const service = "KONG_FALLBACK_VERIFY";
     const links = serviceLinks(service, "10.96.0.7");
     for (const [name, value] of Object.entries(links)) {
-      assert.equal(faultsOf({ [name]: value }).length, 1, `${name} without the Service's address`);
+      assert.deepEqual(faultsOf({ [name]: value }), [], "each by itself, as Docker's links come");
       assert.notEqual(faultsOf({ ...links, [name]: "/keys/a.pub" }).length, 0, name);
     }
     assert.equal(faultsOf({ ...links, KONG_FALLBACK_VERIFY_KEY: "/keys/a.pub" }).length, 1);

@@ -35,7 +35,6 @@ const START_WRAPPER = ["KONG_FALLBACK_FILE", "KONG_FALLBACK_ENTRYPOINT"];
  * setting that does. Values do not matter, empty ones neither, but for telling what Kubernetes injects.
  */
 export function unknownNames(source: Environment): readonly UnknownName[] {
-  const isServiceLink = serviceLinksIn(source);
   return Object.entries(source).flatMap(([name, value]): readonly UnknownName[] => {
     if (value === undefined || Object.hasOwn(SETTINGS, name)) return [];
     if (START_WRAPPER.includes(name) || isServiceLink(name, value)) return [];
@@ -77,29 +76,19 @@ const isPortUrl = (value: string) => /^(tcp|udp|sctp):\/\/\S+:\d{1,5}$/.test(val
  * and, for all but the first two, https://docs.docker.com/engine/network/links/#environment-variables
  */
 const LINK_FORMS: readonly (readonly [RegExp, (value: string) => boolean])[] = [
-  [/^_SERVICE_HOST$/, isAddress],
-  [/^_SERVICE_PORT(_[A-Z0-9_]+)?$/, isPort],
-  [/^_PORT(_\d+_(TCP|UDP|SCTP))?$/, isPortUrl],
-  [/^_PORT_\d+_(TCP|UDP|SCTP)_PROTO$/, isProtocol],
-  [/^_PORT_\d+_(TCP|UDP|SCTP)_PORT$/, isPort],
-  [/^_PORT_\d+_(TCP|UDP|SCTP)_ADDR$/, isAddress],
+  [/_SERVICE_HOST$/, isAddress],
+  [/_SERVICE_PORT(_[A-Z0-9_]+)?$/, isPort],
+  [/_PORT(_\d+_(TCP|UDP|SCTP))?$/, isPortUrl],
+  [/_PORT_\d+_(TCP|UDP|SCTP)_PROTO$/, isProtocol],
+  [/_PORT_\d+_(TCP|UDP|SCTP)_PORT$/, isPort],
+  [/_PORT_\d+_(TCP|UDP|SCTP)_ADDR$/, isAddress],
 ];
 
 /**
- * Kubernetes puts the address of every Service into every pod of its namespace, so one that is called
- * `kong-fallback-status` looks like settings. It does so only together with `_SERVICE_HOST` and
- * `_SERVICE_PORT`, which nobody writes by mistake.
+ * Kubernetes puts the address of every Service into every pod of its namespace, and Docker that of a
+ * linked container, so one that is called `kong-fallback-status` looks like settings. No setting ends
+ * like that, and a slip of the pen has no such value.
  */
-function serviceLinksIn(source: Environment): (name: string, value: string) => boolean {
-  const services = Object.entries(source).flatMap(([name, value = ""]) => {
-    const [, service = ""] = /^(.+)_SERVICE_HOST$/.exec(name) ?? [];
-    const isService = isAddress(value) && isPort(source[`${service}_SERVICE_PORT`] ?? "");
-    return service !== "" && isService ? [service] : [];
-  });
-  return (name, value) =>
-    services.some(
-      (service) =>
-        name.startsWith(service) &&
-        LINK_FORMS.some(([form, fits]) => form.test(name.slice(service.length)) && fits(value)),
-    );
+function isServiceLink(name: string, value: string): boolean {
+  return LINK_FORMS.some(([form, fits]) => form.test(name) && fits(value));
 }
