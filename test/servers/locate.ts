@@ -46,7 +46,7 @@ export function whyMissing(...commands: readonly string[]): string | undefined {
     .join("; ");
 }
 
-/** The title of a test or suite that is skipped where there is a reason to: `npm test` sums the reasons up at its end (skipped.ts). */
+/** The title of a test or suite that is skipped where there is a reason to: `npm test` sums the reasons up at its end (summary.ts). */
 export function titled(title: string, why: string | undefined): string {
   return why === undefined ? title : `${title} (skipped: ${why})`;
 }

@@ -1,11 +1,11 @@
-/** A reporter that says at the end of a run what was skipped and why, instead of leaving it among a thousand lines. */
+/** A reporter that says at the end of a run what was skipped and why, and what passed only when it was tried again, instead of leaving it among a thousand lines. */
 
 import type { Reporter, TestCase, TestModule, Vitest } from "vitest/node";
 
 /** A suite or test that is skipped says why in its title: see `titled` in servers/locate.ts and `promised` in store/conformance. */
 const REASON = /\((?:skipped|not promised here): (.*)\)$/;
 
-export class SkippedReporter implements Reporter {
+export class SummaryReporter implements Reporter {
   /** By `npx vitest run -t NAME`: then what has no reason was not asked for. */
   #isNarrowed = false;
 
@@ -15,7 +15,11 @@ export class SkippedReporter implements Reporter {
 
   onTestRunEnd(modules: readonly TestModule[]): void {
     const reasons = new Map<string, number>();
+    const flaky: string[] = [];
     for (const module of modules) {
+      for (const test of module.children.allTests("passed")) {
+        if (test.diagnostic()?.flaky === true) flaky.push(`${module.moduleId}: ${test.fullName}`);
+      }
       for (const test of module.children.allTests("skipped")) {
         const reason = reasonOf(test);
         if (reason === undefined && this.#isNarrowed) continue;
@@ -26,10 +30,15 @@ export class SkippedReporter implements Reporter {
     const lines = [...reasons]
       .sort(([, a], [, b]) => b - a)
       .map(([reason, tests]) => `${String(tests).padStart(6)}  ${reason}`);
-    process.stdout.write(
-      lines.length === 0 ? "Nothing was skipped.\n\n" : `Skipped:\n${lines.join("\n")}\n\n`,
-    );
+    print("Skipped", lines);
+    print("Passed only when tried again, each a test to mend", flaky);
   }
+}
+
+function print(title: string, lines: readonly string[]): void {
+  process.stdout.write(
+    lines.length === 0 ? `${title}: none\n` : `${title}:\n${lines.join("\n")}\n`,
+  );
 }
 
 function reasonOf(test: TestCase): string | undefined {
