@@ -16,8 +16,8 @@ describe("locate", () => {
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "kong-fallback-locate-"));
-    optional = { KONG_FALLBACK_TEST_SERVERS: folder };
-    required = { ...optional, KONG_FALLBACK_TEST_REQUIRE_SERVERS: "1" };
+    optional = { TEST_SERVERS: folder };
+    required = { ...optional, TEST_SERVERS_REQUIRED: "1" };
   });
   afterEach(() => rm(folder, { recursive: true }));
 
@@ -27,7 +27,7 @@ describe("locate", () => {
     assert.equal(locate(name, optional), undefined);
     await chmod(path, 0o755);
     assert.equal(locate(name, optional), path);
-    const elsewhere = { KONG_FALLBACK_TEST_SERVERS: join(folder, "empty"), PATH: folder };
+    const elsewhere = { TEST_SERVERS: join(folder, "empty"), PATH: folder };
     assert.equal(locate(name, elsewhere), path);
   });
 

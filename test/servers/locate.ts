@@ -7,21 +7,21 @@ import { delimiter, join } from "node:path";
 /** The part of `process.env` that says where the binaries are. */
 export interface LocateEnvironment {
   readonly PATH?: string | undefined;
-  readonly KONG_FALLBACK_TEST_SERVERS?: string | undefined;
-  readonly KONG_FALLBACK_TEST_REQUIRE_SERVERS?: string | undefined;
+  readonly TEST_SERVERS?: string | undefined;
+  readonly TEST_SERVERS_REQUIRED?: string | undefined;
 }
 
 /**
- * Path of a server's binary: in `KONG_FALLBACK_TEST_SERVERS`, else in the cache that `.ci/servers`
+ * Path of a server's binary: in `TEST_SERVERS`, else in the cache that `.ci/servers`
  * fills, else on PATH (and the sbin folders). Undefined when absent, so that the test can skip;
- * throws instead when `KONG_FALLBACK_TEST_REQUIRE_SERVERS` is 1, unless `.ci/servers` noted that
+ * throws instead when `TEST_SERVERS_REQUIRED` is 1, unless `.ci/servers` noted that
  * its source is not to be had (`whyUnavailable`).
  */
 export function locate(name: string, env: LocateEnvironment = process.env): string | undefined {
   const path = (env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
   const folders = [installed(env), ...path, "/usr/sbin", "/usr/local/sbin"];
   const found = folders.map((folder) => join(folder, name)).find(isExecutable);
-  const required = env.KONG_FALLBACK_TEST_REQUIRE_SERVERS === "1";
+  const required = env.TEST_SERVERS_REQUIRED === "1";
   if (found === undefined && required && whyUnavailable(name, env) === undefined) {
     throw new Error(`${name} is not installed in ${installed(env)} nor on PATH; run .ci/servers`);
   }
@@ -67,7 +67,7 @@ export async function builtVersion(command: string): Promise<string> {
 }
 
 function installed(env: LocateEnvironment): string {
-  return env.KONG_FALLBACK_TEST_SERVERS ?? join(homedir(), ".cache/kong-fallback-test-servers");
+  return env.TEST_SERVERS ?? join(homedir(), ".cache/kong-fallback-test-servers");
 }
 
 function isExecutable(path: string): boolean {
