@@ -3,7 +3,13 @@
 import type { Clock } from "../core/clock.ts";
 import type { HostPort } from "../core/host-port.ts";
 import type { Secret } from "../core/secret.ts";
-import { loadClusterTls, loadServerCertificate } from "../kong/cluster-tls.ts";
+import {
+  type AdminTls,
+  type CertificatePair,
+  loadAdminTls,
+  loadClusterTls,
+  loadServerCertificate,
+} from "../kong/cluster-tls.ts";
 import { declaredPlugins } from "../kong/plugins.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { type Settings, SettingsError } from "../runtime/settings.ts";
@@ -73,6 +79,23 @@ export async function openHybridSource(request: HybridSourceRequest): Promise<Hy
     ...(syncStatus === undefined ? {} : { syncStatus }),
     ...(pluginsInUse === undefined ? {} : { pluginsInUse }),
   });
+}
+
+/** For AdminClient, of any Admin API; read once before it returns, so that a wrong one is told at start. Rejects with SettingsError or ClusterTlsError. */
+export async function openAdminTls(settings: Settings): Promise<() => Promise<AdminTls>> {
+  const { adminCert, adminCertKey, adminCaCert: ca, adminServerName: serverName } = settings;
+  const load = () => loadAdminTls({ pair: adminPair(adminCert, adminCertKey), ca, serverName });
+  await load();
+  return load;
+}
+
+function adminPair(cert: string | undefined, key: Secret | undefined): CertificatePair | undefined {
+  if (cert === undefined && key === undefined) return undefined;
+  const pair = requireSettings("an Admin API that is shown a certificate", {
+    KONG_FALLBACK_ADMIN_CERT: cert,
+    KONG_FALLBACK_ADMIN_CERT_KEY: key,
+  });
+  return { cert: pair.KONG_FALLBACK_ADMIN_CERT, key: pair.KONG_FALLBACK_ADMIN_CERT_KEY };
 }
 
 /** Whom `serve` takes, and what it shows. Reads files anew. Rejects with SettingsError or ClusterTlsError. */

@@ -5,6 +5,7 @@ import { Exporter } from "../exporter/exporter.ts";
 import type { Gate } from "../exporter/gates.ts";
 import { Writer } from "../exporter/writer.ts";
 import { AdminClient } from "../kong/admin-client.ts";
+import type { AdminTls } from "../kong/cluster-tls.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { createMetrics, type Metrics, type ReplicaMetrics } from "../runtime/metrics.ts";
 import { loadNodeId, nodeIdFor } from "../runtime/node-id.ts";
@@ -13,7 +14,7 @@ import { Archive } from "../snapshots/archive.ts";
 import type { Seal } from "../snapshots/seal/seal.ts";
 import type { HybridSourceOptions } from "../source/hybrid.ts";
 import type { Store } from "../store/port.ts";
-import { type ClusterSettings, openHybridSource } from "./cluster.ts";
+import { type ClusterSettings, openAdminTls, openHybridSource } from "./cluster.ts";
 import { type Command, type CommandContext, requireSettings } from "./context.ts";
 import { exitStatusBy, openStatusServer } from "./daemon.ts";
 import { openElection } from "./election.ts";
@@ -52,9 +53,11 @@ export const exportCommand: Command = async (context) => {
   const { stores } = storage;
   const replicas = metrics.replicas(() => exporters.flatMap(({ exporter }) => exporter.replicas));
   const exporters: VersionExporter[] = [];
-  await using gates = openGates(context);
+  const adminTls = await openAdminTls(settings);
+  await using gates = openGates(context, adminTls);
   for (const version of required.KONG_VERSION) {
-    const parts = { version, nodeId: nodeIdFor(nodeId, version), cluster, stores, seal, gates };
+    const id = nodeIdFor(nodeId, version);
+    const parts = { version, nodeId: id, cluster, stores, seal, gates, adminTls };
     exporters.push(await buildExporter(context, parts, metrics, replicas));
   }
   await using _status = await openStatusServer(context, {
@@ -100,6 +103,7 @@ interface ExporterParts {
   readonly stores: readonly Store[];
   readonly seal: Seal;
   readonly gates: ConfiguredGates;
+  readonly adminTls: () => Promise<AdminTls>;
 }
 
 async function buildExporter(
@@ -120,7 +124,7 @@ async function buildExporter(
     version,
     clock,
     checkEveryMs: CHECK_EVERY_MS,
-    ...adminQuestions(context, nodeId),
+    ...adminQuestions(context, parts),
   });
   const gates = parts.gates.of(version, log, exporterMetrics);
   const writers: Writer[] = [];
@@ -192,11 +196,11 @@ async function buildWriter(
 /** What the control plane itself says of this node, where its Admin API is known. */
 function adminQuestions(
   { settings }: CommandContext,
-  nodeId: string,
+  { nodeId, adminTls: loadTls }: Pick<ExporterParts, "nodeId" | "adminTls">,
 ): Pick<HybridSourceOptions, "syncStatus" | "pluginsInUse"> {
   const { adminUrl, adminToken } = settings;
   if (adminUrl === undefined) return {};
-  const open = () => new AdminClient({ url: new URL(adminUrl), token: adminToken });
+  const open = () => new AdminClient({ url: new URL(adminUrl), token: adminToken, loadTls });
   return {
     syncStatus: async (signal) => {
       await using client = open();

@@ -6,7 +6,7 @@ import { KongRehearser } from "../exporter/kong-rehearser.ts";
 import type { GateMetrics } from "../exporter/metrics.ts";
 import { Rehearsal } from "../exporter/rehearsal.ts";
 import { StaticChecks } from "../exporter/static-checks.ts";
-import { AdminClient } from "../kong/admin-client.ts";
+import { AdminClient, type AdminClientOptions } from "../kong/admin-client.ts";
 import { checkConfigInTurns } from "../kong/checks/check-config.ts";
 import type { KongVersion } from "../kong/version.ts";
 import type { CommandContext } from "./context.ts";
@@ -17,17 +17,17 @@ export interface ConfiguredGates extends AsyncDisposable {
   of(version: KongVersion, log: Log, metrics: GateMetrics): readonly Gate[];
 }
 
-export function openGates({
-  settings,
-  clock,
-}: Pick<CommandContext, "settings" | "clock">): ConfiguredGates {
+export function openGates(
+  { settings, clock }: Pick<CommandContext, "settings" | "clock">,
+  loadTls: AdminClientOptions["loadTls"],
+): ConfiguredGates {
   const { rehearsal, checks: mode, adminToken: token, plugins } = settings;
   const check = (config: Uint8Array, kongVersion: KongVersion) =>
     checkConfigInTurns(config, kongVersion, { plugins });
   const clients: AdminClient[] = [];
   const open = (url: string | undefined, options: { token?: typeof token }) => {
     if (url === undefined) return undefined;
-    const client = new AdminClient({ url: new URL(url), ...options });
+    const client = new AdminClient({ url: new URL(url), loadTls, ...options });
     clients.push(client);
     return client;
   };

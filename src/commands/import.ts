@@ -8,7 +8,7 @@ import type { KongVersion } from "../kong/version.ts";
 import { loadNodeId, nodeIdFor } from "../runtime/node-id.ts";
 import { SettingsError } from "../runtime/settings.ts";
 import { onShutdown } from "../runtime/shutdown.ts";
-import { openHybridSource, requireCluster } from "./cluster.ts";
+import { openAdminTls, openHybridSource, requireCluster } from "./cluster.ts";
 import { type Command, type CommandContext, readInTime, requireSettings } from "./context.ts";
 import { createProgress } from "./output.ts";
 import { openConfiguredSeal } from "./seal.ts";
@@ -35,11 +35,14 @@ export const importCommand: Command = async (context) => {
   const seal = await readInTime("the seal's keys", context, signal, () =>
     openConfiguredSeal(settings),
   );
+  const adminTls = await readInTime("the Admin API's certificates", context, signal, () =>
+    openAdminTls(settings),
+  );
   await using target = await openTarget(required.KONG_FALLBACK_IMPORT_TO, {
     fileMode: settings.fileMode,
     stdout,
     adminToken: settings.adminToken,
-    adminCa: undefined,
+    adminTls,
     timeoutMs: settings.applyTimeoutMs,
     clock,
     random,

@@ -1,10 +1,13 @@
 /** A client for the few calls of Kong's Admin API that we need, and what can go wrong with it. https://developer.konghq.com/api/gateway/admin-oss/ */
 
 import { createHash } from "node:crypto";
-import { Agent, type Dispatcher, request } from "undici";
+import { Agent, buildConnector, type Dispatcher, request } from "undici";
 import { describeCause, type ErrorDetails, ServiceError } from "../core/errors.ts";
+import { hearsay } from "../core/hearsay.ts";
 import { isTlsCode, nodeCodeOf } from "../core/node-code.ts";
 import type { Secret } from "../core/secret.ts";
+import { raced } from "../core/waiting.ts";
+import type { AdminTls } from "./cluster-tls.ts";
 import { describeConfigRefusal, printableLine } from "./config-refusal.ts";
 
 export interface AdminClientOptions {
@@ -12,8 +15,8 @@ export interface AdminClientOptions {
   readonly url: URL;
   /** Sent as `Kong-Admin-Token`. */
   readonly token?: Secret | undefined;
-  /** PEM, instead of the system's authorities. */
-  readonly ca?: string | undefined;
+  /** Called for each connection over `https:`, so that a rotated certificate is picked up. Rejects with ServiceError. Absent: no certificate of ours, the system's authorities. */
+  readonly loadTls?: (() => Promise<AdminTls>) | undefined;
 }
 
 /** A config as `POST /config` takes it. */
@@ -70,12 +73,7 @@ export class AdminClient implements AsyncDisposable {
     const { origin, pathname } = options.url;
     this.url = origin + pathname.replace(/\/+$/, "");
     this.#token = options.token;
-    this.#agent = new Agent({
-      connect: {
-        timeout: CONNECT_TIMEOUT_MS,
-        ...(options.ca === undefined ? {} : { ca: options.ca }),
-      },
-    });
+    this.#agent = new Agent({ connect: connectorOf(options) });
   }
 
   /** Kong's hash of the config it serves, from `GET /status`: 32 zeros if empty, undefined on a Kong with a database or before 2.8. */
@@ -190,16 +188,73 @@ export class AdminClient implements AsyncDisposable {
 
   #unanswered(method: string, path: string, cause: unknown): AdminError {
     const what = `${method} ${this.url}${path.replace(/\?.*/, "")} failed: ${describeCause(cause)}`;
-    return isTlsCode(nodeCodeOf(cause))
-      ? new AdminError("ADMIN_TLS", what, {
-          cause,
-          hint: "Check its certificate's name and dates; if this machine does not trust its CA, name the CA's file in NODE_EXTRA_CA_CERTS; if it does not speak TLS, write http://.",
-        })
+    if (cause instanceof AdminError) return cause;
+    if (cause instanceof ServiceError) {
+      return new AdminError("ADMIN_TLS", what, {
+        cause,
+        ...(cause.hint !== undefined && { hint: cause.hint }),
+      });
+    }
+    const code = nodeCodeOf(cause);
+    return isTlsCode(code)
+      ? new AdminError("ADMIN_TLS", what, { cause, hint: tlsHint(code) })
       : new AdminError("ADMIN_UNAVAILABLE", what, {
           cause,
-          hint: "Check that Kong is running and that its admin_listen, or status_listen, is on at this address.",
+          // In TLS 1.3 who refuses our certificate does so after the handshake, and Node is not always told why.
+          hint: `Check that Kong is running and that its admin_listen, or status_listen, is on at this address.${code === "UND_ERR_SOCKET" && this.url.startsWith("https:") ? ` ${CLIENT_CERTIFICATE_HINT}` : ""}`,
         });
   }
+}
+
+const CLIENT_CERTIFICATE_HINT =
+  "If it asks for a client certificate, KONG_FALLBACK_ADMIN_CERT and KONG_FALLBACK_ADMIN_CERT_KEY give one; it must be signed by the CA that Kong trusts there, and be within its dates.";
+
+function tlsHint(code: string): string {
+  // OpenSSL's names of the alerts about our certificate: RFC 8446 6.2.
+  if (
+    /ALERT_.*(?:CERTIFICATE|HANDSHAKE_FAILURE|UNKNOWN_CA|ACCESS_DENIED|DECRYPT_ERROR)/.test(code)
+  ) {
+    return CLIENT_CERTIFICATE_HINT;
+  }
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
+    return "Use a name that its certificate bears: in the URL, or in KONG_FALLBACK_ADMIN_SERVER_NAME where the URL needs another one, such as 127.0.0.1.";
+  }
+  return "Check its certificate's dates; if this machine does not trust its CA, name it in KONG_FALLBACK_ADMIN_CA_CERT; if it does not speak TLS, write http://.";
+}
+
+/** Rejects a connection with what `loadTls` rejects with. */
+function connectorOf({ loadTls }: AdminClientOptions): buildConnector.connector {
+  return (to, callback) => {
+    if (loadTls === undefined || to.protocol !== "https:") {
+      buildConnector({ timeout: CONNECT_TIMEOUT_MS })(to, callback);
+      return;
+    }
+    const connect = async (): Promise<void> => {
+      const { pair, ca, servername } = await inReadTime(loadTls());
+      const connector = buildConnector({
+        timeout: CONNECT_TIMEOUT_MS,
+        ...(pair && { cert: pair.cert, key: pair.key.reveal() }),
+        ...(ca && { ca: [...ca] }),
+      });
+      connector({ ...to, ...(servername !== undefined && { servername }) }, callback);
+    };
+    connect().catch((error: Error) => callback(error, null));
+  };
+}
+
+/** Rejects with AdminError once a file system has been silent for as long as a server may be. */
+function inReadTime<T>(read: Promise<T>): Promise<T> {
+  return raced(AbortSignal.timeout(CONNECT_TIMEOUT_MS), read).catch((error: unknown) => {
+    if (error instanceof ServiceError) throw error;
+    throw new AdminError(
+      "ADMIN_UNAVAILABLE",
+      `the certificates for the Admin API could not be read within ${CONNECT_TIMEOUT_MS / 1000} s`,
+      {
+        cause: error,
+        hint: "See whether the disk or server that KONG_FALLBACK_ADMIN_CERT lies on hangs.",
+      },
+    );
+  });
 }
 
 /** The entities that a 201 repeats are not read. */
@@ -285,7 +340,7 @@ function decodeUtf8(bytes: Uint8Array): string | undefined {
 /**
  * - `ADMIN_UNAVAILABLE`: nothing answered, or it answered 5xx: Kong is starting, stopping or overloaded. Retried.
  * - `ADMIN_BUSY`: 429: another config is being loaded. Retried after `retryAfterMs`.
- * - `ADMIN_TLS`: its certificate is not trusted, or it does not speak TLS. Name its CA's file in NODE_EXTRA_CA_CERTS, or fix the URL.
+ * - `ADMIN_TLS`: its certificate is not trusted, it does not speak TLS, or it wants a certificate of us. Name its CA in KONG_FALLBACK_ADMIN_CA_CERT, give KONG_FALLBACK_ADMIN_CERT, or fix the URL.
  * - `ADMIN_DENIED`: 401 or 403: RBAC, or a proxy in front. Give a token.
  * - `ADMIN_NOT_FOUND`: 404, or an answer no Admin API gives. Fix the URL.
  * - `ADMIN_TOO_LARGE`: 413. The hint names the limit: nginx's, or Kong's store.
@@ -345,7 +400,7 @@ export function adminErrorOf(answer: BadAnswer): AdminError {
     case 401:
     case 403:
       return new AdminError("ADMIN_DENIED", `${request} was denied (${status})`, {
-        hint: "Give a token whose role may do this (header Kong-Admin-Token), and check the proxy in front of the Admin API if there is one.",
+        hint: "Give a token whose role may do this (KONG_FALLBACK_ADMIN_TOKEN, sent as Kong-Admin-Token), and check the proxy in front of the Admin API if there is one.",
       });
     case 404:
       return new AdminError("ADMIN_NOT_FOUND", `${request} found nothing there (404)`, {
@@ -383,6 +438,13 @@ function badRequest(answer: BadAnswer): AdminError {
       hint: "Write https:// in the URL.",
     });
   }
+  // nginx's own pages, whose title begins with the status: ngx_http_special_response.c
+  const page = /<title>400 ([^<]*)<\/title>/i.exec(body)?.[1];
+  if (page !== undefined && /certificate/i.test(page)) {
+    return new AdminError("ADMIN_TLS", `${request} was refused (400): ${printableLine(page)}`, {
+      hint: CLIENT_CERTIFICATE_HINT,
+    });
+  }
   const said = parseJson(body);
   const message = textOf(said, "message");
   if (message !== undefined && /configured to not use a database/.test(message)) {
@@ -397,7 +459,9 @@ function badRequest(answer: BadAnswer): AdminError {
   const reasons = describeConfigRefusal(said);
   if (reasons.length === 0) {
     // "declarative config is invalid: {…}" may repeat what it complains of.
-    const text = printableLine(message?.split(": {")[0] ?? "no reason given");
+    const text = printableLine(
+      message?.split(": {")[0] ?? (hearsay(page ?? "") || "no reason given"),
+    );
     const isAboutConfig = message !== undefined && ABOUT_CONFIG.test(message);
     return new AdminError("ADMIN_REFUSED", `${request} was refused (400): ${text}`, {
       ...(isAboutConfig ? { reasons: [text] } : {}),

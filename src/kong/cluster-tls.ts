@@ -61,7 +61,10 @@ type Setting =
   | "KONG_CLUSTER_CERT_KEY"
   | "KONG_CLUSTER_CA_CERT"
   | "KONG_FALLBACK_SERVER_CERT"
-  | "KONG_FALLBACK_SERVER_CERT_KEY";
+  | "KONG_FALLBACK_SERVER_CERT_KEY"
+  | "KONG_FALLBACK_ADMIN_CERT"
+  | "KONG_FALLBACK_ADMIN_CERT_KEY"
+  | "KONG_FALLBACK_ADMIN_CA_CERT";
 
 interface Pem {
   readonly text: string;
@@ -83,7 +86,7 @@ export async function loadClusterTls(settings: ClusterTlsSettings): Promise<Clus
     mtls,
     cert,
     key,
-    ca: pki ? await readAuthorities(settings.ca) : [cert],
+    ca: pki ? await readAuthorities("KONG_CLUSTER_CA_CERT", settings.ca) : [cert],
     servername: pki ? nameFor(serverName ?? controlPlaneHost) : SHARED_SERVER_NAME,
     expiresAt: new Date(own.validTo),
     fingerprint256: own.fingerprint256,
@@ -98,6 +101,34 @@ export async function loadServerCertificate(settings: CertificatePair): Promise<
     "KONG_FALLBACK_SERVER_CERT_KEY",
   );
   return { cert, key };
+}
+
+export interface AdminTlsSettings {
+  /** KONG_FALLBACK_ADMIN_CERT and KONG_FALLBACK_ADMIN_CERT_KEY; undefined: Admin APIs are shown no certificate. */
+  readonly pair: CertificatePair | undefined;
+  /** KONG_FALLBACK_ADMIN_CA_CERT */
+  readonly ca: string | undefined;
+  /** KONG_FALLBACK_ADMIN_SERVER_NAME */
+  readonly serverName: string | undefined;
+}
+
+/** How an Admin API is spoken to over `https:`. */
+export interface AdminTls {
+  readonly pair: CertificatePair | undefined;
+  /** Whom to trust, PEM each; undefined: the system's roots. */
+  readonly ca: readonly string[] | undefined;
+  /** SNI, and the name that its certificate must bear; undefined: the host of its URL. */
+  readonly servername: string | undefined;
+}
+
+/** Read and checked in the same way. */
+export async function loadAdminTls({ pair, ca, serverName }: AdminTlsSettings): Promise<AdminTls> {
+  return {
+    pair:
+      pair && (await readPair(pair, "KONG_FALLBACK_ADMIN_CERT", "KONG_FALLBACK_ADMIN_CERT_KEY")),
+    ca: await readAuthorities("KONG_FALLBACK_ADMIN_CA_CERT", ca),
+    servername: serverName,
+  };
 }
 
 async function readPair(
@@ -125,9 +156,12 @@ async function readPair(
   return { cert: cert.text, key: new Secret(key.text), own };
 }
 
-async function readAuthorities(value: string | undefined): Promise<readonly string[] | undefined> {
+async function readAuthorities(
+  setting: Setting,
+  value: string | undefined,
+): Promise<readonly string[] | undefined> {
   if (value === undefined) return undefined;
-  const pem = await readPem("KONG_CLUSTER_CA_CERT", value);
+  const pem = await readPem(setting, value);
   return certificatesIn(pem).map((certificate) => certificate.toString());
 }
 

@@ -22,10 +22,8 @@ async function answersOn(
   environment: Readonly<Record<string, string>>,
 ): Promise<readonly GateAnswer[]> {
   const log = new RecordingLog();
-  await using gates = openGates({
-    settings: readSettings({ KONG_VERSION: V391, ...environment }),
-    clock: new ManualClock(),
-  });
+  const settings = readSettings({ KONG_VERSION: V391, ...environment });
+  await using gates = openGates({ settings, clock: new ManualClock() }, undefined);
   const update = { ...updateOf("a"), configTable: Buffer.from(JSON.stringify(config)) };
   const candidate = candidateOf(update);
   const { signal } = new AbortController();

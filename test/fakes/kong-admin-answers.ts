@@ -39,6 +39,10 @@ export const ANSWERS = {
   },
   /** Not Kong's, but of a proxy in front of it. */
   blocked: { status: 400, body: '{"message":"request blocked by policy"}' },
+  /** nginx's own pages: src/http/ngx_http_special_response.c */
+  noCertificate: nginxPage("No required SSL certificate was sent"),
+  badCertificate: nginxPage("The SSL certificate error"),
+  otherPage: nginxPage("Request Header Or Cookie Too Large"),
   plainHttp: {
     status: 400,
     body: "<html><center>The plain HTTP request was sent to HTTPS port</center></html>",
@@ -59,4 +63,9 @@ export function schemaRefusal(options: {
     ...(flattened === undefined ? {} : { flattened_errors: flattened }),
   };
   return { status: 400, body: JSON.stringify(body) };
+}
+
+function nginxPage(sentence: string): Reply {
+  const body = `<html>\r\n<head><title>400 ${sentence}</title></head>\r\n<body>\r\n<center><h1>400 Bad Request</h1></center>\r\n<center>${sentence}</center>\r\n</body>\r\n</html>\r\n`;
+  return { status: 400, body, headers: { Connection: "close" } };
 }

@@ -5,6 +5,7 @@ import { EventEmitter, once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { type SecureContextOptions, TLSSocket, type TlsOptions } from "node:tls";
 import { ANSWERS, type Answer, type Reply, schemaRefusal } from "./kong-admin-answers.ts";
 
 export const EMPTY_HASH = "0".repeat(32);
@@ -13,6 +14,19 @@ export interface ReceivedConfig {
   readonly contentType: string | undefined;
   readonly query: string;
   readonly body: Buffer;
+}
+
+export interface AdminListener {
+  readonly cert: string;
+  readonly key: string;
+  /** Who is shown no certificate of this authority is refused as nginx does it: after the handshake, by a page. */
+  readonly clientCa?: string;
+}
+
+function secured({ cert, key, clientCa }: AdminListener): SecureContextOptions & TlsOptions {
+  return clientCa === undefined
+    ? { cert, key }
+    : { cert, key, ca: clientCa, requestCert: true, rejectUnauthorized: false };
 }
 
 export class FakeKongAdmin implements AsyncDisposable {
@@ -48,20 +62,24 @@ export class FakeKongAdmin implements AsyncDisposable {
   #pendingHash: string | undefined;
   #building = 0;
 
-  private constructor(tls?: { readonly cert: string; readonly key: string }) {
+  private constructor(tls?: AdminListener) {
     const listener = (request: IncomingMessage, response: ServerResponse): void => {
+      const { socket } = request;
+      if (tls?.clientCa !== undefined && socket instanceof TLSSocket && !socket.authorized) {
+        const isShown = socket.getPeerX509Certificate() !== undefined;
+        send(response, isShown ? ANSWERS.badCertificate : ANSWERS.noCertificate);
+        return;
+      }
       // A client that goes away in the middle of its request gets no answer.
       this.#answer(request, response).catch(() => response.destroy());
     };
-    this.#server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
+    this.#server =
+      tls === undefined ? createServer(listener) : createTlsServer(secured(tls), listener);
     this.#scheme = tls === undefined ? "http" : "https";
   }
 
   static async start(
-    options: {
-      readonly port?: number;
-      readonly tls?: { readonly cert: string; readonly key: string };
-    } = {},
+    options: { readonly port?: number; readonly tls?: AdminListener } = {},
   ): Promise<FakeKongAdmin> {
     const fake = new FakeKongAdmin(options.tls);
     fake.#server.listen(options.port ?? 0, "127.0.0.1");

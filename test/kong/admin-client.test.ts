@@ -1,11 +1,22 @@
 /** The client of Kong's Admin API, against a server that answers as Kong does. */
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, it } from "vitest";
 import { Secret } from "../../src/core/secret.ts";
-import { AdminClient, AdminError, type ConfigBody } from "../../src/kong/admin-client.ts";
+import {
+  AdminClient,
+  AdminError,
+  type AdminErrorCode,
+  type ConfigBody,
+} from "../../src/kong/admin-client.ts";
+import { type AdminTls, type AdminTlsSettings, loadAdminTls } from "../../src/kong/cluster-tls.ts";
 import { certificateAuthority } from "../fakes/certificates.ts";
 import { FakeKongAdmin } from "../fakes/kong-admin.ts";
 
@@ -22,6 +33,21 @@ afterEach(async () => {
   await client[Symbol.asyncDispose]();
   await kong[Symbol.asyncDispose]();
 });
+
+function loads(settings: Partial<AdminTlsSettings>): () => Promise<AdminTls> {
+  return () => loadAdminTls({ pair: undefined, ca: undefined, serverName: undefined, ...settings });
+}
+
+/** From OpenSSL's `ACCEPT 127.0.0.1:40123`. */
+async function acceptingPort(stdout: Readable): Promise<string> {
+  let text = "";
+  for await (const chunk of stdout.iterator({ destroyOnReturn: false })) {
+    text += chunk;
+    const port = /ACCEPT \S+:(\d+)\s/.exec(text)?.[1];
+    if (port !== undefined) return port;
+  }
+  throw new Error(`openssl ended: ${text}`);
+}
 
 function bodyOf(text: string): ConfigBody {
   return { contentType: "application/json", bytes: Buffer.from(JSON.stringify({ config: text })) };
@@ -170,13 +196,112 @@ describe("the connection", () => {
     const { cert, key } = await authority.issue("127.0.0.1");
     await using tls = await FakeKongAdmin.start({ tls: { cert, key: key.reveal() } });
     const url = new URL(tls.url);
-    await using trusting = new AdminClient({ url, ca: authority.cert });
+    await using trusting = new AdminClient({ url, loadTls: loads({ ca: authority.cert }) });
     assert.ok(await trusting.configurationHash(signal));
     await using doubting = new AdminClient({ url });
     const error = await failureOf(doubting.configurationHash(signal));
     assert.equal(error.code, "ADMIN_TLS");
     assert.equal(error.retryable, false);
-    assert.match(error.hint ?? "", /NODE_EXTRA_CA_CERTS/);
+    assert.match(error.hint ?? "", /KONG_FALLBACK_ADMIN_CA_CERT/);
+  });
+
+  it("is for the name that was asked for, where the URL has another one", async () => {
+    const authority = await certificateAuthority();
+    const { cert, key } = await authority.issue("kong-admin.kong.svc");
+    await using tls = await FakeKongAdmin.start({ tls: { cert, key: key.reveal() } });
+    const url = new URL(tls.url);
+    const ca = authority.cert;
+    await using named = new AdminClient({
+      url,
+      loadTls: loads({ ca, serverName: "kong-admin.kong.svc" }),
+    });
+    assert.ok(await named.configurationHash(signal));
+    await using unnamed = new AdminClient({ url, loadTls: loads({ ca }) });
+    const error = await failureOf(unnamed.configurationHash(signal));
+    assert.match(error.hint ?? "", /KONG_FALLBACK_ADMIN_SERVER_NAME/);
+  });
+
+  describe("that demands a client certificate", async () => {
+    const authority = await certificateAuthority();
+    const server = await authority.issue("127.0.0.1");
+    const own = await authority.issue("kong-fallback");
+    const ca = authority.cert;
+    const tls = { cert: server.cert, key: server.key.reveal(), clientCa: ca };
+
+    it("is shown ours", async () => {
+      await using demanding = await FakeKongAdmin.start({ tls });
+      const url = new URL(demanding.url);
+      await using client = new AdminClient({ url, loadTls: loads({ ca, pair: own }) });
+      assert.ok(await client.configurationHash(signal));
+    });
+
+    it("says which settings give one, whether none or a foreign one was shown", async () => {
+      await using demanding = await FakeKongAdmin.start({ tls });
+      const url = new URL(demanding.url);
+      const foreign = await (await certificateAuthority("Another")).issue("kong-fallback");
+      for (const pair of [undefined, foreign]) {
+        await using client = new AdminClient({ url, loadTls: loads({ ca, pair }) });
+        const error = await failureOf(client.configurationHash(signal));
+        assert.equal(error.code, "ADMIN_TLS");
+        assert.match(error.message, /SSL certificate/);
+        assert.match(error.hint ?? "", /KONG_FALLBACK_ADMIN_CERT and KONG_FALLBACK_ADMIN_CERT_KEY/);
+      }
+    });
+
+    it.each<[string, AdminErrorCode]>([
+      ["-tls1_2", "ADMIN_TLS"],
+      // The refusal comes after the handshake, and Node may see no more than the end.
+      ["-tls1_3", "ADMIN_UNAVAILABLE"],
+    ])("says the same where OpenSSL refuses the handshake, with %s", async (version, code) => {
+      const folder = await mkdtemp(join(tmpdir(), "admin-tls-"));
+      await writeFile(join(folder, "all.pem"), `${server.key.reveal()}${server.cert}${ca}`);
+      const args = "s_server -accept 127.0.0.1:0 -Verify 1 -verify_return_error -www".split(" ");
+      const strict = spawn(
+        "openssl",
+        [...args, version, "-cert", "all.pem", "-CAfile", "all.pem"],
+        {
+          cwd: folder,
+          stdio: ["ignore", "pipe", "ignore"],
+        },
+      );
+      try {
+        const port = await acceptingPort(strict.stdout);
+        const url = new URL(`https://127.0.0.1:${port}`);
+        await using client = new AdminClient({ url, loadTls: loads({ ca }) });
+        const error = await failureOf(client.configurationHash(signal));
+        assert.equal(error.code, code, error.message);
+        assert.match(error.hint ?? "", /KONG_FALLBACK_ADMIN_CERT and KONG_FALLBACK_ADMIN_CERT_KEY/);
+      } finally {
+        strict.kill();
+        await rm(folder, { recursive: true });
+      }
+    });
+
+    it("is shown the new one after a rotation, without a restart", async () => {
+      const folder = await mkdtemp(join(tmpdir(), "admin-tls-"));
+      try {
+        await using demanding = await FakeKongAdmin.start({ tls });
+        const pair = { cert: join(folder, "crt"), key: new Secret(join(folder, "key")) };
+        const write = async ({ cert, key }: typeof own): Promise<void> => {
+          await writeFile(pair.cert, cert);
+          await writeFile(pair.key.reveal(), key.reveal());
+        };
+        await write(await (await certificateAuthority("Old")).issue("kong-fallback"));
+        const url = new URL(demanding.url);
+        await using client = new AdminClient({ url, loadTls: loads({ ca, pair }) });
+        assert.equal((await failureOf(client.configurationHash(signal))).code, "ADMIN_TLS");
+        await write(own);
+        const body = JSON.stringify({ configuration_hash: "a".repeat(32) });
+        demanding.answerNext("/status", { status: 200, body, headers: { Connection: "close" } });
+        assert.ok(await client.configurationHash(signal));
+        await rm(pair.key.reveal());
+        const gone = await failureOf(client.configurationHash(signal));
+        assert.equal(gone.code, "ADMIN_TLS");
+        assert.match(gone.message, /KONG_FALLBACK_ADMIN_CERT_KEY=.*cannot be read/);
+      } finally {
+        await rm(folder, { recursive: true });
+      }
+    });
   });
 
   it("says that a port does not speak TLS", async () => {

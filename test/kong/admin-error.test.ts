@@ -31,7 +31,10 @@ describe("an answer of the Admin API", () => {
     ["unexpected", "ADMIN_UNAVAILABLE", true, /\(500\)/, /error log/],
     ["unsupported", "ADMIN_REFUSED", false, /was answered with 415/, /rewrites requests/],
     ["notFound", "ADMIN_NOT_FOUND", false, /found nothing there \(404\)/, /8001/],
-    ["unauthorized", "ADMIN_DENIED", false, /was denied \(401\)/, /Kong-Admin-Token/],
+    ["unauthorized", "ADMIN_DENIED", false, /was denied \(401\)/, /KONG_FALLBACK_ADMIN_TOKEN/],
+    ["noCertificate", "ADMIN_TLS", false, /No required SSL certificate was sent/, /ADMIN_CERT/],
+    ["badCertificate", "ADMIN_TLS", false, /The SSL certificate error/, /ADMIN_CERT/],
+    ["otherPage", "ADMIN_REFUSED", false, /Request Header Or Cookie Too Large/, /^$/],
     ["plainHttp", "ADMIN_TLS", false, /spoke plain HTTP to an HTTPS port/, /https:\/\//],
   ])("turns %s into %s", (name, code, retryable, message, hint) => {
     const error = refusalOf(ANSWERS[name]);

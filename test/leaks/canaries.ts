@@ -7,6 +7,7 @@ export type Group =
   | "config"
   | "cluster-key"
   | "server-key"
+  | "admin-key"
   | "aws-secret"
   | "aws-token"
   | "gcp-key"

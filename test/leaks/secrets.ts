@@ -32,10 +32,12 @@ export async function plantAll(): Promise<Planted> {
   const canaries = new Canaries();
   const pair = await clusterCertificate();
   const server = await clusterCertificate();
+  const admin = await clusterCertificate();
   const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   const google = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
   canaries.plant("cluster-key", "the cluster key", pair.key.reveal());
   canaries.plant("server-key", "the server's key", server.key.reveal());
+  canaries.plant("admin-key", "the key shown to Admin APIs", admin.key.reveal());
   canaries.plant("gcp-key", "the service account's key", google);
   const adminToken = canaries.plant("admin-token", "the admin token");
   return {
@@ -52,6 +54,8 @@ export async function plantAll(): Promise<Planted> {
       KONG_FALLBACK_SERVER_CERT: server.cert,
       KONG_FALLBACK_SERVER_CERT_KEY: server.key.reveal(),
       KONG_FALLBACK_ADMIN_TOKEN: adminToken,
+      KONG_FALLBACK_ADMIN_CERT: admin.cert,
+      KONG_FALLBACK_ADMIN_CERT_KEY: admin.key.reveal(),
       AWS_SECRET_ACCESS_KEY: canaries.plant("aws-secret", "the secret access key", newSecret(true)),
       AWS_SESSION_TOKEN: canaries.plant("aws-token", "the session token"),
       ...plantAzure(canaries),

@@ -6,7 +6,8 @@ import { SettingsError } from "../../runtime/settings.ts";
 import { onShutdown } from "../../runtime/shutdown.ts";
 import { DblessKeeper } from "../../sidecar/dbless/keeper.ts";
 import { unpackSnapshot } from "../../sidecar/shelf/shelf.ts";
-import { type CommandContext, requireSettings } from "../context.ts";
+import { openAdminTls } from "../cluster.ts";
+import { type CommandContext, readInTime, requireSettings } from "../context.ts";
 import { exitStatusBy, openStatusServer, untilStopped } from "../daemon.ts";
 import { missingSnapshots, reportSnapshots } from "./report.ts";
 import { openSnapshots, openStateDir } from "./snapshots.ts";
@@ -27,7 +28,10 @@ export async function serveDbless(context: CommandContext, url: string): Promise
   await using stateDir = await openStateDir(context, `serve ${url}`);
   await using snapshots = await openSnapshots(context, stateDir, log, shutdown.stop);
   const { shelf } = snapshots;
-  await using client = new AdminClient({ url: new URL(url), token: settings.adminToken });
+  const loadTls = await readInTime("the Admin API's certificates", context, shutdown.stop, () =>
+    openAdminTls(settings),
+  );
+  await using client = new AdminClient({ url: new URL(url), token: settings.adminToken, loadTls });
   const keeper = new DblessKeeper({
     client,
     newest: () => {

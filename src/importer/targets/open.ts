@@ -7,6 +7,7 @@ import type { Clock } from "../../core/clock.ts";
 import { ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { Secret } from "../../core/secret.ts";
+import type { AdminTls } from "../../kong/cluster-tls.ts";
 import { FileTarget } from "./file.ts";
 import type { Target } from "./port.ts";
 import { StdoutTarget } from "./stdout.ts";
@@ -32,8 +33,8 @@ export interface TargetOptions {
   readonly stdout: Writable;
   /** For an Admin API only. */
   readonly adminToken: Secret | undefined;
-  /** PEM of the authority behind an Admin API's `https:`. */
-  readonly adminCa: string | undefined;
+  /** For an Admin API only. Called for each connection. */
+  readonly adminTls: (() => Promise<AdminTls>) | undefined;
   /** For an Admin API to take and confirm the config, or a file system to take the file, milliseconds. */
   readonly timeoutMs: number;
   readonly clock: Clock;
@@ -84,8 +85,8 @@ export async function openTarget(text: string, options: TargetOptions): Promise<
         import("../../kong/admin-client.ts"),
         import("./admin.ts"),
       ]);
-      const { adminToken: token, adminCa: ca, timeoutMs, clock, random, log } = options;
-      const client = new AdminClient({ url: address.url, token, ca });
+      const { adminToken: token, adminTls: loadTls, timeoutMs, clock, random, log } = options;
+      const client = new AdminClient({ url: address.url, token, loadTls });
       return new AdminTarget({ client, timeoutMs, clock, random, log });
     }
     default:

@@ -474,6 +474,38 @@ export const SETTINGS = {
     secret: true,
     readBy: ["export", "import", "serve"],
   },
+  KONG_FALLBACK_ADMIN_CERT: {
+    as: "adminCert",
+    parse: text,
+    example: "/certs/admin-client.crt",
+    meaning:
+      "Client certificate shown to any Admin API that asks for one: path, PEM text, or base64 of PEM; read anew for each connection.",
+    readBy: ["export", "import", "serve"],
+  },
+  KONG_FALLBACK_ADMIN_CERT_KEY: {
+    as: "adminCertKey",
+    parse: secret,
+    example: "/certs/admin-client.key",
+    meaning: "Its private key, given in the same ways.",
+    secret: true,
+    readBy: ["export", "import", "serve"],
+  },
+  KONG_FALLBACK_ADMIN_CA_CERT: {
+    as: "adminCaCert",
+    parse: text,
+    example: "/certs/admin-ca.crt",
+    meaning:
+      "The CA to trust for any Admin API, given in the same ways; without it, the public ones and those in NODE_EXTRA_CA_CERTS.",
+    readBy: ["export", "import", "serve"],
+  },
+  KONG_FALLBACK_ADMIN_SERVER_NAME: {
+    as: "adminServerName",
+    parse: hostName,
+    example: "kong-admin.kong.svc",
+    meaning:
+      "The name to ask any Admin API for by SNI, and that its certificate must bear, where that is not the host in its URL.",
+    readBy: ["export", "import", "serve"],
+  },
   KONG_FALLBACK_LISTEN: {
     as: "listen",
     parse: listen,

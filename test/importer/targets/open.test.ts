@@ -72,7 +72,7 @@ describe("opening a target", () => {
     fileMode: 0o640,
     stdout: new PassThrough(),
     adminToken: undefined,
-    adminCa: undefined,
+    adminTls: undefined,
     timeoutMs: 1000,
     clock: new ManualClock(),
     random: () => 0,
