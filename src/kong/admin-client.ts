@@ -1,7 +1,9 @@
 /** A client for the few calls of Kong's Admin API that we need, and what can go wrong with it. https://developer.konghq.com/api/gateway/admin-oss/ */
 
 import { createHash } from "node:crypto";
+import { Socket } from "node:net";
 import { Agent, buildConnector, type Dispatcher, request } from "undici";
+import { Addresses } from "../core/addresses.ts";
 import { describeCause, type ErrorDetails, ServiceError } from "../core/errors.ts";
 import { hearsay } from "../core/hearsay.ts";
 import { isTlsCode, nodeCodeOf } from "../core/node-code.ts";
@@ -224,21 +226,26 @@ function tlsHint(code: string): string {
 
 /** Rejects a connection with what `loadTls` rejects with. */
 function connectorOf({ loadTls }: AdminClientOptions): buildConnector.connector {
+  const addresses = new Addresses();
+  const options = { timeout: CONNECT_TIMEOUT_MS, lookup: addresses.lookup };
+  const connect = async (
+    to: buildConnector.Options,
+    callback: buildConnector.Callback,
+  ): Promise<void> => {
+    const isSecure = loadTls !== undefined && to.protocol === "https:";
+    const { pair, ca, servername }: Partial<AdminTls> = isSecure ? await inReadTime(loadTls()) : {};
+    const connector = buildConnector({
+      ...options,
+      ...(pair && { cert: pair.cert, key: pair.key.reveal() }),
+      ...(ca && { ca: [...ca] }),
+    });
+    const named = servername === undefined ? to : { ...to, servername };
+    // It gives the socket back, though its type does not say so.
+    const socket: unknown = connector(named, callback);
+    if (socket instanceof Socket) addresses.watch(socket);
+  };
   return (to, callback) => {
-    if (loadTls === undefined || to.protocol !== "https:") {
-      buildConnector({ timeout: CONNECT_TIMEOUT_MS })(to, callback);
-      return;
-    }
-    const connect = async (): Promise<void> => {
-      const { pair, ca, servername } = await inReadTime(loadTls());
-      const connector = buildConnector({
-        timeout: CONNECT_TIMEOUT_MS,
-        ...(pair && { cert: pair.cert, key: pair.key.reveal() }),
-        ...(ca && { ca: [...ca] }),
-      });
-      connector({ ...to, ...(servername !== undefined && { servername }) }, callback);
-    };
-    connect().catch((error: Error) => callback(error, null));
+    connect(to, callback).catch((error: Error) => callback(error, null));
   };
 }
 

@@ -8,6 +8,7 @@ import https from "node:https";
 import { isIP, connect as netConnect, type Socket } from "node:net";
 import { type TLSSocket, connect as tlsConnect } from "node:tls";
 import { WebSocket } from "ws";
+import type { Addresses } from "../core/addresses.ts";
 import type { Clock } from "../core/clock.ts";
 import { formatHostPort, type HostPort } from "../core/host-port.ts";
 import { until, within } from "../core/waiting.ts";
@@ -37,9 +38,14 @@ export function step<T>(
 const ADDRESS_TIMEOUT_MS = 1_500;
 
 /** Rejects with Node's own error. */
-export function dialTcp(to: HostPort, signal: AbortSignal): Promise<Socket> {
-  const socket = netConnect({ ...to, autoSelectFamilyAttemptTimeout: ADDRESS_TIMEOUT_MS });
-  return settled(socket, "connect", signal);
+export function dialTcp(to: HostPort, addresses: Addresses, signal: AbortSignal): Promise<Socket> {
+  const { lookup } = addresses;
+  const socket = netConnect({
+    ...to,
+    lookup,
+    autoSelectFamilyAttemptTimeout: ADDRESS_TIMEOUT_MS,
+  });
+  return settled(addresses.watch(socket), "connect", signal);
 }
 
 /** The proxy answered CONNECT with something else than 2xx. */
@@ -57,6 +63,7 @@ export class ConnectRefused extends Error {
 export function dialThroughProxy(
   proxy: ForwardProxy,
   to: HostPort,
+  addresses: Addresses,
   signal: AbortSignal,
 ): Promise<Socket> {
   const authority = formatHostPort(to);
@@ -67,6 +74,7 @@ export function dialThroughProxy(
     port,
     path: authority,
     agent: false,
+    lookup: addresses.lookup,
     headers: {
       Host: authority,
       "Proxy-Connection": "Keep-Alive",
@@ -83,6 +91,7 @@ export function dialThroughProxy(
     let isOpen = false;
     const request = proxy.protocol === "https:" ? https.request(options) : http.request(options);
     request.on("error", reject);
+    request.once("socket", (socket) => addresses.watch(socket));
     request.once("connect", (response, socket: Socket, head) => {
       const { statusCode = 0 } = response;
       if (statusCode < 200 || statusCode > 299) {

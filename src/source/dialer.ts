@@ -2,6 +2,7 @@
 
 import type { TLSSocket } from "node:tls";
 import type { WebSocket } from "ws";
+import { Addresses } from "../core/addresses.ts";
 import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
 import { formatHostPort, type HostPort } from "../core/host-port.ts";
@@ -42,6 +43,7 @@ export interface ClusterDialerOptions {
 export class ClusterDialer implements Dialer {
   readonly name: string;
   readonly #options: ClusterDialerOptions;
+  readonly #addresses = new Addresses();
 
   constructor(options: ClusterDialerOptions) {
     this.#options = options;
@@ -51,7 +53,8 @@ export class ClusterDialer implements Dialer {
   async dial(request: DialRequest, signal: AbortSignal): Promise<DialedConnection> {
     const { loadTls, maxPayloadBytes, clock } = this.#options;
     const tls = await loadTlsForSession(loadTls, clock, signal);
-    const { peer, ...connection } = await shakeHands({ ...this.#options, ...request, tls }, signal);
+    const options = { ...this.#options, ...request, tls, addresses: this.#addresses };
+    const { peer, ...connection } = await shakeHands(options, signal);
     return {
       ...connection,
       explain: (ending) => diagnoseEnd({ ...ending, maxPayloadBytes }, peer),
@@ -63,6 +66,8 @@ export interface HandshakeOptions extends Omit<UpgradeRequest, "address"> {
   readonly controlPlane: HostPort;
   readonly proxy: ForwardProxy | undefined;
   readonly tls: ClusterTls;
+  /** The same for every attempt, so that the next one begins with another. */
+  readonly addresses: Addresses;
   readonly clock: Clock;
 }
 
@@ -78,7 +83,7 @@ export async function shakeHands(
   options: HandshakeOptions,
   signal: AbortSignal,
 ): Promise<Connection> {
-  const { controlPlane, proxy, tls, clock } = options;
+  const { controlPlane, proxy, tls, addresses, clock } = options;
   const peer: Peer = {
     address: formatHostPort(controlPlane),
     proxy: proxy && nameProxy(proxy),
@@ -88,8 +93,8 @@ export async function shakeHands(
   if (tls.expiresAt <= clock.now()) throw expired(tls.expiresAt);
   const tcp = await step(clock, signal, (limit) =>
     proxy === undefined
-      ? dialTcp(controlPlane, limit)
-      : dialThroughProxy(proxy, controlPlane, limit),
+      ? dialTcp(controlPlane, addresses, limit)
+      : dialThroughProxy(proxy, controlPlane, addresses, limit),
   ).catch((cause: unknown) => {
     signal.throwIfAborted();
     throw proxy === undefined ? diagnoseDial(cause, peer) : diagnoseProxy(cause, peer);

@@ -1,5 +1,6 @@
 /** A source that is to its control plane one more data plane: Kong's hybrid mode, version 1 of the protocol. */
 
+import { Addresses } from "../core/addresses.ts";
 import type { Clock } from "../core/clock.ts";
 import { formatHostPort, type HostPort } from "../core/host-port.ts";
 import { Scope } from "../core/waiting.ts";
@@ -50,6 +51,7 @@ export interface HybridSourceOptions {
 export class HybridSource implements ConfigSource {
   readonly name: string;
   readonly #options: HybridSourceOptions;
+  readonly #addresses = new Addresses();
   #savedHash: string | undefined;
   #session: Session | undefined;
   /** Ends the watch in progress. */
@@ -127,7 +129,8 @@ export class HybridSource implements ConfigSource {
     const { clock, maxConfigBytes, maxPayloadBytes, version } = this.#options;
     const tls = await loadTlsForSession(this.#options.loadTls, clock, signal);
     const target = outletTarget(this.#options);
-    const connection = await shakeHands({ ...this.#options, target, tls }, signal);
+    const addresses = this.#addresses;
+    const connection = await shakeHands({ ...this.#options, target, tls, addresses }, signal);
     return new Session(
       connection,
       {

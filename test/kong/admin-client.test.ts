@@ -19,6 +19,7 @@ import {
 import { type AdminTls, type AdminTlsSettings, loadAdminTls } from "../../src/kong/cluster-tls.ts";
 import { certificateAuthority } from "../fakes/certificates.ts";
 import { FakeKongAdmin } from "../fakes/kong-admin.ts";
+import { NAME, Replicas } from "../fakes/replicas.ts";
 
 const signal = new AbortController().signal;
 const CONFIG = '{"_format_version":"3.0","services":[]}';
@@ -371,5 +372,20 @@ describe("the status of a data plane", () => {
     const error = await failureOf(client.dataPlaneStatus("node-1", signal));
     assert.equal(error.code, "ADMIN_REFUSED");
     assert.match(error.message, /configured to run as Control Plane/);
+  });
+});
+
+describe("an Admin API of several addresses", () => {
+  it("is asked at the next one where one takes the connection and says nothing", async () => {
+    let attempt = new AbortController();
+    await using replicas = await Replicas.before(kong.port, () => attempt.abort());
+    await using named = new AdminClient({ url: new URL(`http://${NAME}:${replicas.port}`) });
+    const hashes: (string | undefined)[] = [];
+    for (let i = 0; i < 2; i += 1) {
+      attempt = new AbortController();
+      const hash = named.configurationHash(attempt.signal);
+      hashes.push(await hash.catch(() => undefined));
+    }
+    assert.ok(hashes.some((hash) => hash !== undefined));
   });
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { describe, it } from "vitest";
+import { Addresses } from "../../src/core/addresses.ts";
 import { dialTcp, outletTarget, secure, upgrade } from "../../src/source/connect.ts";
 import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { BINARY, encodeFrame, PING, PONG, TEXT } from "../fakes/websocket-frames.ts";
@@ -51,7 +52,7 @@ describe("a session with a control plane", () => {
   it("names the port in Host even where it is that of https, as a data plane does", async () => {
     await using controlPlane = await FakeControlPlane.listen({ tls: clusterTls });
     const { signal } = new AbortController();
-    const tcp = await dialTcp(controlPlane.address, signal);
+    const tcp = await dialTcp(controlPlane.address, new Addresses(), signal);
     const socket = await secure(tcp, "127.0.0.1", clusterTls, signal);
     const node = { nodeId: NODE_ID, hostname: "dp", version: "3.9.1" };
     const request = { target: outletTarget(node), maxPayloadBytes: 1_000 };
