@@ -1,90 +1,17 @@
 #!/usr/bin/env node
-/** The command line: argv and environment in, a command run, its error printed, its exit status given. */
-
-import { hostname } from "node:os";
-import { parseCommandLine } from "./commands/command-line.ts";
-import { exitStatusOf, printError } from "./commands/failure.ts";
-import { systemClock } from "./runtime/clock.ts";
-import { createLogger } from "./runtime/logger.ts";
-import { doubtfulSettings, readSettings } from "./runtime/settings.ts";
-import { insistOnShutdown } from "./runtime/shutdown.ts";
-
-async function main(): Promise<number> {
-  const { env, stdout, stderr } = process;
-  const line = parseCommandLine(process.argv.slice(2), env);
-  if (line.kind === "print") {
-    stdout.write(line.text);
-    return 0;
-  }
-  const settings = readSettings(line.environment);
-  const log = createLogger({ level: settings.logLevel, stream: stderr });
-  for (const fault of doubtfulSettings(env)) log.warn({ fault }, "unknown setting, ignored");
-  insistOnShutdown(process, settings.shutdownTimeoutMs, (status, { message }) => {
-    const open = stillOpen().join(", ");
-    if (status === 1) stderr.write(`kong-fallback: ${message}, still open, leaving: ${open}\n`);
-    leave(status);
-  });
-  const command = await line.load(settings);
-  return command({
-    settings,
-    log,
-    stdout,
-    stderr,
-    json: line.json,
-    signals: process,
-    hostname: hostname(),
-    clock: systemClock,
-    random: Math.random,
-  });
-}
-
-/** What keeps the process from ending, but for its own standard streams. */
-function stillOpen(): readonly string[] {
-  return process
-    .getActiveResourcesInfo()
-    .filter((name) => name !== "TTYWrap" && name !== "PipeWrap");
-}
-
-/** What Node does in threads: the file system, and the names of hosts. `process.exit` waits for it, if need be for ever. */
-const IN_A_THREAD = /^(FSReq|FileHandle|GetAddrInfo|GetNameInfo)/;
-
 /**
- * Ends the process now. Where a call to a dead file system or resolver is still open, it is replaced
- * by one that only ends with `status`: Node can do that since 22.15. An older Node leaves no way but a
- * signal, to which the first process of a container is deaf: that one aborts.
+ * The first to run, before anything else is loaded: the first process of a container is deaf to every
+ * signal that it has no handler for, so one that came meanwhile would be lost.
  */
-function leave(status: number): never {
-  if (!stillOpen().some((name) => IN_A_THREAD.test(name))) process.exit(status);
-  const execve: unknown = Reflect.get(process, "execve");
-  if (typeof execve === "function") {
-    execve.call(process, process.execPath, [process.execPath, "-e", `process.exit(${status})`]);
-  }
-  const signal = SIGNALS[status] ?? "SIGKILL";
-  process.removeAllListeners(signal);
-  process.kill(process.pid, signal);
-  return process.abort();
+
+function leaveAtOnce(name: "SIGTERM" | "SIGINT"): void {
+  process.exit(name === "SIGTERM" ? 143 : 130);
 }
 
-/** By the exit status that a shell reports for them. */
-const SIGNALS: Readonly<Record<number, NodeJS.Signals>> = { 130: "SIGINT", 143: "SIGTERM" };
-
-// Node's own report would print what an error carries: requests with their headers, keys, bodies.
-process.on("uncaughtException", (error) => {
-  printError(error, process.stderr);
-  process.exit(1);
+process.on("SIGTERM", leaveAtOnce);
+process.on("SIGINT", leaveAtOnce);
+const { main } = await import("./main.ts");
+await main(() => {
+  process.off("SIGTERM", leaveAtOnce);
+  process.off("SIGINT", leaveAtOnce);
 });
-let status: number;
-try {
-  status = await main();
-} catch (error) {
-  printError(error, process.stderr);
-  status = exitStatusOf(error);
-}
-process.exitCode = status;
-// A socket, timer or call that somebody forgot must not keep a finished command alive: say which, then go.
-setTimeout(() => {
-  process.stderr.write(
-    `kong-fallback: still open 2 s after the end, leaving: ${stillOpen().join(", ")}\n`,
-  );
-  leave(status);
-}, 2_000).unref();
