@@ -3,6 +3,7 @@
 import { hostname } from "node:os";
 import { parseCommandLine } from "./commands/command-line.ts";
 import { exitStatusOf, printError } from "./commands/failure.ts";
+import { exceptMetadata } from "./core/egress.ts";
 import { systemClock } from "./runtime/clock.ts";
 import { createLogger } from "./runtime/logger.ts";
 import { doubtfulSettings, readSettings } from "./runtime/settings.ts";
@@ -40,6 +41,7 @@ async function run(takeOver: () => void): Promise<number> {
     return 0;
   }
   const settings = readSettings(line.environment);
+  keepMetadataLocal(env);
   const log = createLogger({ level: settings.logLevel, stream: stderr });
   for (const fault of doubtfulSettings(env)) log.warn({ fault }, "unknown setting, ignored");
   insistOnShutdown(process, settings.shutdownTimeoutMs, (status, { message }) => {
@@ -60,6 +62,14 @@ async function run(takeOver: () => void): Promise<number> {
     clock: systemClock,
     random: Math.random,
   });
+}
+
+/** SDKs ask for credentials by themselves, and go by what the environment says. */
+function keepMetadataLocal(env: NodeJS.ProcessEnv): void {
+  const { GCE_METADATA_HOST: google = "" } = env;
+  const except = exceptMetadata(env["no_proxy"] || env["NO_PROXY"], [google.replace(/:\d+$/, "")]);
+  env["no_proxy"] = except;
+  env["NO_PROXY"] = except;
 }
 
 /** What keeps the process from ending, but for its own standard streams. */

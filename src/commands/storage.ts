@@ -29,6 +29,11 @@ export async function openConfiguredStore(
     apiEndpoint: settings.gcsEmulator,
     azureCredentials: settings.azureCredentials,
     azureEndpoint: settings.azureEndpoint,
+    proxies: {
+      https: settings.storeProxies.https?.reveal(),
+      http: settings.storeProxies.http?.reveal(),
+      except: settings.storeProxies.except,
+    },
     timeoutMs: settings.storeTimeoutMs,
     clock,
   });

@@ -92,7 +92,9 @@ function combine(values: Values, isSet: (name: SettingName) => boolean, fault: N
   const { awsRegion, awsDefaultRegion, kubernetesHost, kubernetesPort, ...more } = others;
   const { azureStorageKey, azureStorageSasToken, azureTenantId, azureClientId, ...still } = more;
   const { azureClientSecret, azureFederatedTokenFile, azureAuthorityHost, ...yet } = still;
-  const { rehearsalUrls, rehearsalStatusUrls, rehearsalMode, rehearsalTimeoutMs, ...alone } = yet;
+  const { rehearsalUrls, rehearsalStatusUrls, rehearsalMode, rehearsalTimeoutMs, ...nearly } = yet;
+  const { httpsProxy, httpsProxyLower, httpProxy, httpProxyLower, ...less } = nearly;
+  const { noProxy, noProxyLower, ...alone } = less;
   // KONG_PROXY_SERVER counts only where KONG_CLUSTER_USE_PROXY is on. Kong/kong@3.9.1 kong/conf_loader/init.lua
   if (clusterUseProxy && !isSet("KONG_PROXY_SERVER")) {
     fault("KONG_CLUSTER_USE_PROXY", "is on, but KONG_PROXY_SERVER is not set");
@@ -102,6 +104,12 @@ function combine(values: Values, isSet: (name: SettingName) => boolean, fault: N
     ...alone,
     /** Undefined where none is to be used. */
     proxy: usesProxy ? { ...proxyServer, verifyCertificate: proxyVerify } : undefined,
+    /** As the variables have them; whether they can be used, who uses them says. */
+    storeProxies: {
+      https: httpsProxyLower ?? httpsProxy,
+      http: httpProxyLower ?? httpProxy,
+      except: noProxyLower ?? noProxy,
+    },
     awsRegion: awsRegion ?? awsDefaultRegion,
     /** As chooseAccess of store/azure/identity.ts takes them. */
     azureCredentials: {

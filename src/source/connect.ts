@@ -3,17 +3,14 @@
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
-import http from "node:http";
-import https from "node:https";
-import { isIP, connect as netConnect, type Socket } from "node:net";
+import { connect as netConnect, type Socket } from "node:net";
 import { type TLSSocket, connect as tlsConnect } from "node:tls";
 import { WebSocket } from "ws";
 import type { Addresses } from "../core/addresses.ts";
 import type { Clock } from "../core/clock.ts";
-import { formatHostPort, type HostPort } from "../core/host-port.ts";
+import type { HostPort } from "../core/host-port.ts";
 import { until, within } from "../core/waiting.ts";
 import type { ClusterTls } from "../kong/cluster-tls.ts";
-import type { ForwardProxy } from "../kong/forward-proxy.ts";
 import { CLUSTER_PATH, STEP_TIMEOUT_MS } from "../kong/wire.ts";
 
 /** A step was not done within `STEP_TIMEOUT_MS`. */
@@ -46,69 +43,6 @@ export function dialTcp(to: HostPort, addresses: Addresses, signal: AbortSignal)
     autoSelectFamilyAttemptTimeout: ADDRESS_TIMEOUT_MS,
   });
   return settled(addresses.watch(socket), "connect", signal);
-}
-
-/** The proxy answered CONNECT with something else than 2xx. */
-export class ConnectRefused extends Error {
-  readonly status: number;
-
-  constructor(status: number) {
-    super(`HTTP ${status}`);
-    this.name = "ConnectRefused";
-    this.status = status;
-  }
-}
-
-/** A tunnel made with CONNECT: RFC 9110 9.3.6. Rejects with ConnectRefused or Node's own error. */
-export function dialThroughProxy(
-  proxy: ForwardProxy,
-  to: HostPort,
-  addresses: Addresses,
-  signal: AbortSignal,
-): Promise<Socket> {
-  const authority = formatHostPort(to);
-  const { host, port, credentials, ca } = proxy;
-  const options: https.RequestOptions = {
-    method: "CONNECT",
-    host,
-    port,
-    path: authority,
-    agent: false,
-    lookup: addresses.lookup,
-    headers: {
-      Host: authority,
-      "Proxy-Connection": "Keep-Alive",
-      ...(credentials && {
-        "Proxy-Authorization": `Basic ${Buffer.from(credentials.reveal()).toString("base64")}`,
-      }),
-    },
-    // Else Node would ask the proxy for the name in `Host`.
-    servername: isIP(host) === 0 ? host : "",
-    rejectUnauthorized: proxy.verifyCertificate,
-    ...(ca !== undefined && { ca }),
-  };
-  return until(signal, (resolve, reject) => {
-    let isOpen = false;
-    const request = proxy.protocol === "https:" ? https.request(options) : http.request(options);
-    request.on("error", reject);
-    request.once("socket", (socket) => addresses.watch(socket));
-    request.once("connect", (response, socket: Socket, head) => {
-      const { statusCode = 0 } = response;
-      if (statusCode < 200 || statusCode > 299) {
-        socket.destroy();
-        reject(new ConnectRefused(statusCode));
-        return;
-      }
-      isOpen = true;
-      socket.on("error", ignore);
-      if (head.length > 0) socket.unshift(head);
-      resolve(socket);
-    });
-    request.end();
-    return () => {
-      if (!isOpen) request.destroy();
-    };
-  });
 }
 
 /** TLS failed; `cause` is Node's error, `certificate` what the other side showed, if it came to that. */

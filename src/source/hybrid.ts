@@ -2,12 +2,12 @@
 
 import { Addresses } from "../core/addresses.ts";
 import type { Clock } from "../core/clock.ts";
+import type { ForwardProxy } from "../core/forward-proxy.ts";
 import { formatHostPort, type HostPort } from "../core/host-port.ts";
 import { Scope } from "../core/waiting.ts";
 import { encodeBasicInfo } from "../kong/basic-info.ts";
 import type { ClusterTls } from "../kong/cluster-tls.ts";
 import { isConfigHash } from "../kong/config-hash.ts";
-import type { ForwardProxy } from "../kong/forward-proxy.ts";
 import { decodeReconfigure } from "../kong/reconfigure.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { outletTarget, step } from "./connect.ts";

@@ -1,9 +1,10 @@
 /** Storage location to store. Each driver is loaded only when its kind is asked for: an SDK costs some 0.2 s. */
 
 import type { Clock } from "../core/clock.ts";
+import { type Egress, EgressError, type EgressVariables, readEgress } from "../core/egress.ts";
 import type { Secret } from "../core/secret.ts";
 import type { AzureCredentials } from "./azure/identity.ts";
-import type { Store } from "./port.ts";
+import { type Store, StoreError } from "./port.ts";
 import type { StorageLocation } from "./storage-url.ts";
 
 /** What the drivers need besides the location. Every one takes what concerns it. */
@@ -11,6 +12,8 @@ export interface StoreOptions {
   readonly clock: Clock;
   /** s3, gcs, azure: longest silence of the server, milliseconds. */
   readonly timeoutMs: number;
+  /** s3, gcs, azure: the proxy's variables. Absent: no proxy. */
+  readonly proxies?: EgressVariables | undefined;
   /** s3: region of the bucket. Absent: as the AWS SDK finds it; `us-east-1` where `endpoint` is given. */
   readonly region?: string | undefined;
   /** s3: address of an S3-compatible server. Absent: AWS. */
@@ -35,13 +38,17 @@ export async function openStore(location: StorageLocation, options: StoreOptions
     case "s3": {
       const { openS3Store } = await import("./s3.ts");
       const { region, endpoint, caBundle, putOptions, timeoutMs, clock } = options;
-      const connection = { region, endpoint, caBundle, timeoutMs, clock };
+      const egress = egressBy(options);
+      const connection = { region, endpoint, caBundle, egress, timeoutMs, clock };
       return openS3Store({ ...location, ...connection, putOptions });
     }
     case "gcs": {
       const { openGcsStore } = await import("./gcs.ts");
       const { credentials, apiEndpoint, timeoutMs, clock } = options;
-      return openGcsStore({ ...location, credentials, apiEndpoint, timeoutMs, clock });
+      return openGcsStore({
+        ...{ ...location, credentials, apiEndpoint, timeoutMs, clock },
+        egress: egressBy(options),
+      });
     }
     case "azure": {
       const { openAzureStore } = await import("./azure.ts");
@@ -51,7 +58,10 @@ export async function openStore(location: StorageLocation, options: StoreOptions
         timeoutMs,
         clock,
       } = options;
-      return openAzureStore({ ...location, credentials, endpoint, timeoutMs, clock });
+      return openAzureStore({
+        ...{ ...location, credentials, endpoint, timeoutMs, clock },
+        egress: egressBy(options),
+      });
     }
     case "file": {
       const { FileStore } = await import("./file.ts");
@@ -59,5 +69,20 @@ export async function openStore(location: StorageLocation, options: StoreOptions
     }
     default:
       return location satisfies never;
+  }
+}
+
+function egressBy({ proxies = {} }: StoreOptions): Egress {
+  try {
+    return readEgress(proxies);
+  } catch (error) {
+    if (!(error instanceof EgressError)) throw error;
+    throw new StoreError(
+      "STORE_MISCONFIGURED",
+      `could not use the proxy for the store: ${error.message}`,
+      {
+        hint: "Write it as http://proxy.example:3128, or unset it.",
+      },
+    );
   }
 }

@@ -3,6 +3,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { ErrorDetails } from "../core/errors.ts";
 import { CERTIFICATE_CODE, nodeCodeOf, SOCKET_CODE } from "../core/node-code.ts";
+import { NO_TUNNEL } from "../core/outbound.ts";
 import { type Precondition, StoreError, type StoreErrorCode } from "./port.ts";
 
 /** What was tried. */
@@ -108,6 +109,12 @@ export function isReset(error: unknown): boolean {
 export function verdictOnFailure(error: unknown, service: Service): Verdict {
   const { name, endpointHint } = service;
   const code = nodeCodeOf(error);
+  if (code === NO_TUNNEL) {
+    return unavailable(
+      "the forward proxy makes no tunnel",
+      "Look at the proxy that HTTPS_PROXY or HTTP_PROXY names: it must take user and password of that URL, and allow CONNECT to this address. NO_PROXY names what is reached without it.",
+    );
+  }
   if (code === "EPROTO" || code.startsWith("ERR_SSL_") || code.startsWith("HPE_")) {
     return misconfigured(`no ${name} answers there`, endpointHint);
   }

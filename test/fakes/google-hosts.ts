@@ -25,6 +25,8 @@ export function leadTokenRequests(): void {
     const options = args[0] as https.RequestOptions;
     google.urls.push(`https://${options.hostname}${options.path}`);
     const { port } = google;
-    return http.request({ ...options, protocol: "http:", hostname: "127.0.0.1", port });
+    // Its agent speaks TLS.
+    const { agent: _, ...plain } = options;
+    return http.request({ ...plain, protocol: "http:", hostname: "127.0.0.1", port });
   });
 }

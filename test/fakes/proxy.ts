@@ -14,6 +14,10 @@ export interface FakeProxyOptions {
   readonly status?: number;
   /** Takes CONNECT and never answers. */
   readonly hangs?: boolean;
+  /** Takes CONNECT and closes the connection. */
+  readonly hangsUp?: boolean;
+  /** Port of 127.0.0.1 that all tunnels lead to, whatever was asked for. */
+  readonly leadsTo?: number;
 }
 
 export class FakeProxy implements AsyncDisposable {
@@ -23,7 +27,7 @@ export class FakeProxy implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
 
   private constructor(options: FakeProxyOptions) {
-    const { certificate, status, hangs = false } = options;
+    const { certificate, status, hangs = false, hangsUp = false, leadsTo } = options;
     this.#server =
       certificate === undefined
         ? http.createServer()
@@ -38,12 +42,17 @@ export class FakeProxy implements AsyncDisposable {
       this.requests.push({ target, headers });
       this.#server.emit("tunnel");
       if (hangs) return;
+      if (hangsUp) {
+        socket.destroy();
+        return;
+      }
       if (status !== undefined) {
         socket.end(`HTTP/1.1 ${status} Refused\r\nContent-Length: 0\r\n\r\n`);
         return;
       }
       const [host = "", port = ""] = target.split(":");
-      const upstream = connect(Number(port), host, () => {
+      const to = leadsTo === undefined ? { host, port: Number(port) } : { port: leadsTo };
+      const upstream = connect(to, () => {
         socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
         upstream.pipe(socket).pipe(upstream);
       });
@@ -57,6 +66,10 @@ export class FakeProxy implements AsyncDisposable {
     proxy.#server.listen(0, "127.0.0.1");
     await once(proxy.#server, "listening");
     return proxy;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
   }
 
   get port(): number {

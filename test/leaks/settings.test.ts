@@ -28,11 +28,12 @@ describe("the surfaces", () => {
 
   it("are given a canary in every setting that is marked as a secret", async () => {
     const { environment, sealing } = await plantAll();
-    // It has an address, so it is the world's.
+    // They have an address, so they are the world's.
     const planted = new Set([
       ...Object.keys(environment),
       ...Object.keys(sealing.environment),
       "KONG_PROXY_SERVER",
+      ...["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"],
     ]);
     assert.deepEqual(
       MARKED.filter((name) => !planted.has(name)),

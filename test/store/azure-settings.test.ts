@@ -1,10 +1,7 @@
 /** Azure settings that cannot work are refused before anything is sent; where the others lead. */
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { describe, it, vi } from "vitest";
+import { describe, it } from "vitest";
 import { Secret } from "../../src/core/secret.ts";
 import type { AzureStoreOptions } from "../../src/store/azure.ts";
 import { fromBlobMetadata, toBlobMetadata } from "../../src/store/azure.ts";
@@ -62,28 +59,6 @@ describe("an Azure endpoint", () => {
     const closed = await refused(reading, { code: "STORE_CLOSED", message: /closed/ });
     assert.ok(closed.message.includes(` at ${place}: `), closed.message);
   });
-});
-
-it("Azure is reached through the proxy of HTTPS_PROXY", async () => {
-  const asked: string[] = [];
-  const proxy = createServer().on("connect", ({ url = "" }, socket) => {
-    asked.push(url);
-    socket.destroy();
-  });
-  proxy.listen(0, "127.0.0.1");
-  await once(proxy, "listening");
-  const { port } = proxy.address() as AddressInfo;
-  vi.stubEnv("HTTPS_PROXY", `http://127.0.0.1:${port}`);
-  vi.stubEnv("NO_PROXY", undefined);
-  try {
-    await using store = await open({ endpoint: undefined });
-    const expected = { code: "STORE_UNAVAILABLE", message: /kongfallback/ } as const;
-    await refused(store.get("a", { maxBytes: 1 }, new AbortController().signal), expected);
-    assert.deepEqual(asked, ["kongfallback.blob.core.windows.net:443"]);
-  } finally {
-    vi.unstubAllEnvs();
-    proxy.close();
-  }
 });
 
 describe("Azure metadata", () => {

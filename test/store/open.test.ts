@@ -1,11 +1,13 @@
 /** Each kind of location opens its own driver. */
 
 import assert from "node:assert/strict";
+import { inspect } from "node:util";
 import { afterEach, it, vi } from "vitest";
 import { Secret } from "../../src/core/secret.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { FileStore } from "../../src/store/file.ts";
 import { openStore } from "../../src/store/open.ts";
+import type { StoreError } from "../../src/store/port.ts";
 import { parseStorageUrl } from "../../src/store/storage-url.ts";
 import { FakeS3 } from "../fakes/s3-server.ts";
 import { put } from "./conformance/client.ts";
@@ -59,4 +61,22 @@ it("opens file://", async () => {
   await using store = await openStore(parseStorageUrl("file:///nowhere"), OPTIONS);
   assert.ok(store instanceof FileStore);
   assert.equal(store.url, "file:///nowhere");
+});
+
+it.each(["s3://bucket/p", "gs://bucket/p", "azure://account/box/p"])(
+  "refuses a proxy that is no URL for %s, without repeating its password",
+  async (url) => {
+    const proxies = { https: "socks5://user:proxy-secret@proxy:1080" };
+    await assert.rejects(openStore(parseStorageUrl(url), { ...OPTIONS, proxies }), (error) => {
+      assert.match(String(error), /HTTPS_PROXY is not a proxy's http or https URL/);
+      assert.ok(!inspect(error, { depth: 10 }).includes("proxy-secret"));
+      return (error as StoreError).code === "STORE_MISCONFIGURED";
+    });
+  },
+);
+
+it("opens file:// whatever the proxy is", async () => {
+  const proxies = { https: "socks5://proxy:1080" };
+  await using store = await openStore(parseStorageUrl("file:///nowhere"), { ...OPTIONS, proxies });
+  assert.ok(store instanceof FileStore);
 });

@@ -1,6 +1,7 @@
 /** S3, Google Cloud Storage and Azure as fakes on the wire that fail in one language, each with the driver on it. */
 
 import type { Clock } from "../../src/core/clock.ts";
+import type { Egress } from "../../src/core/egress.ts";
 import type { Store } from "../../src/store/port.ts";
 import type { AzureFault } from "../fakes/azure-server.ts";
 import { FakeAzure } from "../fakes/azure-server.ts";
@@ -41,6 +42,8 @@ export interface StageOptions {
   readonly clock?: Clock;
   /** Another server than the stage's. */
   readonly endpoint?: string;
+  /** No proxy by default. */
+  readonly egress?: Egress;
 }
 
 export interface Stage extends AsyncDisposable {

@@ -1,8 +1,8 @@
 /** The settings, one row each: how it is named, read, explained, and by which commands. README's table and the help are made of these. */
 
+import { parseForwardProxy } from "../../core/forward-proxy.ts";
 import { parseGuardPolicy } from "../../exporter/guard.ts";
 import { parseTarget } from "../../importer/targets/open.ts";
-import { parseForwardProxy } from "../../kong/forward-proxy.ts";
 import { parseStorageUrls } from "../../store/storage-url.ts";
 import {
   days,
@@ -278,6 +278,54 @@ export const SETTINGS = {
     parse: httpUrl,
     example: "http://fake-gcs:4443",
     meaning: "URL of a Google Cloud Storage emulator; no credentials are sent.",
+    readBy: STORE_USERS,
+  },
+  HTTPS_PROXY: {
+    as: "httpsProxy",
+    parse: secret,
+    example: "http://user:password@proxy:3128",
+    meaning:
+      "The forward proxy to the store (S3, Google Cloud, Azure) and its token services, `http[s]://[user:password@]host[:port]`, for `https://` addresses.",
+    secret: true,
+    readBy: STORE_USERS,
+  },
+  https_proxy: {
+    as: "httpsProxyLower",
+    parse: secret,
+    example: "http://user:password@proxy:3128",
+    meaning: "The same as HTTPS_PROXY, and stronger.",
+    secret: true,
+    readBy: STORE_USERS,
+  },
+  HTTP_PROXY: {
+    as: "httpProxy",
+    parse: secret,
+    example: "http://user:password@proxy:3128",
+    meaning: "The same for `http://` addresses. Metadata services are never asked through a proxy.",
+    secret: true,
+    readBy: STORE_USERS,
+  },
+  http_proxy: {
+    as: "httpProxyLower",
+    parse: secret,
+    example: "http://user:password@proxy:3128",
+    meaning: "The same as HTTP_PROXY, and stronger.",
+    secret: true,
+    readBy: STORE_USERS,
+  },
+  NO_PROXY: {
+    as: "noProxy",
+    parse: text,
+    example: "minio.example,.svc,10.0.0.0/8",
+    meaning:
+      "What is reached without these two: names, for all below them too, addresses, blocks, each with `:port` or without; `*`.",
+    readBy: STORE_USERS,
+  },
+  no_proxy: {
+    as: "noProxyLower",
+    parse: text,
+    example: "minio.example,.svc,10.0.0.0/8",
+    meaning: "The same as NO_PROXY, and stronger.",
     readBy: STORE_USERS,
   },
   NODE_TLS_REJECT_UNAUTHORIZED: {

@@ -1,11 +1,14 @@
 /** The SDK's client of one container as this program wants it. */
 
+import type { AgentOptions } from "node:http";
 import type { StoragePipelineOptions } from "@azure/storage-blob";
 import {
   AnonymousCredential,
   ContainerClient,
   StorageSharedKeyCredential,
 } from "@azure/storage-blob";
+import { DIRECT, type Egress } from "../../core/egress.ts";
+import { Outbound } from "../../core/outbound.ts";
 import { StoreError } from "../port.ts";
 import type { AzureAccess, AzureCredentials } from "./identity.ts";
 import { chooseAccess } from "./identity.ts";
@@ -20,6 +23,10 @@ export interface AzureConnection {
    */
   readonly endpoint?: string | undefined;
   readonly credentials: AzureCredentials;
+  /** Absent: no proxy. */
+  readonly egress?: Egress | undefined;
+  /** For a connection through a proxy to come about. */
+  readonly timeoutMs: number;
 }
 
 export interface ConnectedContainer {
@@ -30,19 +37,20 @@ export interface ConnectedContainer {
 
 const PUBLIC_CLOUD = "https://{account}.blob.core.windows.net";
 
+/** Node's own for its global agents, which keep connections for 5 s: routers and load balancers forget them without a word, and the SDK's would keep them for ever. */
+const KEEP_ALIVE: AgentOptions = { keepAlive: true, scheduling: "lifo", timeout: 5_000 };
+
 const OPTIONS: StoragePipelineOptions = {
   // No retries here: whoever calls the store retries, with one budget for everything.
   retryOptions: { maxTries: 1 },
-  // "Off" means Node's own agents, which keep connections for 5 s; the SDK's would keep them for ever,
-  // and routers and load balancers forget them without a word.
-  keepAliveOptions: { enable: false },
   userAgentOptions: { userAgentPrefix: "kong-fallback" },
 };
 
 /** Rejects with STORE_MISCONFIGURED or STORE_DENIED where the options alone show that nothing could work. Opens no connection. */
 export async function connectContainer(connection: AzureConnection): Promise<ConnectedContainer> {
   const base = resolveEndpoint(connection);
-  const access = await chooseAccess(connection.credentials);
+  const outbound = new Outbound(connection.egress ?? DIRECT, connection.timeoutMs);
+  const access = await chooseAccess(connection.credentials, outbound);
   if (access.kind === "identity" && base.startsWith("http:")) {
     throw new StoreError(
       "STORE_MISCONFIGURED",
@@ -52,23 +60,33 @@ export async function connectContainer(connection: AzureConnection): Promise<Con
   }
   const url = `${base}/${connection.container}`;
   const who = access.kind === "identity" ? access.name : NAMES[access.kind];
-  return { client: open(url, connection.account, access), place: `${base}, ${who}` };
+  const agent = base.startsWith("http:")
+    ? outbound.httpAgent(KEEP_ALIVE)
+    : outbound.httpsAgent(KEEP_ALIVE);
+  // The SDK hands `agent` on to its pipeline, though its type does not have it.
+  const options = { ...OPTIONS, agent };
+  return { client: open(url, connection.account, access, options), place: `${base}, ${who}` };
 }
 
 const NAMES = { key: "account key", sas: "SAS token" } as const;
 
-function open(url: string, account: string, access: AzureAccess): ContainerClient {
+function open(
+  url: string,
+  account: string,
+  access: AzureAccess,
+  options: StoragePipelineOptions,
+): ContainerClient {
   switch (access.kind) {
     case "key": {
       const credential = new StorageSharedKeyCredential(account, access.key.reveal());
-      return new ContainerClient(url, credential, OPTIONS);
+      return new ContainerClient(url, credential, options);
     }
     case "sas": {
       const query = access.token.reveal().replace(/^\?/, "");
-      return new ContainerClient(`${url}?${query}`, new AnonymousCredential(), OPTIONS);
+      return new ContainerClient(`${url}?${query}`, new AnonymousCredential(), options);
     }
     case "identity":
-      return new ContainerClient(url, access.credential, OPTIONS);
+      return new ContainerClient(url, access.credential, options);
     default:
       return access satisfies never;
   }

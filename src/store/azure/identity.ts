@@ -6,6 +6,8 @@ import type {
   GetTokenOptions,
   TokenCredential,
 } from "@azure/identity";
+import { DIRECT } from "../../core/egress.ts";
+import { Outbound } from "../../core/outbound.ts";
 import type { Secret } from "../../core/secret.ts";
 import { StoreError } from "../port.ts";
 
@@ -40,13 +42,16 @@ export type IdentityName = "client secret" | "workload identity" | "managed iden
  * (`DefaultAzureCredential`) would ask every command line tool of a developer, and say so at length.
  * Loads the identity SDK only where one is needed. Rejects with STORE_DENIED for what cannot work.
  */
-export async function chooseAccess(credentials: AzureCredentials): Promise<AzureAccess> {
+export async function chooseAccess(
+  credentials: AzureCredentials,
+  outbound: Outbound,
+): Promise<AzureAccess> {
   const { accountKey, sasToken } = credentials;
   if (accountKey !== undefined) return { kind: "key", key: checkKey(accountKey) };
   if (sasToken !== undefined) return { kind: "sas", token: checkSas(sasToken) };
   const name = nameOf(credentials);
   const witness = new Witness();
-  const credential = await openIdentity(name, credentials, witness);
+  const credential = await openIdentity(name, credentials, outbound, witness);
   return { kind: "identity", name, credential: new Guarded(name, credential, witness) };
 }
 
@@ -58,6 +63,7 @@ function nameOf({ clientSecret, federatedTokenFile }: AzureCredentials): Identit
 async function openIdentity(
   name: IdentityName,
   credentials: AzureCredentials,
+  outbound: Outbound,
   witness: Witness,
 ): Promise<TokenCredential> {
   const { tenantId, clientId, clientSecret, federatedTokenFile, authorityHost } = credentials;
@@ -67,14 +73,17 @@ async function openIdentity(
     retryOptions: { maxRetries: 0 },
     // Whoever names another authority means it; asking Microsoft's whether it exists needs one more host.
     disableInstanceDiscovery: true,
-    additionalPolicies: witness.policies,
+    additionalPolicies: [...witness.policies, goingBy(outbound)],
     ...(authorityHost === undefined ? {} : { authorityHost }),
   };
   if (name === "managed identity") {
     const { retryOptions = {} } = options;
+    // It is asked on this machine or beside it, whatever the proxy's variables say.
+    const additionalPolicies = [goingBy(new Outbound(DIRECT, 0))];
+    const own = { retryOptions, additionalPolicies };
     return clientId === undefined
-      ? new sdk.ManagedIdentityCredential({ retryOptions })
-      : new sdk.ManagedIdentityCredential({ retryOptions, clientId });
+      ? new sdk.ManagedIdentityCredential(own)
+      : new sdk.ManagedIdentityCredential({ ...own, clientId });
   }
   const variable = name === "client secret" ? "AZURE_CLIENT_SECRET" : "AZURE_FEDERATED_TOKEN_FILE";
   if (tenantId === undefined || clientId === undefined) {
@@ -100,6 +109,23 @@ async function openIdentity(
       "The tenant is a GUID or a domain, the authority an https:// address.",
     );
   }
+}
+
+/** The SDK leaves a request that has an agent to it, and looks for no proxy. */
+function goingBy(
+  outbound: Outbound,
+): NonNullable<ClientSecretCredentialOptions["additionalPolicies"]>[number] {
+  const agents = { "https:": outbound.httpsAgent({}), "http:": outbound.httpAgent({}) };
+  return {
+    position: "perCall",
+    policy: {
+      name: "kong-fallback-outbound",
+      sendRequest: (request, next) => {
+        request.agent = agents[request.url.startsWith("http:") ? "http:" : "https:"];
+        return next(request);
+      },
+    },
+  };
 }
 
 /** Keeps what the SDK's errors hold (requests, assertions, tokens) to itself. */

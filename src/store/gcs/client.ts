@@ -1,8 +1,11 @@
 /** One request to Cloud Storage's JSON API: credentials and transport. */
 
+import { Socket } from "node:net";
 import { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
-import { EnvHttpProxyAgent, request as httpRequest } from "undici";
+import { Agent, buildConnector, request as httpRequest } from "undici";
+import { DIRECT, type Egress } from "../../core/egress.ts";
+import { Outbound } from "../../core/outbound.ts";
 import type { Secret } from "../../core/secret.ts";
 import { StoreError } from "../port.ts";
 import type { Call } from "../remote.ts";
@@ -16,6 +19,8 @@ export interface GcsClientOptions {
   readonly credentials?: Secret<string> | undefined;
   /** An emulator's address, e.g. `http://127.0.0.1:4443`: no credentials are looked for or sent. Absent: Google's. */
   readonly apiEndpoint?: string | undefined;
+  /** Absent: no proxy. */
+  readonly egress?: Egress | undefined;
   /** Longest time for which nothing moves: no access token comes, no piece of a body goes out or comes in. Milliseconds. */
   readonly timeoutMs: number;
   readonly userAgent?: string | undefined;
@@ -43,7 +48,7 @@ export interface GcsAnswer {
  * rest for ever; and its answer to a checksum that differs after an upload is to delete the object,
  * whatever that is by then (`File#validateIntegrity` of @google-cloud/storage 7.22.0).
  *
- * Nothing is retried, no redirect is followed. HTTPS_PROXY, HTTP_PROXY and NO_PROXY hold.
+ * Nothing is retried, no redirect is followed.
  */
 export class GcsClient {
   /** Scheme, host and port. */
@@ -52,14 +57,18 @@ export class GcsClient {
   readonly #authorize: Authorize;
   readonly #dispatcher: Dispatcher;
 
-  /** Throws STORE_DENIED for unusable `credentials`, STORE_MISCONFIGURED for an `apiEndpoint` or a proxy that is no URL. */
-  constructor({ apiEndpoint, credentials, timeoutMs, userAgent }: GcsClientOptions) {
+  /** Throws STORE_DENIED for unusable `credentials`, STORE_MISCONFIGURED for an `apiEndpoint` that is no URL. */
+  constructor(options: GcsClientOptions) {
+    const { apiEndpoint, credentials, egress = DIRECT, timeoutMs, userAgent } = options;
+    const outbound = new Outbound(egress, timeoutMs);
     this.endpoint =
       apiEndpoint === undefined ? "https://storage.googleapis.com" : parseEndpoint(apiEndpoint);
     this.#userAgent = userAgent ?? "kong-fallback";
     this.#authorize =
-      apiEndpoint === undefined ? googleCredentials(credentials, timeoutMs) : async () => ({});
-    this.#dispatcher = openDispatcher();
+      apiEndpoint === undefined
+        ? googleCredentials(credentials, outbound, timeoutMs)
+        : async () => ({});
+    this.#dispatcher = openDispatcher(outbound);
   }
 
   /**
@@ -103,18 +112,29 @@ export class GcsClient {
   }
 }
 
-function openDispatcher(): Dispatcher {
-  try {
-    // No time limits of its own: RemoteStore has them.
-    return new EnvHttpProxyAgent({ headersTimeout: 0, bodyTimeout: 0 });
-  } catch {
-    // The error repeats the proxy's URL, with its password.
-    throw new StoreError(
-      "STORE_MISCONFIGURED",
-      "could not use the proxy for Cloud Storage: HTTPS_PROXY or HTTP_PROXY is not an http or https URL",
-      { hint: "Write it as http://proxy.example:3128, or unset it." },
+/** No time limits of its own but that for a connection: RemoteStore has them. */
+function openDispatcher(outbound: Outbound): Dispatcher {
+  const { addresses } = outbound;
+  const connector = buildConnector({ lookup: addresses.lookup });
+  const connect: buildConnector.connector = (to, callback) => {
+    const protocol = to.protocol === "https:" ? "https:" : "http:";
+    const port = Number(to.port || (protocol === "https:" ? 443 : 80));
+    const tunnel = outbound.tunnelTo({ protocol, host: to.hostname, port });
+    if (tunnel === undefined) {
+      // It gives the socket back, though its type does not say so.
+      const socket: unknown = connector(to, callback);
+      if (socket instanceof Socket) addresses.watch(socket);
+      return;
+    }
+    tunnel.then(
+      (socket) => {
+        if (protocol === "https:") connector({ ...to, httpSocket: socket }, callback);
+        else callback(null, socket);
+      },
+      (error: Error) => callback(error, null),
     );
-  }
+  };
+  return new Agent({ connect, headersTimeout: 0, bodyTimeout: 0 });
 }
 
 /** `http://` is assumed for a bare `host:port`, as Google's own clients do for STORAGE_EMULATOR_HOST. */

@@ -2,6 +2,7 @@
 
 import { createPrivateKey } from "node:crypto";
 import { Storage } from "@google-cloud/storage";
+import type { Outbound } from "../../core/outbound.ts";
 import type { Secret } from "../../core/secret.ts";
 import { StoreError } from "../port.ts";
 
@@ -16,8 +17,10 @@ export type Authorize = () => Promise<Readonly<Record<string, string>>>;
  */
 export function googleCredentials(
   credentials: Secret<string> | undefined,
+  outbound: Outbound,
   timeoutMs: number,
 ): Authorize {
+  const agents = { "https:": outbound.httpsAgent({}), "http:": outbound.httpAgent({}) };
   const { authClient } = new Storage({
     // No request of ours belongs to a project; without one the SDK would run `gcloud` to find it.
     projectId: "-",
@@ -26,7 +29,11 @@ export function googleCredentials(
     retryOptions: { autoRetry: false },
     clientOptions: {
       // Without a timeout, one stalled token request would hold up every later one: they share it.
-      transporterOptions: { timeout: timeoutMs, retryConfig: { retry: 0, noResponseRetries: 0 } },
+      transporterOptions: {
+        agent: ({ protocol }: URL) => agents[protocol === "http:" ? "http:" : "https:"],
+        timeout: timeoutMs,
+        retryConfig: { retry: 0, noResponseRetries: 0 },
+      },
     },
   });
   return () => authClient.getRequestHeaders();

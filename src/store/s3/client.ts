@@ -1,13 +1,13 @@
 /** The AWS SDK's client as this program wants it: every default that matters here is set on purpose. */
 
 import { X509Certificate } from "node:crypto";
-import { Agent as HttpAgent } from "node:http";
-import { Agent as HttpsAgent } from "node:https";
 import { Readable } from "node:stream";
 import { rootCertificates } from "node:tls";
 import type { S3ClientConfig } from "@aws-sdk/client-s3";
 import { S3Client } from "@aws-sdk/client-s3";
 import type { Clock } from "../../core/clock.ts";
+import { DIRECT, type Egress } from "../../core/egress.ts";
+import { Outbound } from "../../core/outbound.ts";
 import { StoreError } from "../port.ts";
 
 export interface S3Connection {
@@ -21,6 +21,8 @@ export interface S3Connection {
   readonly caBundle?: string | undefined;
   /** Absent, as always outside tests: the SDK's default chain. */
   readonly credentials?: S3ClientConfig["credentials"] | undefined;
+  /** Absent: no proxy. */
+  readonly egress?: Egress | undefined;
   /** Longest silence, milliseconds: while connecting, until the answer begins, between two pieces of it. */
   readonly timeoutMs: number;
   /** Requests are signed with its time. */
@@ -51,6 +53,7 @@ export async function connectS3(connection: S3Connection): Promise<ConnectedS3Cl
     connection.endpoint === undefined ? undefined : checkEndpoint(connection.endpoint);
   const region = connection.region ?? (endpoint === undefined ? undefined : ENDPOINT_REGION);
   const ca = connection.caBundle === undefined ? undefined : checkCa(connection.caBundle);
+  const outbound = new Outbound(connection.egress ?? DIRECT, connection.timeoutMs);
   const client = withoutNodeVersionNotice(
     () =>
       new S3Client({
@@ -74,8 +77,8 @@ export async function connectS3(connection: S3Connection): Promise<ConnectedS3Cl
         requestHandler: {
           connectionTimeout: connection.timeoutMs,
           socketTimeout: connection.timeoutMs,
-          httpAgent: new HttpAgent({ keepAlive: true, timeout: IDLE_MS }),
-          httpsAgent: new HttpsAgent({
+          httpAgent: outbound.httpAgent({ keepAlive: true, timeout: IDLE_MS }),
+          httpsAgent: outbound.httpsAgent({
             keepAlive: true,
             timeout: IDLE_MS,
             // Whatever NODE_TLS_REJECT_UNAUTHORIZED says. The SDK's client of STS shares this agent.
