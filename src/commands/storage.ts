@@ -23,6 +23,7 @@ export async function openConfiguredStore(
   return openStore(location, {
     region: settings.awsRegion,
     endpoint: settings.s3Endpoint,
+    addressing: settings.s3Addressing,
     caBundle: await readBundle(settings.awsCaBundle),
     putOptions: settings.s3PutOptions,
     credentials: settings.gcpServiceAccount,

@@ -18,6 +18,8 @@ export interface StoreOptions {
   readonly region?: string | undefined;
   /** s3: address of an S3-compatible server. Absent: AWS. */
   readonly endpoint?: string | undefined;
+  /** s3: how buckets are addressed. Absent: by path where `endpoint` is given, else by host. */
+  readonly addressing?: "path" | "virtual" | undefined;
   /** s3: PEM of certificate authorities to trust besides those built into Node. */
   readonly caBundle?: string | undefined;
   /** s3: parameters for every PutObject, as `KONG_CLUSTER_FALLBACK_EXPORT_S3_CONFIG` gives them. */
@@ -39,7 +41,11 @@ export async function openStore(location: StorageLocation, options: StoreOptions
       const { openS3Store } = await import("./s3.ts");
       const { region, endpoint, caBundle, putOptions, timeoutMs, clock } = options;
       const egress = egressBy(options);
-      const connection = { region, endpoint, caBundle, egress, timeoutMs, clock };
+      const { addressing } = options;
+      const connection = {
+        ...{ region, endpoint, caBundle, egress, timeoutMs, clock },
+        ...(addressing !== undefined && { forcePathStyle: addressing === "path" }),
+      };
       return openS3Store({ ...location, ...connection, putOptions });
     }
     case "gcs": {

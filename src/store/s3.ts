@@ -20,8 +20,8 @@ import { RemoteStore, readBody } from "./remote.ts";
 import type { S3Connection } from "./s3/client.ts";
 import { connectS3 } from "./s3/client.ts";
 import { Identity } from "./s3/identity.ts";
-import type { S3PutOptions } from "./s3/put-options.ts";
-import { checkPutOptions } from "./s3/put-options.ts";
+import type { S3CommonOptions, S3PutOptions } from "./s3/put-options.ts";
+import { checkPutOptions, forEveryRequest } from "./s3/put-options.ts";
 import { notS3, readAnswer, s3Error } from "./s3/verdicts.ts";
 import type { StoreAttempt } from "./verdict.ts";
 import { fault, isReset, lostRace, unavailable } from "./verdict.ts";
@@ -50,6 +50,13 @@ export async function openS3Store(options: S3StoreOptions): Promise<Store> {
   return new RemoteStore(driver, { ...options, silenceMs: undefined });
 }
 
+/** Of S3 itself; a full page that does not say whether there is more may not be the last. */
+const MAX_PAGE = 1000;
+
+interface S3Common extends S3CommonOptions {
+  readonly Bucket: string;
+}
+
 /**
  * A version is the ETag without its quotes. For plain uploads that is the MD5 of the body: two puts
  * of one body under different metadata have one version, and a body that comes back brings its
@@ -63,6 +70,7 @@ class S3Driver implements Driver {
   readonly isListingSorted = true;
   readonly #pageSize: number | undefined;
   readonly #putOptions: S3PutOptions;
+  readonly #everywhere: S3Common;
   readonly #client: S3Client;
   readonly #ifMatch = new IfMatch();
   readonly #identity: Identity;
@@ -73,6 +81,7 @@ class S3Driver implements Driver {
     this.place = place;
     this.#pageSize = options.pageSize;
     this.#putOptions = putOptions;
+    this.#everywhere = { Bucket: options.bucket, ...forEveryRequest(putOptions) };
     this.#client = client;
     this.#identity = new Identity(client);
   }
@@ -141,7 +150,7 @@ class S3Driver implements Driver {
 
   async page(below: string, token: string | undefined, call: Call): Promise<Page> {
     const command = new ListObjectsV2Command({
-      Bucket: this.bucket,
+      ...this.#everywhere,
       Prefix: below,
       ContinuationToken: token,
       MaxKeys: this.#pageSize,
@@ -150,15 +159,19 @@ class S3Driver implements Driver {
       this.#client.send(command, { abortSignal }),
     );
     const { attempt } = call;
-    // Any XML, such as a web page, parses as a listing of nothing.
-    if (answer.IsTruncated === undefined) throw notS3(attempt, "an answer that is no listing");
-    const next = answer.IsTruncated ? answer.NextContinuationToken : undefined;
-    if (answer.IsTruncated && next === undefined) {
+    const { IsTruncated, Name, Contents = [], NextContinuationToken } = answer;
+    // Any XML, such as a web page, parses as a listing of nothing. Some servers leave IsTruncated out at the end.
+    if (IsTruncated === undefined && Name === undefined && Contents.length === 0) {
+      throw notS3(attempt, "an answer that is no listing");
+    }
+    const next = IsTruncated === false ? undefined : NextContinuationToken;
+    const isFull = Contents.length >= (this.#pageSize ?? MAX_PAGE);
+    if ((IsTruncated ?? isFull) && next === undefined) {
       const why =
         "the listing does not go on: the server says that there is more, but not from where";
       throw fault(attempt, unavailable(why));
     }
-    const objects = (answer.Contents ?? []).map(({ Key: name = "", ETag, Size: bytes = 0 }) => {
+    const objects = Contents.map(({ Key: name = "", ETag, Size: bytes = 0 }) => {
       return { name, version: versionOf(ETag, attempt), bytes };
     });
     return { objects, next };
@@ -197,8 +210,8 @@ class S3Driver implements Driver {
     return this.#client.send(new HeadObjectCommand(this.#address(name)), { abortSignal });
   }
 
-  #address(name: string): { readonly Bucket: string; readonly Key: string } {
-    return { Bucket: this.bucket, Key: name };
+  #address(name: string): S3Common & { readonly Key: string } {
+    return { ...this.#everywhere, Key: name };
   }
 }
 

@@ -34,7 +34,7 @@ const HEADERS = {
 };
 
 describe("the S3 put options", () => {
-  it("go with config, history, lease and probe, signed, and nothing of them with a read", async () => {
+  it("go with config, history, lease and probe, signed, and with a read only the bucket's owner", async () => {
     await using s3 = await FakeS3.start();
     // As where a KMS key encrypts: no MD5, and another one for the same body.
     s3.etagOf = () => randomBytes(16).toString("hex");
@@ -50,7 +50,7 @@ describe("the S3 put options", () => {
     for (const { method, url, headers } of s3.requests) {
       const sent = Object.keys(HEADERS).filter((name) => headers[name] !== undefined);
       if (method !== "PUT") {
-        assert.deepEqual(sent, [], `${method} ${url}`);
+        assert.deepEqual(sent, ["x-amz-expected-bucket-owner"], `${method} ${url}`);
         continue;
       }
       for (const [name, value] of Object.entries(HEADERS)) assert.equal(headers[name], value);

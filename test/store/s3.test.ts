@@ -2,8 +2,12 @@
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, beforeEach, describe, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, it, vi } from "vitest";
+import { systemClock } from "../../src/runtime/clock.ts";
+import { openStore } from "../../src/store/open.ts";
 import { probePreconditions } from "../../src/store/preconditions.ts";
+import { parseStorageUrl } from "../../src/store/storage-url.ts";
+import { FakeProxy } from "../fakes/proxy.ts";
 import type { SeenRequest } from "../fakes/s3-server.ts";
 import { FakeS3 } from "../fakes/s3-server.ts";
 import { failsWith, get, keys, never, put, text } from "./conformance/client.ts";
@@ -21,6 +25,9 @@ beforeEach(() => {
   fake.requests.length = 0;
   fake.conditions = "honoured";
   fake.fault = () => undefined;
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
 });
 afterAll(() => fake[Symbol.asyncDispose]());
 
@@ -100,6 +107,26 @@ describe("S3 requests", () => {
     assert.equal(headers["x-amz-server-side-encryption-bucket-key-enabled"], "true");
     assert.match(headers["x-amz-object-lock-retain-until-date"] as string, /^2030-01-31T00:00:00/);
     assert.equal(await text(store, "a"), "1");
+  });
+
+  it("carry what KONG_CLUSTER_FALLBACK_EXPORT_S3_CONFIG says of the bucket, whatever they do", async () => {
+    const putOptions = { RequestPayer: "requester", ExpectedBucketOwner: "111122223333" };
+    await using store = await openS3(place(), { putOptions });
+    const before = fake.requests.length;
+    await put(store, "a", "1");
+    await put(store, "a", "2", {}, { ifVersion: (await get(store, "a")).version });
+    assert.ok((await keys(store, "")).includes("a"));
+    await store.delete("a", never);
+    const requests = fake.requests.slice(before);
+    assert.deepEqual([...new Set(requests.map(({ method }) => method))].toSorted(), [
+      "DELETE",
+      "GET",
+      "PUT",
+    ]);
+    for (const { method, url, headers } of requests) {
+      assert.equal(headers["x-amz-request-payer"], "requester", `${method} ${url}`);
+      assert.equal(headers["x-amz-expected-bucket-owner"], "111122223333", `${method} ${url}`);
+    }
   });
 
   it("send a checksum asked for there as a header, the body still in one piece", async () => {
@@ -196,7 +223,70 @@ describe("S3 delete", () => {
   });
 });
 
+describe("A server that wants the bucket in the host's name", () => {
+  it("gets it there, and no path style", async () => {
+    const { port } = new URL(fake.endpoint);
+    await using proxy = await FakeProxy.listen({ leadsTo: Number(port) });
+    vi.stubEnv("AWS_ACCESS_KEY_ID", "fake-key-id");
+    vi.stubEnv("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+    fake.fault = () => ({ kind: "raw", status: 200, headers: { etag: '"x"' }, body: "{}" });
+    await using store = await openStore(parseStorageUrl("s3://bucket/some/prefix"), {
+      clock: systemClock,
+      timeoutMs: 5_000,
+      endpoint: `http://s3.test:${port}`,
+      addressing: "virtual",
+      proxies: { http: proxy.url },
+    });
+    assert.equal(await text(store, "a"), "{}");
+    const { url, headers } = seen();
+    assert.equal(headers.host, `bucket.s3.test:${port}`);
+    assert.equal(new URL(url, fake.endpoint).pathname, "/some/prefix/a");
+  });
+
+  it.each(["SecondLevelDomainForbidden", "PathStyleDomainForbidden"])(
+    "is told by its %s, with the setting",
+    async (code) => {
+      fake.fault = () => ({ kind: "error", status: 403, code });
+      await using store = await openS3(place());
+      await refused(get(store, "a"), {
+        code: "STORE_MISCONFIGURED",
+        message: /wants the bucket in the host's name/,
+        hint: /KONG_FALLBACK_S3_ADDRESSING=virtual/,
+      });
+    },
+  );
+});
+
 describe("S3 listing", () => {
+  describe("that does not say whether there is more", () => {
+    const listing = (content: string) => {
+      fake.fault = () => ({
+        kind: "raw",
+        status: 200,
+        headers: { "content-type": "application/xml" },
+        body: `<ListBucketResult>${content}</ListBucketResult>`,
+      });
+    };
+    const entry = '<Contents><Key>some/prefix/a</Key><ETag>"x"</ETag><Size>1</Size></Contents>';
+
+    it("ends where its page is not full", async () => {
+      await using store = await openS3(place());
+      listing(`<Name>bucket</Name>${entry}`);
+      assert.deepEqual(await keys(store, ""), ["a"]);
+      listing("<Name>bucket</Name>");
+      assert.deepEqual(await keys(store, ""), []);
+    });
+
+    it("is refused where its page is full: the newest may be missing", async () => {
+      await using store = await openS3(place(), { pageSize: 1 });
+      listing(`<Name>bucket</Name>${entry}`);
+      await refused(keys(store, ""), {
+        code: "STORE_UNAVAILABLE",
+        message: /the listing does not go on/,
+      });
+    });
+  });
+
   it("leaves out folder markers and names that are no keys", async () => {
     await using store = await openS3(place(), { prefix: "listed" });
     await put(store, "a/b", "1");

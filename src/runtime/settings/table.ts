@@ -233,9 +233,10 @@ export const SETTINGS = {
     as: "s3PutOptions",
     parse: jsonObject,
     example: '{"ServerSideEncryption":"aws:kms","SSEKMSKeyId":"alias/kong"}',
-    meaning: "JSON merged into every S3 PutObject.",
+    meaning:
+      "JSON merged into every S3 PutObject; `RequestPayer` and `ExpectedBucketOwner` into every request, so readers need them, too.",
     unset: {},
-    readBy: ["export", "snapshots"],
+    readBy: STORE_USERS,
   },
   AWS_REGION: {
     as: "awsRegion",
@@ -256,6 +257,14 @@ export const SETTINGS = {
     parse: httpUrl,
     example: "http://minio:9000",
     meaning: "URL of an S3-compatible server; addressed by path style.",
+    readBy: STORE_USERS,
+  },
+  KONG_FALLBACK_S3_ADDRESSING: {
+    as: "s3Addressing",
+    parse: oneOf("path", "virtual"),
+    example: "virtual",
+    meaning:
+      "`virtual`: the bucket stands in the host's name (`bucket.host`), as some servers insist; `path`: behind it. Unset: `path` with AWS_CONFIG_STORAGE_ENDPOINT, else `virtual`.",
     readBy: STORE_USERS,
   },
   AWS_CA_BUNDLE: {

@@ -39,6 +39,17 @@ type Names = (typeof TEXT)[number] | (typeof FLAGS)[number] | (typeof TIMES)[num
 
 export type S3PutOptions = Partial<Pick<PutObjectCommandInput, Names>>;
 
+export type S3CommonOptions = Pick<S3PutOptions, "ExpectedBucketOwner" | "RequestPayer">;
+
+/** Those that are about the bucket and who asks, not about an object: every request needs them. */
+export function forEveryRequest(options: S3PutOptions): S3CommonOptions {
+  const { ExpectedBucketOwner, RequestPayer } = options;
+  return {
+    ...(ExpectedBucketOwner !== undefined && { ExpectedBucketOwner }),
+    ...(RequestPayer !== undefined && { RequestPayer }),
+  };
+}
+
 /**
  * Checks names and types: the SDK drops a misspelt `ServerSideEncryption` in silence, and the
  * backups would lie there unencrypted. Throws STORE_MISCONFIGURED naming every fault, no value.

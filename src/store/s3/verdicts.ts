@@ -80,6 +80,13 @@ export function verdictOn(answer: S3Answer, attempt: StoreAttempt): Verdict {
         `the server does not take "${attempt.bucket}" for a bucket's name`,
         "Correct KONG_CLUSTER_FALLBACK_CONFIG_STORAGE.",
       );
+    // Of Alibaba Cloud's OSS and of Tencent Cloud's COS, with status 403.
+    case "SecondLevelDomainForbidden":
+    case "PathStyleDomainForbidden":
+      return misconfigured(
+        "the server wants the bucket in the host's name",
+        "Set KONG_FALLBACK_S3_ADDRESSING=virtual.",
+      );
     case "AccessDenied":
     case "AllAccessDisabled":
       return denied("access is denied", `Allow ${PERMISSIONS[attempt.action]}.`);
