@@ -91,5 +91,7 @@ function leading<A extends http.Agent>(
     );
     return undefined;
   };
+  // An SDK that logs a request logs its agent, whose sockets hold the headers of others: tokens.
+  Object.defineProperty(agent, "toJSON", { value: () => "agent" });
   return agent;
 }
