@@ -299,7 +299,7 @@ function explainVerification(
 ): Explanation | undefined {
   const shown = `its certificate${certificate === undefined ? "" : ` (${nameCertificate(certificate)})`}`;
   if (UNTRUSTED.has(code)) {
-    return { why: `${shown} is not trusted (${code})`, hint: trustHint(certificate, peer) };
+    return { why: `${shown} is not trusted (${code})`, hint: trustHint(code, certificate, peer) };
   }
   switch (code) {
     case "CERT_HAS_EXPIRED":
@@ -327,16 +327,24 @@ function explainVerification(
   }
 }
 
-function trustHint(certificate: X509Certificate | undefined, peer: Peer): string {
+function trustHint(code: string, certificate: X509Certificate | undefined, peer: Peer): string {
   const isShared = certificate?.subject.includes(`CN=${SHARED_SERVER_NAME}`) ?? false;
   if (peer.mtls === "shared") {
     return isShared || certificate === undefined
       ? "Give this service the same KONG_CLUSTER_CERT and KONG_CLUSTER_CERT_KEY as the control plane has now."
       : "It is no cluster certificate: if the control plane uses certificates of a CA, set KONG_CLUSTER_MTLS=pki; if a load balancer ends TLS there, let it pass TLS through.";
   }
-  return isShared
-    ? "It is a shared cluster certificate: set KONG_CLUSTER_MTLS=shared."
-    : "Set KONG_CLUSTER_CA_CERT to the CA that signed it; if it is the right one, the control plane does not send its intermediate certificates.";
+  if (isShared) return "It is a shared cluster certificate: set KONG_CLUSTER_MTLS=shared.";
+  if (code === "UNABLE_TO_GET_ISSUER_CERT") {
+    return "KONG_CLUSTER_CA_CERT has an intermediate certificate that signed it, but not the root above: add the root to KONG_CLUSTER_CA_CERT.";
+  }
+  const issuer = certificate?.issuer.replaceAll("\n", ", ");
+  const signed = issuer === undefined ? "" : ` ("${quote(issuer)}")`;
+  const chain =
+    code === "UNABLE_TO_VERIFY_LEAF_SIGNATURE"
+      ? " If its root is there already, the control plane leaves out an intermediate certificate: have it sent, or add it there, too."
+      : "";
+  return `Set KONG_CLUSTER_CA_CERT to the CA that signed it${signed}, with the root above it.${chain}`;
 }
 
 /** Alerts the other side sends about our certificate or our hello: RFC 8446 6.2, as OpenSSL names them. */

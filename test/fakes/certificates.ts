@@ -4,6 +4,7 @@ import { KeyObject, webcrypto } from "node:crypto";
 import { isIP } from "node:net";
 import {
   BasicConstraintsExtension,
+  type Extension,
   SubjectAlternativeNameExtension,
   X509CertificateGenerator,
 } from "@peculiar/x509";
@@ -19,6 +20,14 @@ export interface CertificateAuthority {
   readonly cert: string;
   /** For a DNS name or an IPv4 address, which is also the subject's common name. */
   issue(name: string, validity?: Validity): Promise<ClusterCertificate>;
+  /** An authority whose certificate this one signed. */
+  intermediate(name: string): Promise<CertificateAuthority>;
+}
+
+/** With the key that signs what it issues. */
+interface Issuer {
+  readonly subject: string;
+  readonly keys: webcrypto.CryptoKeyPair;
 }
 
 export interface Validity {
@@ -43,41 +52,59 @@ export function expiredClusterCertificate(): Promise<ClusterCertificate> {
   return makeClusterCertificate(daysFromNow(-30), 20);
 }
 
-export async function certificateAuthority(name = "Test Authority"): Promise<CertificateAuthority> {
-  const authority = await keyPair();
-  const common = { signingAlgorithm: ALGORITHM, notBefore: daysFromNow(-1) };
-  const own = await X509CertificateGenerator.createSelfSigned(
+export function certificateAuthority(name = "Test Authority"): Promise<CertificateAuthority> {
+  return authoritySignedBy(undefined, name);
+}
+
+/** `parent` undefined: by itself. */
+async function authoritySignedBy(
+  parent: Issuer | undefined,
+  name: string,
+): Promise<CertificateAuthority> {
+  const issuer: Issuer = { subject: `CN=${name}`, keys: await keyPair() };
+  const own = await certificate(parent ?? issuer, issuer, {
+    extensions: [new BasicConstraintsExtension(true, undefined, true)],
+  });
+  return {
+    cert: own,
+    intermediate: (below) => authoritySignedBy(issuer, below),
+    async issue(subject, validity = {}) {
+      const keys = await keyPair();
+      const type = isIP(subject) === 0 ? "dns" : "ip";
+      const cert = await certificate(
+        issuer,
+        { subject: `CN=${subject}`, keys },
+        {
+          ...validity,
+          extensions: [new SubjectAlternativeNameExtension([{ type, value: subject }])],
+        },
+      );
+      const key = KeyObject.from(keys.privateKey).export({ type: "pkcs8", format: "pem" });
+      return { cert, key: new Secret(key.toString()) };
+    },
+  };
+}
+
+/** PEM. */
+async function certificate(
+  { subject: issuer, keys: { privateKey: signingKey } }: Issuer,
+  { subject, keys: { publicKey } }: Issuer,
+  rest: Validity & { readonly extensions: Extension[] },
+): Promise<string> {
+  const made = await X509CertificateGenerator.create(
     {
-      ...common,
-      name: `CN=${name}`,
+      signingAlgorithm: ALGORITHM,
+      notBefore: daysFromNow(-1),
       notAfter: daysFromNow(365),
-      keys: authority,
-      extensions: [new BasicConstraintsExtension(true, undefined, true)],
+      ...rest,
+      subject,
+      issuer,
+      signingKey,
+      publicKey,
     },
     webcrypto,
   );
-  return {
-    cert: `${own.toString("pem")}\n`,
-    async issue(subject, validity = {}) {
-      const { publicKey, privateKey } = await keyPair();
-      const type = isIP(subject) === 0 ? "dns" : "ip";
-      const issued = await X509CertificateGenerator.create(
-        {
-          ...common,
-          subject: `CN=${subject}`,
-          issuer: own.subject,
-          notAfter: daysFromNow(365),
-          ...validity,
-          signingKey: authority.privateKey,
-          publicKey,
-          extensions: [new SubjectAlternativeNameExtension([{ type, value: subject }])],
-        },
-        webcrypto,
-      );
-      const key = KeyObject.from(privateKey).export({ type: "pkcs8", format: "pem" });
-      return { cert: `${issued.toString("pem")}\n`, key: new Secret(key.toString()) };
-    },
-  };
+  return `${made.toString("pem")}\n`;
 }
 
 export function daysFromNow(days: number): Date {

@@ -84,6 +84,27 @@ describe("TLS with a control plane", () => {
     }
   });
 
+  it("tells a chain that ends early from an authority that is not the right one", async () => {
+    const intermediate = await authority.intermediate("Company CA Europe");
+    const { cert, key } = await intermediate.issue("127.0.0.1");
+    const ours = (ca: string) => pkiTls(authority.issue("dp"), ca);
+    const whole = await pkiTls({ cert: `${cert}${intermediate.cert}`, key }, authority.cert);
+    const rootless = await meet(whole, await ours(intermediate.cert));
+    assert.match(rootless.message, /UNABLE_TO_GET_ISSUER_CERT\)/);
+    assert.match(rootless.hint, /add the root.*KONG_CLUSTER_CA_CERT/);
+
+    const short = await meet(
+      await pkiTls({ cert, key }, authority.cert),
+      await ours(authority.cert),
+    );
+    assert.match(short.message, /UNABLE_TO_VERIFY_LEAF_SIGNATURE\)/);
+    assert.match(
+      short.hint,
+      /KONG_CLUSTER_CA_CERT to the CA that signed it \("CN=Company CA Europe"\)/,
+    );
+    assert.match(short.hint, /leaves out an intermediate certificate/);
+  });
+
   it("fails on an expired certificate, and says whose and since when", async () => {
     const notAfter = new Date("2026-02-03T04:05:06Z");
     const notBefore = new Date("2026-01-01T00:00:00Z");
