@@ -12,6 +12,7 @@ const SHARING = [
   "importer",
   "kong",
   "maintenance",
+  "network",
   "runtime",
   "sidecar",
   "snapshots",

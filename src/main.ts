@@ -3,7 +3,7 @@
 import { hostname } from "node:os";
 import { parseCommandLine } from "./commands/command-line.ts";
 import { exitStatusOf, printError } from "./commands/failure.ts";
-import { exceptMetadata } from "./core/egress.ts";
+import { exceptMetadata } from "./network/egress.ts";
 import { systemClock } from "./runtime/clock.ts";
 import { createLogger } from "./runtime/logger.ts";
 import { doubtfulSettings, readSettings } from "./runtime/settings.ts";

@@ -3,12 +3,12 @@
 import { createHash } from "node:crypto";
 import { Socket } from "node:net";
 import { Agent, buildConnector, type Dispatcher, request } from "undici";
-import { Addresses } from "../core/addresses.ts";
 import { describeCause, type ErrorDetails, ServiceError } from "../core/errors.ts";
 import { hearsay } from "../core/hearsay.ts";
 import { isTlsCode, nodeCodeOf } from "../core/node-code.ts";
 import type { Secret } from "../core/secret.ts";
 import { raced } from "../core/waiting.ts";
+import { Addresses } from "../network/addresses.ts";
 import type { AdminTls } from "./cluster-tls.ts";
 import { describeConfigRefusal, printableLine } from "./config-refusal.ts";
 

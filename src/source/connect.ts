@@ -6,12 +6,12 @@ import type { IncomingMessage } from "node:http";
 import { connect as netConnect, type Socket } from "node:net";
 import { type TLSSocket, connect as tlsConnect } from "node:tls";
 import { WebSocket } from "ws";
-import type { Addresses } from "../core/addresses.ts";
 import type { Clock } from "../core/clock.ts";
 import type { HostPort } from "../core/host-port.ts";
 import { until, within } from "../core/waiting.ts";
 import type { ClusterTls } from "../kong/cluster-tls.ts";
 import { CLUSTER_PATH, STEP_TIMEOUT_MS } from "../kong/wire.ts";
+import type { Addresses } from "../network/addresses.ts";
 
 /** A step was not done within `STEP_TIMEOUT_MS`. */
 export class StepTimeout extends Error {

@@ -2,14 +2,14 @@
 
 import type { TLSSocket } from "node:tls";
 import type { WebSocket } from "ws";
-import { Addresses } from "../core/addresses.ts";
 import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
-import { dialThroughProxy, type ForwardProxy, nameProxy } from "../core/forward-proxy.ts";
 import { formatHostPort, type HostPort } from "../core/host-port.ts";
 import { within } from "../core/waiting.ts";
 import type { ClusterTls } from "../kong/cluster-tls.ts";
 import { STEP_TIMEOUT_MS } from "../kong/wire.ts";
+import { Addresses } from "../network/addresses.ts";
+import { dialThroughProxy, type ForwardProxy, nameProxy } from "../network/forward-proxy.ts";
 import {
   dialTcp,
   StepTimeout,

@@ -2,10 +2,10 @@
 
 import type { X509Certificate } from "node:crypto";
 import { describeCause } from "../core/errors.ts";
-import { ConnectRefused } from "../core/forward-proxy.ts";
 import { isTlsCode, nodeCodeOf } from "../core/node-code.ts";
 import type { ClusterTls } from "../kong/cluster-tls.ts";
 import { CLUSTER_PATH, SHARED_SERVER_NAME } from "../kong/wire.ts";
+import { ConnectRefused } from "../network/forward-proxy.ts";
 import { StepTimeout, TlsFailure, UpgradeRefused } from "./connect.ts";
 import { SourceError } from "./port.ts";
 

@@ -1,8 +1,6 @@
 /** A source that is to its control plane one more data plane: Kong's hybrid mode, version 1 of the protocol. */
 
-import { Addresses } from "../core/addresses.ts";
 import type { Clock } from "../core/clock.ts";
-import type { ForwardProxy } from "../core/forward-proxy.ts";
 import { formatHostPort, type HostPort } from "../core/host-port.ts";
 import { Scope } from "../core/waiting.ts";
 import { encodeBasicInfo } from "../kong/basic-info.ts";
@@ -10,6 +8,8 @@ import type { ClusterTls } from "../kong/cluster-tls.ts";
 import { isConfigHash } from "../kong/config-hash.ts";
 import { decodeReconfigure } from "../kong/reconfigure.ts";
 import type { KongVersion } from "../kong/version.ts";
+import { Addresses } from "../network/addresses.ts";
+import type { ForwardProxy } from "../network/forward-proxy.ts";
 import { outletTarget, step } from "./connect.ts";
 import { loadTlsForSession, shakeHands } from "./dialer.ts";
 import { type ConfigSource, SourceError, type SourceEvent } from "./port.ts";

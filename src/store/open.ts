@@ -1,8 +1,8 @@
 /** Storage location to store. Each driver is loaded only when its kind is asked for: an SDK costs some 0.2 s. */
 
 import type { Clock } from "../core/clock.ts";
-import { type Egress, EgressError, type EgressVariables, readEgress } from "../core/egress.ts";
 import type { Secret } from "../core/secret.ts";
+import { type Egress, EgressError, type EgressVariables, readEgress } from "../network/egress.ts";
 import type { AzureCredentials } from "./azure/identity.ts";
 import { type Store, StoreError } from "./port.ts";
 import type { StorageLocation } from "./storage-url.ts";

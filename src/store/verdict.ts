@@ -3,7 +3,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { ErrorDetails } from "../core/errors.ts";
 import { CERTIFICATE_CODE, nodeCodeOf, SOCKET_CODE } from "../core/node-code.ts";
-import { NO_TUNNEL } from "../core/outbound.ts";
+import { NO_TUNNEL } from "../network/outbound.ts";
 import { type Precondition, StoreError, type StoreErrorCode } from "./port.ts";
 
 /** What was tried. */

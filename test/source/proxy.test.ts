@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { inspect } from "node:util";
 import { describe, it } from "vitest";
-import { type ForwardProxy, parseForwardProxy } from "../../src/core/forward-proxy.ts";
+import { type ForwardProxy, parseForwardProxy } from "../../src/network/forward-proxy.ts";
 import { certificateAuthority } from "../fakes/certificates.ts";
 import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { parseForwardProxy } from "../../src/core/forward-proxy.ts";
 import { STEP_TIMEOUT_MS } from "../../src/kong/wire.ts";
+import { parseForwardProxy } from "../../src/network/forward-proxy.ts";
 import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { FakeProxy } from "../fakes/proxy.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { describe, it } from "vitest";
-import { Addresses } from "../../src/core/addresses.ts";
+import { Addresses } from "../../src/network/addresses.ts";
 import { dialTcp, outletTarget, secure, upgrade } from "../../src/source/connect.ts";
 import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { BINARY, encodeFrame, PING, PONG, TEXT } from "../fakes/websocket-frames.ts";

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { readEgress } from "../../src/core/egress.ts";
+import { readEgress } from "../../src/network/egress.ts";
 import { FakeProxy } from "../fakes/proxy.ts";
 import { NAME, Replicas } from "../fakes/replicas.ts";
 import { get, put } from "./conformance/client.ts";

@@ -1,7 +1,7 @@
 /** S3, Google Cloud Storage and Azure as fakes on the wire that fail in one language, each with the driver on it. */
 
 import type { Clock } from "../../src/core/clock.ts";
-import type { Egress } from "../../src/core/egress.ts";
+import type { Egress } from "../../src/network/egress.ts";
 import type { Store } from "../../src/store/port.ts";
 import type { AzureFault } from "../fakes/azure-server.ts";
 import { FakeAzure } from "../fakes/azure-server.ts";

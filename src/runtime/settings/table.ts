@@ -1,8 +1,8 @@
 /** The settings, one row each: how it is named, read, explained, and by which commands. README's table and the help are made of these. */
 
-import { parseForwardProxy } from "../../core/forward-proxy.ts";
 import { parseGuardPolicy } from "../../exporter/guard.ts";
 import { parseTarget } from "../../importer/targets/open.ts";
+import { parseForwardProxy } from "../../network/forward-proxy.ts";
 import { parseStorageUrls } from "../../store/storage-url.ts";
 import {
   days,

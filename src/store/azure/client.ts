@@ -7,8 +7,8 @@ import {
   ContainerClient,
   StorageSharedKeyCredential,
 } from "@azure/storage-blob";
-import { DIRECT, type Egress } from "../../core/egress.ts";
-import { Outbound } from "../../core/outbound.ts";
+import { DIRECT, type Egress } from "../../network/egress.ts";
+import { Outbound } from "../../network/outbound.ts";
 import { StoreError } from "../port.ts";
 import type { AzureAccess, AzureCredentials } from "./identity.ts";
 import { chooseAccess } from "./identity.ts";

@@ -6,9 +6,9 @@ import type {
   GetTokenOptions,
   TokenCredential,
 } from "@azure/identity";
-import { DIRECT } from "../../core/egress.ts";
-import { Outbound } from "../../core/outbound.ts";
 import type { Secret } from "../../core/secret.ts";
+import { DIRECT } from "../../network/egress.ts";
+import { Outbound } from "../../network/outbound.ts";
 import { StoreError } from "../port.ts";
 
 /** As the `AZURE_*` settings give them. */

@@ -2,8 +2,8 @@
 
 import { createPrivateKey } from "node:crypto";
 import { Storage } from "@google-cloud/storage";
-import type { Outbound } from "../../core/outbound.ts";
 import type { Secret } from "../../core/secret.ts";
+import type { Outbound } from "../../network/outbound.ts";
 import { StoreError } from "../port.ts";
 
 /** Headers that authorize a request; rejects with an error of the SDK, which may hold secrets. */

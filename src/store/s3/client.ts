@@ -6,8 +6,8 @@ import { rootCertificates } from "node:tls";
 import type { S3ClientConfig } from "@aws-sdk/client-s3";
 import { S3Client } from "@aws-sdk/client-s3";
 import type { Clock } from "../../core/clock.ts";
-import { DIRECT, type Egress } from "../../core/egress.ts";
-import { Outbound } from "../../core/outbound.ts";
+import { DIRECT, type Egress } from "../../network/egress.ts";
+import { Outbound } from "../../network/outbound.ts";
 import { StoreError } from "../port.ts";
 
 export interface S3Connection {

@@ -5,7 +5,7 @@ import dns, { type LookupAddress } from "node:dns";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { afterEach, describe, it } from "vitest";
-import { Addresses } from "../../src/core/addresses.ts";
+import { Addresses } from "../../src/network/addresses.ts";
 
 const real = dns.lookup;
 afterEach(() => {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { EgressError, exceptMetadata, readEgress } from "../../src/core/egress.ts";
+import { EgressError, exceptMetadata, readEgress } from "../../src/network/egress.ts";
 
 const PROXY = "http://proxy.example:3128";
 

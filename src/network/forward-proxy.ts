@@ -3,10 +3,10 @@
 import http from "node:http";
 import https from "node:https";
 import { isIP, type Socket } from "node:net";
+import { formatHostPort, type HostPort } from "../core/host-port.ts";
+import { Secret } from "../core/secret.ts";
+import { until } from "../core/waiting.ts";
 import type { Addresses } from "./addresses.ts";
-import { formatHostPort, type HostPort } from "./host-port.ts";
-import { Secret } from "./secret.ts";
-import { until } from "./waiting.ts";
 
 export interface ForwardProxy extends HostPort {
   readonly protocol: "http:" | "https:";

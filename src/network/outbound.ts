@@ -4,9 +4,9 @@ import http from "node:http";
 import https from "node:https";
 import type { Socket } from "node:net";
 import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
+import { describeCause } from "../core/errors.ts";
 import { Addresses } from "./addresses.ts";
 import type { Destination, Egress } from "./egress.ts";
-import { describeCause } from "./errors.ts";
 import { ConnectRefused, dialThroughProxy, nameProxy } from "./forward-proxy.ts";
 
 /** The `code` of a TunnelError, in the manner of Node's: some SDKs pass on no more than this. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import { describe, it } from "vitest";
-import { nameProxy, parseForwardProxy } from "../../src/core/forward-proxy.ts";
+import { nameProxy, parseForwardProxy } from "../../src/network/forward-proxy.ts";
 
 describe("Kong's proxy_server", () => {
   it("has port 443 unless it says otherwise, as Kong has it, http proxies too", () => {
