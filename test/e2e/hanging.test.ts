@@ -68,7 +68,7 @@ describe.each([
       KONG_LOG_LEVEL: "debug",
     });
     await using run = new Run([command], environment);
-    await run.logged(said);
+    await Promise.all([run.logged(said), run.logged("hangs")]);
     run.signal("SIGTERM");
     assert.equal(await run.ended(), "execve" in process ? 143 : "SIGTERM");
   });
