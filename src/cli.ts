@@ -11,6 +11,8 @@ function leaveAtOnce(name: "SIGTERM" | "SIGINT"): void {
 process.on("SIGTERM", leaveAtOnce);
 process.on("SIGINT", leaveAtOnce);
 const { main } = await import("./main.ts");
+// Node 24 may load all of it without a turn of the event loop, in which signals are delivered.
+await new Promise(setImmediate);
 await main(() => {
   process.off("SIGTERM", leaveAtOnce);
   process.off("SIGINT", leaveAtOnce);
