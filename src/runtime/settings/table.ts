@@ -256,7 +256,7 @@ export const SETTINGS = {
     as: "s3Endpoint",
     parse: httpUrl,
     example: "http://minio:9000",
-    meaning: "URL of an S3-compatible server; addressed by path style.",
+    meaning: "URL of an S3-compatible server.",
     readBy: STORE_USERS,
   },
   KONG_FALLBACK_S3_ADDRESSING: {
