@@ -41,7 +41,7 @@ async function run(takeOver: () => void): Promise<number> {
     return 0;
   }
   const settings = readSettings(line.environment);
-  keepMetadataLocal(env);
+  keepMetadataLocal(env, settings.storeProxies.except);
   const log = createLogger({ level: settings.logLevel, stream: stderr });
   for (const fault of doubtfulSettings(env)) log.warn({ fault }, "unknown setting, ignored");
   insistOnShutdown(process, settings.shutdownTimeoutMs, (status, { message }) => {
@@ -65,9 +65,9 @@ async function run(takeOver: () => void): Promise<number> {
 }
 
 /** SDKs ask for credentials by themselves, and go by what the environment says. */
-function keepMetadataLocal(env: NodeJS.ProcessEnv): void {
+function keepMetadataLocal(env: NodeJS.ProcessEnv, given: string | undefined): void {
   const { GCE_METADATA_HOST: google = "" } = env;
-  const except = exceptMetadata(env["no_proxy"] || env["NO_PROXY"], [google.replace(/:\d+$/, "")]);
+  const except = exceptMetadata(given, [google.replace(/:\d+$/, "")]);
   env["no_proxy"] = except;
   env["NO_PROXY"] = except;
 }

@@ -1,7 +1,6 @@
 /** A client for the few calls of Kong's Admin API that we need, and what can go wrong with it. https://developer.konghq.com/api/gateway/admin-oss/ */
 
 import { createHash } from "node:crypto";
-import { Socket } from "node:net";
 import { Agent, buildConnector, type Dispatcher, request } from "undici";
 import { describeCause, type ErrorDetails, ServiceError } from "../core/errors.ts";
 import { hearsay } from "../core/hearsay.ts";
@@ -240,9 +239,7 @@ function connectorOf({ loadTls }: AdminClientOptions): buildConnector.connector 
       ...(ca && { ca: [...ca] }),
     });
     const named = servername === undefined ? to : { ...to, servername };
-    // It gives the socket back, though its type does not say so.
-    const socket: unknown = connector(named, callback);
-    if (socket instanceof Socket) addresses.watch(socket);
+    addresses.watch(connector(named, callback));
   };
   return (to, callback) => {
     connect(to, callback).catch((error: Error) => callback(error, null));

@@ -2,7 +2,7 @@
 
 import { randomInt } from "node:crypto";
 import dns, { type LookupAddress } from "node:dns";
-import type { LookupFunction, Socket } from "node:net";
+import { type LookupFunction, Socket } from "node:net";
 
 /**
  * For one client and all it connects to. By itself Node begins with the first address each time, and
@@ -29,8 +29,12 @@ export class Addresses {
     });
   };
 
-  /** To be told of every socket that connects with `lookup`; gives it back. */
-  watch<S extends Socket>(socket: S): S {
+  /**
+   * To be told of every socket that connects with `lookup`; gives it back. What is no socket is passed
+   * over: connectors may give one back, whatever their types say.
+   */
+  watch<T>(socket: T): T {
+    if (!(socket instanceof Socket)) return socket;
     socket.once("connect", () => {
       const { remoteAddress } = socket;
       if (remoteAddress === undefined) return;

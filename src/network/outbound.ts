@@ -58,6 +58,12 @@ export class Outbound {
     return leading(new https.Agent(this.#withLookup(options)), "https:", this);
   }
 
+  /** One agent for each protocol, chosen by that of a URL, `http:` or another. */
+  agents(options: http.AgentOptions = {}): (to: { readonly protocol: string }) => http.Agent {
+    const [plain, secure] = [this.httpAgent(options), this.httpsAgent(options)];
+    return ({ protocol }) => (protocol === "http:" ? plain : secure);
+  }
+
   #withLookup<T extends object>(options: T): T {
     return { ...options, lookup: this.addresses.lookup };
   }
@@ -80,10 +86,7 @@ function leading<A extends http.Agent>(
   connecting.createConnection = (options, callback) => {
     const { host = "", port = 0 } = options;
     const tunnel = outbound.tunnelTo({ protocol, host, port: Number(port) });
-    if (tunnel === undefined) {
-      const socket = direct(options, callback);
-      return socket && outbound.addresses.watch(socket);
-    }
+    if (tunnel === undefined) return outbound.addresses.watch(direct(options, callback));
     tunnel.then(
       (socket) =>
         callback(null, protocol === "http:" ? socket : tlsConnect({ ...options, socket })),

@@ -39,22 +39,17 @@ export async function openStore(location: StorageLocation, options: StoreOptions
   switch (location.kind) {
     case "s3": {
       const { openS3Store } = await import("./s3.ts");
-      const { region, endpoint, caBundle, putOptions, timeoutMs, clock } = options;
-      const egress = egressBy(options);
-      const { addressing } = options;
-      const connection = {
-        ...{ region, endpoint, caBundle, egress, timeoutMs, clock },
-        ...(addressing !== undefined && { forcePathStyle: addressing === "path" }),
-      };
+      const { addressing, region, endpoint, caBundle, putOptions, timeoutMs, clock } = options;
+      const forcePathStyle = addressing === undefined ? undefined : addressing === "path";
+      const egress = egressOf(options);
+      const connection = { region, endpoint, forcePathStyle, caBundle, egress, timeoutMs, clock };
       return openS3Store({ ...location, ...connection, putOptions });
     }
     case "gcs": {
       const { openGcsStore } = await import("./gcs.ts");
       const { credentials, apiEndpoint, timeoutMs, clock } = options;
-      return openGcsStore({
-        ...{ ...location, credentials, apiEndpoint, timeoutMs, clock },
-        egress: egressBy(options),
-      });
+      const egress = egressOf(options);
+      return openGcsStore({ ...location, credentials, apiEndpoint, egress, timeoutMs, clock });
     }
     case "azure": {
       const { openAzureStore } = await import("./azure.ts");
@@ -64,10 +59,8 @@ export async function openStore(location: StorageLocation, options: StoreOptions
         timeoutMs,
         clock,
       } = options;
-      return openAzureStore({
-        ...{ ...location, credentials, endpoint, timeoutMs, clock },
-        egress: egressBy(options),
-      });
+      const egress = egressOf(options);
+      return openAzureStore({ ...location, credentials, endpoint, egress, timeoutMs, clock });
     }
     case "file": {
       const { FileStore } = await import("./file.ts");
@@ -78,7 +71,8 @@ export async function openStore(location: StorageLocation, options: StoreOptions
   }
 }
 
-function egressBy({ proxies = {} }: StoreOptions): Egress {
+/** Throws STORE_MISCONFIGURED. */
+function egressOf({ proxies = {} }: StoreOptions): Egress {
   try {
     return readEgress(proxies);
   } catch (error) {
@@ -86,9 +80,7 @@ function egressBy({ proxies = {} }: StoreOptions): Egress {
     throw new StoreError(
       "STORE_MISCONFIGURED",
       `could not use the proxy for the store: ${error.message}`,
-      {
-        hint: "Write it as http://proxy.example:3128, or unset it.",
-      },
+      { hint: "Write it as http://proxy.example:3128, or unset it." },
     );
   }
 }

@@ -60,9 +60,7 @@ export async function connectContainer(connection: AzureConnection): Promise<Con
   }
   const url = `${base}/${connection.container}`;
   const who = access.kind === "identity" ? access.name : NAMES[access.kind];
-  const agent = base.startsWith("http:")
-    ? outbound.httpAgent(KEEP_ALIVE)
-    : outbound.httpsAgent(KEEP_ALIVE);
+  const agent = outbound.agents(KEEP_ALIVE)(new URL(base));
   // The SDK hands `agent` on to its pipeline, though its type does not have it.
   const options = { ...OPTIONS, agent };
   return { client: open(url, connection.account, access, options), place: `${base}, ${who}` };

@@ -115,13 +115,13 @@ async function openIdentity(
 function goingBy(
   outbound: Outbound,
 ): NonNullable<ClientSecretCredentialOptions["additionalPolicies"]>[number] {
-  const agents = { "https:": outbound.httpsAgent({}), "http:": outbound.httpAgent({}) };
+  const agentFor = outbound.agents();
   return {
     position: "perCall",
     policy: {
       name: "kong-fallback-outbound",
       sendRequest: (request, next) => {
-        request.agent = agents[request.url.startsWith("http:") ? "http:" : "https:"];
+        request.agent = agentFor(new URL(request.url));
         return next(request);
       },
     },

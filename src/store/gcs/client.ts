@@ -1,6 +1,5 @@
 /** One request to Cloud Storage's JSON API: credentials and transport. */
 
-import { Socket } from "node:net";
 import { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { Agent, buildConnector, request as httpRequest } from "undici";
@@ -121,9 +120,7 @@ function openDispatcher(outbound: Outbound): Dispatcher {
     const port = Number(to.port || (protocol === "https:" ? 443 : 80));
     const tunnel = outbound.tunnelTo({ protocol, host: to.hostname, port });
     if (tunnel === undefined) {
-      // It gives the socket back, though its type does not say so.
-      const socket: unknown = connector(to, callback);
-      if (socket instanceof Socket) addresses.watch(socket);
+      addresses.watch(connector(to, callback));
       return;
     }
     tunnel.then(

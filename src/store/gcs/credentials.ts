@@ -20,7 +20,6 @@ export function googleCredentials(
   outbound: Outbound,
   timeoutMs: number,
 ): Authorize {
-  const agents = { "https:": outbound.httpsAgent({}), "http:": outbound.httpAgent({}) };
   const { authClient } = new Storage({
     // No request of ours belongs to a project; without one the SDK would run `gcloud` to find it.
     projectId: "-",
@@ -30,7 +29,7 @@ export function googleCredentials(
     clientOptions: {
       // Without a timeout, one stalled token request would hold up every later one: they share it.
       transporterOptions: {
-        agent: ({ protocol }: URL) => agents[protocol === "http:" ? "http:" : "https:"],
+        agent: outbound.agents(),
         timeout: timeoutMs,
         retryConfig: { retry: 0, noResponseRetries: 0 },
       },
