@@ -124,6 +124,7 @@ function snapshotFacts({ latest, newerId, comparison }: StoreStatus, now: Date):
     ["rehearsed", describeRehearsed(metadata)],
     ...(seal === "" ? [] : [["seal", seal] as const]),
     ...(sighting.kind === "open" ? [] : [["opened", `no: ${sighting.why.message}`] as const]),
+    ["cluster", metadata?.clusterId ?? "unknown"],
     ["config hash", metadata?.configHash ?? "unknown"],
     ["entities", counts === undefined ? "unknown: none of our keys opens it" : summarise(counts)],
     ["compared", comparisonText(comparison)],
@@ -148,6 +149,8 @@ function comparisonText(comparison: Comparison): string {
       return comparison.seconds === undefined
         ? "not what the control plane has now"
         : `behind the control plane by ${comparison.seconds} s`;
+    case "foreign":
+      return `another cluster's: the control plane is of cluster ${comparison.live}. Check the storage URL's prefix and KONG_CLUSTER_CONTROL_PLANE`;
     case "ahead":
       return `not what the control plane has now, and newer by ${comparison.seconds} s: it was restored, or the control planes' clocks differ`;
     case "unknown":
@@ -187,7 +190,11 @@ function toJson({ version, live, stores }: VersionStatus): object {
     controlPlane:
       live.kind === "bad"
         ? errorJson(live.error)
-        : { configHash: live.value.configHash ?? null, timestamp: live.value.timestamp ?? null },
+        : {
+            configHash: live.value.configHash ?? null,
+            timestamp: live.value.timestamp ?? null,
+            clusterId: live.value.clusterId ?? null,
+          },
     stores: stores.map(storeJson),
   };
 }

@@ -57,7 +57,7 @@ export class ReceivedConfig {
 
   #describe(): NewSnapshot {
     const { kongVersion, exporterId, hashCheckMaxBytes, log } = this.#options;
-    const { configTable: config, configHash, hashes, timestamp } = this.update;
+    const { configTable: config, configHash, hashes, timestamp, clusterId } = this.update;
     const hashMatch = matchConfigHash(config, configHash, kongVersion, hashCheckMaxBytes);
     if (hashMatch === "false") {
       log.warn(
@@ -74,6 +74,7 @@ export class ReceivedConfig {
         hashMatch,
         sha256: sha256(config),
         bytes: config.length,
+        clusterId,
         controlPlaneTimestamp: timestamp,
         exportedAt: this.receipt.at,
         exporterId,

@@ -1,7 +1,13 @@
 /** Kong's declarative configuration: what must hold before bytes are saved, served or applied as one. */
 
 import { ServiceError } from "../core/errors.ts";
-import { type JsonMember, JsonSyntaxError, jsonMembers } from "./json-members.ts";
+import {
+  elementsOf,
+  type JsonMember,
+  type JsonSpan,
+  JsonSyntaxError,
+  jsonMembers,
+} from "./json-members.ts";
 
 /** Kong/kong@3.9.1 kong/db/schema/others/declarative_config.lua; 2.x knows the first two. */
 const FORMAT_VERSIONS: ReadonlySet<string> = new Set(["1.1", "2.1", "3.0"]);
@@ -22,16 +28,35 @@ export class DeclarativeConfigError extends ServiceError {
   }
 }
 
+/** What a config says of where it comes from. */
+export interface ConfigOrigin {
+  /**
+   * Of the control plane's database: a UUID that each makes when it is set up, and keeps when it is
+   * copied or upgraded (Kong/kong@3.9.1 kong/db/migrations/core/013_220_to_230.lua). Undefined where
+   * there is none, as in what is written by hand.
+   */
+  readonly clusterId: string | undefined;
+}
+
 /** Checks well-formedness and `_format_version`, without parsing the entities. Throws DeclarativeConfigError. */
-export function checkDeclarativeConfig(config: Uint8Array): void {
-  const version = formatVersion(config, membersOf(config));
+export function checkDeclarativeConfig(config: Uint8Array): ConfigOrigin {
+  const members = membersOf(config);
+  const version = formatVersion(config, members);
   if (!FORMAT_VERSIONS.has(version)) {
     throw new DeclarativeConfigError(
       "CONFIG_FORMAT_VERSION",
       `the config's _format_version is ${version === "" ? "missing" : "unknown"}; expected ${[...FORMAT_VERSIONS].join(", ")}`,
     );
   }
+  return { clusterId: clusterIdIn(config, members) };
 }
+
+/** Whether a text is the id of a cluster. */
+export function isClusterId(text: string): boolean {
+  return CLUSTER_ID.test(text);
+}
+
+const CLUSTER_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 function membersOf(config: Uint8Array): readonly JsonMember[] {
   try {
@@ -50,8 +75,22 @@ function membersOf(config: Uint8Array): readonly JsonMember[] {
 function formatVersion(config: Uint8Array, members: readonly JsonMember[]): string {
   const member = members.findLast(({ key }) => key === "_format_version");
   if (member === undefined) return "";
-  const value: unknown = JSON.parse(
-    Buffer.from(config.subarray(member.start, member.end)).toString("utf8"),
-  );
+  const value = parse(config, member);
   return typeof value === "string" ? value : "";
+}
+
+function clusterIdIn(config: Uint8Array, members: readonly JsonMember[]): string | undefined {
+  const parameters = members.findLast(({ key }) => key === "parameters");
+  if (parameters === undefined) return undefined;
+  for (const element of elementsOf(config, parameters.start)) {
+    const row = parse(config, element);
+    if (typeof row !== "object" || row === null) continue;
+    if (!("key" in row) || !("value" in row) || row.key !== "cluster_id") continue;
+    return typeof row.value === "string" && isClusterId(row.value) ? row.value : undefined;
+  }
+  return undefined;
+}
+
+function parse(config: Uint8Array, { start, end }: JsonSpan): unknown {
+  return JSON.parse(Buffer.from(config.subarray(start, end)).toString("utf8"));
 }

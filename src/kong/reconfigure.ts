@@ -19,7 +19,12 @@ export interface ConfigUpdate {
   readonly hashes: Readonly<Record<string, string>>;
   /** When the control plane made the payload: seconds since 1970 by its clock. */
   readonly timestamp: number | undefined;
+  /** See ConfigOrigin. */
+  readonly clusterId: string | undefined;
 }
+
+/** What a message says; the rest is in the config. */
+export type Reconfigure = Omit<ConfigUpdate, "clusterId">;
 
 /**
  * - `FRAME_NOT_GZIP`: the message is neither gzip nor zlib: not a Kong control plane, or a proxy that unpacks.
@@ -79,13 +84,14 @@ export async function decodeReconfigure(
     );
   }
   const configTable = payload.subarray(table.start, table.end);
-  checkDeclarativeConfig(configTable);
+  const { clusterId } = checkDeclarativeConfig(configTable);
   const configHash = scalar(payload, members.get("config_hash"));
   return {
     configTable,
     configHash: isConfigHash(configHash) ? configHash : undefined,
     hashes: readHashes(payload, members.get("hashes")),
     timestamp: readTimestamp(scalar(payload, members.get("timestamp"))),
+    clusterId,
   };
 }
 
@@ -180,7 +186,7 @@ const PIECE_BYTES = 1_048_576;
  * One binary message: gzip of the payload, with the bytes of `configTable` as they are. What is
  * undefined is left out, and so is a hash that no data plane may get: zeros mean "no config" to it.
  */
-export async function encodeReconfigure(update: ConfigUpdate): Promise<Buffer> {
+export async function encodeReconfigure(update: Reconfigure): Promise<Buffer> {
   const compressed: Buffer[] = [];
   await pipeline(
     Readable.from(pieces(update)),
@@ -192,7 +198,7 @@ export async function encodeReconfigure(update: ConfigUpdate): Promise<Buffer> {
   return Buffer.concat(compressed);
 }
 
-function* pieces(update: ConfigUpdate): Iterable<Uint8Array> {
+function* pieces(update: Reconfigure): Iterable<Uint8Array> {
   const { configTable } = update;
   yield Buffer.from(`${JSON.stringify(envelope(update)).slice(0, -1)},"config_table":`);
   for (let start = 0; start < configTable.length; start += PIECE_BYTES) {
@@ -202,7 +208,7 @@ function* pieces(update: ConfigUpdate): Iterable<Uint8Array> {
 }
 
 /** All members but `config_table`. */
-function envelope({ configHash, hashes, timestamp }: ConfigUpdate): object {
+function envelope({ configHash, hashes, timestamp }: Reconfigure): object {
   const hasAllHashes = HASHED_PARTS.every((part) => hashes[part] !== undefined);
   return {
     type: "reconfigure",

@@ -167,6 +167,7 @@ function restoredMetadata(
     controlPlaneTimestamp:
       replacedMade === undefined ? made : Math.max(made ?? 0, replacedMade + CLOCK_STEP),
     exportedAt: by.now,
+    clusterId: replaced?.clusterId ?? metadata.clusterId,
     exporterId: `${RESTORED}${by.id}`,
     fencingToken: by.fencingToken,
     entities: metadata.entities ?? countEntities(config),

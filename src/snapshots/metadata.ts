@@ -1,5 +1,6 @@
 /** Snapshot metadata as the object metadata that travels with it; docs/format.md is its manual. */
 
+import { isClusterId } from "../kong/declarative-config.ts";
 import { decodeEntityCounts, encodeEntityCounts } from "../kong/entity-counts.ts";
 import { parseKongVersion } from "../kong/version.ts";
 import type { Metadata } from "../store/port.ts";
@@ -14,7 +15,7 @@ export const HELD = "held";
 
 /** Every value is printable ASCII; members that are undefined are left out. */
 export function encodeMetadata(metadata: SnapshotMetadata): Metadata {
-  const { configHash, controlPlaneTimestamp, rehearsed } = metadata;
+  const { clusterId, configHash, controlPlaneTimestamp, rehearsed } = metadata;
   const entities = metadata.entities && encodeEntityCounts(metadata.entities);
   const hashes = Object.entries(metadata.hashes)
     .map(([part, hash]) => `${part}=${hash}`)
@@ -37,6 +38,7 @@ export function encodeMetadata(metadata: SnapshotMetadata): Metadata {
     "fencing-token": String(metadata.fencingToken),
     ...(rehearsed === undefined ? {} : { rehearsed: String(rehearsed) }),
     ...(entities === undefined ? {} : { entities }),
+    ...(clusterId === undefined ? {} : { "cluster-id": clusterId }),
   };
 }
 
@@ -76,6 +78,7 @@ export function decodeMetadata(metadata: Metadata, name: string): SnapshotMetada
     hashMatch: read("hash-match", parseHashMatch),
     sha256: read("sha256", matching(/^[0-9a-f]{64}$/)),
     bytes: read("bytes", parseCount),
+    clusterId: optional("cluster-id", (text) => (isClusterId(text) ? text : undefined)),
     controlPlaneTimestamp: optional("control-plane-timestamp", parseTimestamp),
     exportedAt: read("exported-at", parseDate),
     exporterId: read("exporter-id", matching(/^[\x21-\x7e]{1,128}$/)),

@@ -138,6 +138,14 @@ export function isSameConfig(a: SnapshotMetadata, b: SnapshotMetadata): boolean 
   return (a.configHash !== undefined && a.configHash === b.configHash) || a.sha256 === b.sha256;
 }
 
+/** Whether it is known to come from another control plane than that of this cluster. */
+export function isOfAnotherCluster(
+  { clusterId }: SnapshotMetadata,
+  cluster: string | undefined,
+): boolean {
+  return clusterId !== undefined && cluster !== undefined && clusterId !== cluster;
+}
+
 /** `at`: the time by which it must be believable. */
 function credibleTimestamp(
   { controlPlaneTimestamp: made }: SnapshotMetadata,

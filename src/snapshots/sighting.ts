@@ -138,8 +138,8 @@ async function sight(
   }
   // The store was asked for as much as the longest encrypted one needs.
   if (body.length > maxBytes) throw tooLarge(name, body.length, maxBytes);
-  const config = verified(await unpack(body), metadata, writeIdOf(object.metadata), name);
-  return { kind: "open", snapshot: { config, metadata }, marks };
+  const snapshot = verified(await unpack(body), metadata, writeIdOf(object.metadata), name);
+  return { kind: "open", snapshot, marks };
 }
 
 function tooLarge(name: string, bytes: number, maxBytes: number): StoreError {
@@ -163,15 +163,15 @@ function verifyMetadata(
 }
 
 /**
- * The config in `body`, its length, digest and form checked, without the blanks that may follow it
- * (docs/format.md). Without metadata only the form can be checked. Throws SNAPSHOT_CORRUPT.
+ * The snapshot whose config lies in `body`, its length, digest and form checked, without the blanks
+ * that may follow it (docs/format.md). Without metadata only the form can be checked. Throws SNAPSHOT_CORRUPT.
  */
 function verified(
   body: Uint8Array,
   metadata: SnapshotMetadata | undefined,
   writeId: string | undefined,
   name: string,
-): Uint8Array {
+): Snapshot {
   const corrupt = (why: string, cause?: unknown) =>
     new SnapshotError("SNAPSHOT_CORRUPT", `${name} ${why}`, {
       hint: "Restore the object from a backup or a bucket version, or let an exporter write it again.",
@@ -189,11 +189,15 @@ function verified(
     }
   }
   try {
-    checkDeclarativeConfig(config);
+    const { clusterId } = checkDeclarativeConfig(config);
+    // Metadata written by older versions lack the cluster.
+    return {
+      config,
+      metadata: metadata && { ...metadata, clusterId: metadata.clusterId ?? clusterId },
+    };
   } catch (cause) {
     throw corrupt(`is not a Kong configuration: ${describeCause(cause)}`, cause);
   }
-  return config;
 }
 
 /** The body without just the blanks that the write id stands for; as it is if others, or none, follow. */

@@ -18,6 +18,8 @@ export interface SnapshotMetadata {
   readonly sha256: string;
   /** Length of the bytes. */
   readonly bytes: number;
+  /** Of the control plane it comes from, see ConfigOrigin; after a restore, that of what it replaced. */
+  readonly clusterId: string | undefined;
   /** When the control plane made the payload, by its own clock: seconds since 1970; undefined where it did not say. */
   readonly controlPlaneTimestamp: number | undefined;
   /** When the exporter took it, by the exporter's clock. */
@@ -86,6 +88,7 @@ export function describeBare(
     hashMatch: "unchecked",
     sha256: sha256(config),
     bytes: config.length,
+    clusterId: undefined,
     controlPlaneTimestamp: undefined,
     exportedAt: putAt ?? new Date(UNKNOWN_AGE_MS),
     exporterId: "by-hand",

@@ -8,7 +8,7 @@ import { reasonOf, type VersionFolder } from "../maintenance/folder.ts";
 import { isOlderThan } from "../maintenance/list.ts";
 import type { HistoryEntry } from "../snapshots/history.ts";
 import { leaseKey } from "../snapshots/layout.ts";
-import { isSameConfig } from "../snapshots/order.ts";
+import { isOfAnotherCluster, isSameConfig } from "../snapshots/order.ts";
 import type { FoundSighting } from "../snapshots/reader.ts";
 import { metadataOf } from "../snapshots/sighting.ts";
 import { sha256 } from "../snapshots/snapshot.ts";
@@ -44,11 +44,15 @@ export type Comparison =
   | { readonly kind: "behind"; readonly seconds: number | undefined }
   /** Another config, and the saved one is newer: it was restored, or comes from a control plane whose clock is ahead. */
   | { readonly kind: "ahead"; readonly seconds: number }
+  /** The config of another control plane; `live` is the id of the cluster that was asked. */
+  | { readonly kind: "foreign"; readonly live: string }
   | { readonly kind: "unknown"; readonly reason: string };
 
-/** 0: one store has a good one; 4: none does, and one did not answer; 3: none does. */
+/** 0: one store has a good one of this cluster; 4: none does, and one did not answer; 3: none does. */
 export function exitStatusOf({ stores }: VersionStatus): 0 | 3 | 4 {
-  if (stores.some(({ latest }) => latest.kind === "good")) return 0;
+  const isUsable = ({ latest, comparison }: StoreStatus) =>
+    latest.kind === "good" && comparison.kind !== "foreign";
+  if (stores.some(isUsable)) return 0;
   const isDown = stores.some(
     ({ latest }) =>
       latest.kind === "bad" && latest.error instanceof StoreError && latest.error.exitStatus === 4,
@@ -145,7 +149,10 @@ function compare(live: VersionStatus["live"], latest: StoreStatus["latest"]): Co
   if (saved === undefined) {
     return { kind: "unknown", reason: "what is saved carries no metadata to compare by" };
   }
-  const { configHash, configTable, timestamp } = live.value;
+  const { clusterId, configHash, configTable, timestamp } = live.value;
+  if (clusterId !== undefined && isOfAnotherCluster(saved, clusterId)) {
+    return { kind: "foreign", live: clusterId };
+  }
   const isSame = isSameConfig(saved, { ...saved, configHash, sha256: sha256(configTable) });
   if (isSame) return { kind: "same" };
   const made = saved.controlPlaneTimestamp;

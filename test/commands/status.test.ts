@@ -6,6 +6,7 @@ import type { ClusterCertificate } from "../../src/kong/cluster-certificate.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import type { NewSnapshot } from "../../src/snapshots/snapshot.ts";
 import { clusterCertificate, sharedTls } from "../fakes/certificates.ts";
+import { CLUSTER_1, CLUSTER_2 } from "../fakes/config.ts";
 import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { leaseIn } from "../fakes/lease.ts";
 import {
@@ -13,6 +14,7 @@ import {
   DEAD_STORE_URL,
   kongVersion,
   NEVER,
+  ofCluster,
   SnapshotsStage,
   services,
   snapshotAt,
@@ -80,6 +82,24 @@ describe("kong-fallback status", () => {
     });
     await stage.save(snapshotAt(6, services("a", "c")));
     assert.deepEqual((await compared(stage)).comparison, { kind: "ahead", seconds: 60 });
+  });
+
+  it("says that what is saved is another cluster's, and that nothing else is", async () => {
+    const { environment } = await scene(
+      snapshotAt(5, { ...services("a"), ...ofCluster(CLUSTER_1) }),
+    );
+    await using stage = await SnapshotsStage.open({ environment });
+    await stage.save(snapshotAt(0, services("a"), { clusterId: CLUSTER_2 }));
+    assert.deepEqual(await compared(stage), {
+      status: 3,
+      comparison: { kind: "foreign", live: CLUSTER_1 },
+    });
+    const { stdout } = await stage.run(["status"]);
+    assert.match(stdout, new RegExp(`^cluster +${CLUSTER_2}$`, "m"));
+    const flat = stdout.replaceAll(/\s+/g, " ");
+    assert.ok(flat.includes(`another cluster's: the control plane is of cluster ${CLUSTER_1}`));
+    await stage.save(snapshotAt(1, { ...services("b"), ...ofCluster(CLUSTER_1) }));
+    assert.equal((await compared(stage)).comparison.kind, "behind");
   });
 
   it("tells people what is saved, held back, and who holds the lease", async () => {

@@ -183,7 +183,8 @@ export function withServices(count: number, timestamp = 1_795_220_000): ConfigUp
     JSON.stringify({ _format_version: "3.0", _transform: false, services }),
   );
   const configHash = computeConfigHash(configTable, V391);
-  return { configTable, configHash, hashes: { config: configHash }, timestamp };
+  const hashes = { config: configHash };
+  return { configTable, configHash, hashes, timestamp, clusterId: undefined };
 }
 
 /** To be a store's `intercept`. */

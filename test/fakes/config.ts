@@ -16,20 +16,34 @@ export function kongVersion(text: string): KongVersion {
 export const V391 = kongVersion("3.9.1");
 
 /** A config that differs from every other `name`. */
-export function configBytes(name: string): Buffer {
+export function configBytes(name: string, clusterId?: string): Buffer {
+  const parameters = [{ key: "cluster_id", value: clusterId, created_at: null }];
   return Buffer.from(
-    JSON.stringify({ _format_version: "3.0", _transform: false, services: [{ name }] }),
+    JSON.stringify({
+      ...{ _format_version: "3.0", _transform: false, services: [{ name }] },
+      ...(clusterId === undefined ? {} : { parameters }),
+    }),
   );
 }
 
-export function updateOf(name: string, timestamp = 1_795_220_000): ConfigUpdate {
-  const configTable = configBytes(name);
+export function updateOf(
+  name: string,
+  timestamp = 1_795_220_000,
+  clusterId?: string,
+): ConfigUpdate {
+  const configTable = configBytes(name, clusterId);
   const configHash = computeConfigHash(configTable, V391);
-  return { configTable, configHash, hashes: { config: configHash }, timestamp };
+  return { configTable, configHash, hashes: { config: configHash }, timestamp, clusterId };
 }
 
+/** Of two control planes. */
+export const [CLUSTER_1, CLUSTER_2] = [
+  "e7812444-1462-4a17-b514-1555b47caa5e",
+  "a3247add-e189-4ca6-8503-7ec3c609aada",
+] as const;
+
 export function snapshotOf(name: string, overrides: Partial<SnapshotMetadata> = {}): NewSnapshot {
-  const update = updateOf(name);
+  const update = updateOf(name, undefined, overrides.clusterId);
   return {
     config: update.configTable,
     metadata: {
@@ -39,6 +53,7 @@ export function snapshotOf(name: string, overrides: Partial<SnapshotMetadata> = 
       hashMatch: "true",
       sha256: createHash("sha256").update(update.configTable).digest("hex"),
       bytes: update.configTable.length,
+      clusterId: undefined,
       controlPlaneTimestamp: update.timestamp,
       exportedAt: new Date("2026-11-21T12:00:00Z"),
       exporterId: "exporter-1",

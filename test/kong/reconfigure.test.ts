@@ -55,6 +55,7 @@ describe("reading a reconfigure frame", () => {
       assert.equal(update.configHash, parsed.config_hash);
       assert.deepEqual(update.hashes, parsed.hashes);
       assert.equal(update.timestamp, parsed.timestamp);
+      assert.equal(update.clusterId, parsed.config_table.parameters[0].value);
 
       const kongVersion = parseKongVersion(version);
       assert.ok(kongVersion);
@@ -64,6 +65,21 @@ describe("reading a reconfigure frame", () => {
       );
     });
   }
+
+  it.each([
+    "[]",
+    "{}",
+    '"cluster_id"',
+    "[null,1]",
+    '[{"key":"other","value":"e7812444-1462-4a17-b514-1555b47caa5e"}]',
+    '[{"key":"cluster_id"}]',
+    '[{"key":"cluster_id","value":17}]',
+    '[{"key":"cluster_id","value":"\\r\\nno id"}]',
+  ])("knows no cluster where the parameters are %s", async (parameters) => {
+    const table = `{"_format_version":"3.0","parameters":${parameters}}`;
+    const frame = frameOf(`{"type":"reconfigure","config_table":${table}}`);
+    assert.equal((await decodeReconfigure(frame, LIMITS)).clusterId, undefined);
+  });
 
   it("takes members in any order, white space, and members it does not know", async () => {
     const table = '{ "_format_version" : "3.0", "name": "config_table\\": {}", "n": 1.50e+2 }';

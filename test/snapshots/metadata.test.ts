@@ -3,7 +3,7 @@ import { describe, it } from "vitest";
 import { History } from "../../src/snapshots/history.ts";
 import { encodeMetadata } from "../../src/snapshots/metadata.ts";
 import { checkMetadata } from "../../src/store/keys.ts";
-import { kongVersion, snapshotOf } from "../fakes/config.ts";
+import { CLUSTER_1, kongVersion, snapshotOf } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { agePair, sealWith, signingPair } from "../fakes/seals.ts";
 import { signal } from "./stage.ts";
@@ -31,6 +31,7 @@ describe("the metadata of a snapshot", () => {
       hashMatch: "unchecked",
       controlPlaneTimestamp: 99_999_999_999.999,
       exporterId: "restored:20261121T113500.123Z-0123456789ab.held".padEnd(128, "x"),
+      clusterId: CLUSTER_1,
       fencingToken: 999_999_999_999_999,
       entities: manyKinds(),
     });

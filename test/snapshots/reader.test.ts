@@ -4,7 +4,7 @@ import { SnapshotError } from "../../src/snapshots/errors.ts";
 import type { VersionMatch } from "../../src/snapshots/order.ts";
 import { StoreReader } from "../../src/snapshots/reader.ts";
 import { type Key, StoreError, type Version } from "../../src/store/port.ts";
-import { kongVersion, snapshotOf } from "../fakes/config.ts";
+import { CLUSTER_1, kongVersion, snapshotOf } from "../fakes/config.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
 import {
@@ -267,6 +267,19 @@ async function wanting(wanted: string, saved: readonly string[], match: VersionM
   const options = { ...optionsOn(store), kongVersion: kongVersion(wanted), match, log };
   return { store, log, reader: new StoreReader(options) };
 }
+
+describe("the cluster that a snapshot is of", () => {
+  it("stands in the metadata, and in the config where an older program wrote those", async () => {
+    const store = new MemoryStore();
+    const snapshot = snapshotOf("a", { clusterId: CLUSTER_1 });
+    await archiveOn(store).save(snapshot, CONDITIONAL, signal);
+    assert.equal(objectIn(store).metadata["cluster-id"], CLUSTER_1);
+    const { "cluster-id": _, ...older } = objectIn(store).metadata;
+    spoil(store, { metadata: older });
+    const { metadata } = await archiveOn(store).latest(signal);
+    assert.equal(metadata?.clusterId, CLUSTER_1);
+  });
+});
 
 describe("a reader that may take an older version", () => {
   it("takes the exact one if there is one, and says nothing", async () => {

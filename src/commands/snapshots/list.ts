@@ -61,14 +61,15 @@ function failureOf(listing: Result<Listing>): ServiceError | undefined {
 }
 
 function toText({ folder, listing }: Listed, now: Date): string {
-  const title = `${folderName(folder)}\n`;
-  if (listing.kind === "bad") return `${title}  ${listing.error.message}\n`;
+  if (listing.kind === "bad") return `${folderName(folder)}\n  ${listing.error.message}\n`;
   const { current, newerId, entries, olderCount } = listing.value;
+  const cluster = clusterOf(current);
+  const title = `${folderName(folder)}${cluster === undefined ? "" : `, of cluster ${cluster}`}\n`;
   const isListed = entries.some(({ isCurrent }) => isCurrent);
   const isToldThere = isListed && current.kind === "good" && newerId === undefined;
   const rows = [
     ...(isToldThere ? [] : [currentRow(listing.value, folder, now)]),
-    ...entries.map((entry) => entryRow(entry, folder, now)),
+    ...entries.map((entry) => entryRow(entry, folder, cluster, now)),
   ];
   const more = olderCount === 0 ? "" : `and ${olderCount} older: --all lists them\n`;
   return `${title}${formatTable(COLUMNS, rows)}${more}`;
@@ -100,7 +101,18 @@ function currentRow({ current, newerId }: Listing, folder: VersionFolder, now: D
   };
 }
 
-function entryRow({ entry, isCurrent, read }: ListedEntry, folder: VersionFolder, now: Date): Row {
+/** Undefined where nobody knows. */
+function clusterOf(current: Listing["current"]): string | undefined {
+  return current.kind === "good" ? metadataOf(current.value)?.clusterId : undefined;
+}
+
+/** `cluster`: whose config is current. */
+function entryRow(
+  { entry, isCurrent, read }: ListedEntry,
+  folder: VersionFolder,
+  cluster: string | undefined,
+  now: Date,
+): Row {
   if (read.kind === "bad") {
     const age = formatDuration(now.getTime() - entry.at.getTime());
     const notes = [reasonOf(read.error, folder, entry.id)];
@@ -108,9 +120,14 @@ function entryRow({ entry, isCurrent, read }: ListedEntry, folder: VersionFolder
   }
   const { metadata, held } = read.value;
   const state = held === undefined ? "" : "held";
+  const { clusterId } = metadata;
   return {
     cells: [entry.id, ...metadataCells(metadata, now), isCurrent ? "current" : state],
-    notes: [summariseSighting(read.value), ...(held === undefined ? [] : [`held back: ${held}`])],
+    notes: [
+      summariseSighting(read.value),
+      ...(held === undefined ? [] : [`held back: ${held}`]),
+      ...(clusterId === undefined || clusterId === cluster ? [] : [`of cluster ${clusterId}`]),
+    ],
   };
 }
 

@@ -62,6 +62,7 @@ function factsOf({ which, where, config, metadata, held, marks }: NamedSnapshot,
   return [
     ...facts,
     ["Kong version", metadata.kongVersion],
+    ["cluster", metadata.clusterId ?? "unknown: the config does not say"],
     ["taken", formatTaken(metadata, now)],
     [
       "made",

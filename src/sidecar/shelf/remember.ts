@@ -68,7 +68,7 @@ export class Remember {
     const { shelf, exporterId, maxConfigBytes, log } = this.#options;
     try {
       const update = await decodeReconfigure(frame, { maxConfigBytes });
-      const { configTable: config, configHash, hashes, timestamp } = update;
+      const { configTable: config, configHash, hashes, timestamp, clusterId } = update;
       const metadata = {
         kongVersion,
         configHash,
@@ -77,6 +77,7 @@ export class Remember {
         hashMatch: "unchecked",
         sha256: sha256(config),
         bytes: config.length,
+        clusterId,
         controlPlaneTimestamp: timestamp,
         exportedAt: at,
         exporterId,

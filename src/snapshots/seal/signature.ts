@@ -55,6 +55,7 @@ export const SIGNED_NAMES = [
   "rehearsed",
   "entities",
   "held",
+  "cluster-id",
 ] as const;
 
 /** Value of the metadata `signature`: `ed25519:<key id>:<base64>`. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { describe, it } from "vitest";
+import { CLUSTER_1, CLUSTER_2 } from "../../fakes/config.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
 import { kongVersion, SnapshotsStage, services, snapshotAt } from "./stage.ts";
 
@@ -36,6 +37,21 @@ describe("kong-fallback snapshots list", () => {
         `${first} | 30 min | 73 B | 1 | 0f0e0d0c`,
         "services 1, routes 0, plugins 0, consumers 0, upstreams 0",
       ],
+    );
+  });
+
+  it("says whose config is current, and which of the history are of another cluster", async () => {
+    await using stage = await SnapshotsStage.open({ clock: CLOCK });
+    await stage.save(snapshotAt(0, services("old")));
+    await stage.save(snapshotAt(1, services("a"), { clusterId: CLUSTER_1 }));
+    await stage.save(snapshotAt(2, services("b"), { clusterId: CLUSTER_2 }));
+    const { stdout } = await stage.run(["snapshots", "list"]);
+    const [title, ...lines] = stdout.split("\n");
+    assert.ok(title?.endsWith(`, of cluster ${CLUSTER_2}`), title);
+    const named = lines.filter((line) => line.includes("of cluster"));
+    assert.deepEqual(
+      named.map((line) => line.trim()),
+      [`of cluster ${CLUSTER_1}`],
     );
   });
 

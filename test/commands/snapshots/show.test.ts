@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { rm, writeFile } from "node:fs/promises";
 import { describe, it } from "vitest";
+import { CLUSTER_1 } from "../../fakes/config.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
 import { SnapshotsStage, services, snapshotAt } from "./stage.ts";
 
@@ -10,7 +11,10 @@ describe("kong-fallback snapshots show", () => {
   it("shows all that is known about the current one", async () => {
     await using stage = await SnapshotsStage.open({ clock: CLOCK });
     await stage.save(snapshotAt(0, services("a")));
-    const snapshot = snapshotAt(5, services("a", "b"), { hashes: { routes: "0".repeat(32) } });
+    const snapshot = snapshotAt(5, services("a", "b"), {
+      hashes: { routes: "0".repeat(32) },
+      clusterId: CLUSTER_1,
+    });
     await stage.save(snapshot);
     const { status, stdout } = await stage.run(["snapshots", "show"]);
     assert.equal(status, 0);
@@ -26,6 +30,7 @@ describe("kong-fallback snapshots show", () => {
     assert.equal(facts.get("entities"), "services 2");
     assert.equal(facts.get("config hash"), snapshot.metadata.configHash);
     assert.equal(facts.get("SHA-256"), snapshot.metadata.sha256);
+    assert.equal(facts.get("cluster"), CLUSTER_1);
     assert.equal(facts.get("fencing token"), "1");
     assert.equal(facts.get("hash of routes"), "0".repeat(32));
   });

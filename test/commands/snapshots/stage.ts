@@ -219,4 +219,9 @@ export function services(...names: readonly string[]) {
   return { services: names.map((name) => ({ id: `id-${name}`, name, port: 80 })) };
 }
 
+/** As control planes send it along. */
+export function ofCluster(value: string) {
+  return { parameters: [{ key: "cluster_id", value, created_at: null }] };
+}
+
 export { kongVersion };

@@ -58,6 +58,7 @@ describe("a config that passes by", () => {
       exportedAt: passedAt,
       exporterId: "sidecar-1",
       fencingToken: 0,
+      clusterId: "e7812444-1462-4a17-b514-1555b47caa5e",
       rehearsed: false,
       entities: undefined,
     });

@@ -24,6 +24,7 @@ const METADATA: Metadata = {
   rehearsed: "true",
   entities: "services=1",
   held: "lost too much",
+  "cluster-id": "e7812444-1462-4a17-b514-1555b47caa5e",
   "write-id": "0123456789abcdef",
 };
 
@@ -77,6 +78,7 @@ fencing-token: 7
 rehearsed: true
 entities: services=1
 held: lost too much
+cluster-id: e7812444-1462-4a17-b514-1555b47caa5e
 `;
     const [kind, id, base64 = ""] = (metadata["signature"] ?? "").split(":");
     assert.deepEqual([kind, id], ["ed25519", verifyKey.id]);
