@@ -3,6 +3,7 @@
 import { Scope } from "../core/waiting.ts";
 import { Exporter } from "../exporter/exporter.ts";
 import type { Gate } from "../exporter/gates.ts";
+import type { WriterStatus } from "../exporter/metrics.ts";
 import { Writer } from "../exporter/writer.ts";
 import { AdminClient } from "../kong/admin-client.ts";
 import type { AdminTls } from "../kong/cluster-tls.ts";
@@ -167,6 +168,7 @@ async function buildWriter(
     maxConfigBytes,
     keepHistory: true,
     makesFreshVersions: () => trial.makesFreshVersions,
+    clock,
     log,
   });
   const conditional = (signal: AbortSignal) => trial.conditional(signal);
@@ -213,7 +215,7 @@ function adminQuestions(
   };
 }
 
-/** Ready: every version has a good snapshot in a store, and no newer config is known to be withheld. */
+/** Ready: every version has a good snapshot in a store, and no newer config is known to be withheld, or kept from every store. */
 function notReady(exporters: readonly VersionExporter[]): string | undefined {
   const without = exporters.filter(({ exporter }) => !exporter.hasSaved);
   const [missing, unknown] = [true, false].map((hasLooked) =>
@@ -228,6 +230,12 @@ function notReady(exporters: readonly VersionExporter[]): string | undefined {
       ? []
       : [`what is saved for Kong ${version} may be out of date: ${withheld.message}`];
   });
+  for (const { exporter } of exporters) {
+    const { replicas } = exporter;
+    if (replicas.every(({ refusedBy }) => refusedBy !== undefined)) {
+      reasons.push(...replicas.flatMap(refusedReason));
+    }
+  }
   if (missing) reasons.unshift(`nothing is saved yet for Kong ${missing}`);
   if (unknown) {
     reasons.unshift(
@@ -235,6 +243,19 @@ function notReady(exporters: readonly VersionExporter[]): string | undefined {
     );
   }
   return reasons.length === 0 ? undefined : reasons.join("; ");
+}
+
+const REFUSALS = {
+  stale: "another exporter has taken over",
+  unconfirmed:
+    "another config lies there, and the control plane has not been asked since which is the newer one",
+} as const;
+
+function refusedReason({ kongVersion, refusedBy, store }: WriterStatus): readonly string[] {
+  if (refusedBy === undefined) return [];
+  return [
+    `the newest config for Kong ${kongVersion} is not saved in ${store}: ${REFUSALS[refusedBy]}`,
+  ];
 }
 
 function describeCurrency({ version, exporter }: VersionExporter): string {

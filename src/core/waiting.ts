@@ -212,6 +212,11 @@ export class Mailbox<T> {
     return this.#content.item;
   }
 
+  /** Resolves when something is put into it, or after `ms` milliseconds. Rejects with `signal.reason`. */
+  async changed(ms: number, clock: Clock, signal: AbortSignal): Promise<void> {
+    await this.#bell.waitFor(ms, clock, signal);
+  }
+
   /** What lies there, which stays. */
   peek(): T | undefined {
     return this.#content?.item;

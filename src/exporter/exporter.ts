@@ -2,13 +2,13 @@
 
 import { ServiceError } from "../core/errors.ts";
 import { FailureNews } from "../core/failure-news.ts";
-import { Scope } from "../core/waiting.ts";
+import { Bell, Scope } from "../core/waiting.ts";
 import type { ConfigUpdate } from "../kong/reconfigure.ts";
 import type { ConfigSource, SourceEvent } from "../source/port.ts";
 import { type FollowOptions, follow } from "./follow.ts";
 import type { ExporterMetrics, WriterStatus } from "./metrics.ts";
-import { ReceivedConfig, type ReceivedConfigOptions } from "./received-config.ts";
-import type { Stored, Writer } from "./writer.ts";
+import { Lineage, ReceivedConfig, type ReceivedConfigOptions } from "./received-config.ts";
+import type { Stored, Writer, WriterHost } from "./writer.ts";
 
 export interface ExporterOptions extends ReceivedConfigOptions, FollowOptions {
   readonly source: ConfigSource;
@@ -40,6 +40,14 @@ export class Exporter {
   /** `sinceMs`: from when on there may be something that was not given, by the monotonic clock. */
   #withheld: { readonly error: ServiceError; readonly sinceMs: number } | undefined;
   #newest: ReceivedConfig | undefined;
+  readonly #lineage = new Lineage();
+  /** When the session under way, or the last one, began, by the monotonic clock. */
+  #sessionSinceMs = Number.NEGATIVE_INFINITY;
+  /** A config is wanted of a session that began then or later. */
+  #wantedSinceMs = Number.NEGATIVE_INFINITY;
+  readonly #wanted = new Bell();
+  readonly #connected = new Bell();
+  readonly #renew = new Bell();
   /** Order of the newest config that the source was told to be saved. */
   #acknowledged = 0;
   #savedAt: Date | undefined;
@@ -99,13 +107,17 @@ export class Exporter {
         this.#isConnected = false;
         metrics.connected(false);
       },
+      this.#renew,
       this.#options,
       life.signal,
     ).catch((error: unknown) => {
       if (!life.isOver) giveUp(error);
     });
+    const asking = this.#keepAsking(life.signal).catch((error: unknown) => {
+      if (!life.isOver) giveUp(error);
+    });
     const writing = this.#write(life.signal, deadline).catch(giveUp);
-    const [, saved] = await Promise.all([following, writing]);
+    const [, , saved] = await Promise.all([following, asking, writing]);
     if (!saved.includes(true)) {
       log.error({}, "stopped before the newest config could be saved");
       return false;
@@ -119,11 +131,15 @@ export class Exporter {
   /** For each store whether nothing was left unsaved. */
   async #write(stop: AbortSignal, deadline: AbortSignal): Promise<readonly boolean[]> {
     const { writers, log } = this.#options;
+    const host: WriterHost = {
+      onStored: (stored) => this.#onStored(stored),
+      askAnew: (sinceMs) => this.#askAnew(sinceMs),
+    };
     const refusals: ServiceError[] = [];
     const results = await Promise.all(
       writers.map(async (writer) => {
         try {
-          return await writer.run((stored) => this.#onStored(stored), stop, deadline);
+          return await writer.run(host, stop, deadline);
         } catch (error) {
           if (!(error instanceof ServiceError)) throw error;
           refusals.push(error);
@@ -139,11 +155,37 @@ export class Exporter {
     return results;
   }
 
+  #askAnew(sinceMs: number): void {
+    if (sinceMs <= this.#wantedSinceMs) return;
+    this.#wantedSinceMs = sinceMs;
+    this.#wanted.ring();
+  }
+
+  /** Sees to it that a session begins no earlier than wanted: one that began before is ended, and the next one is given what the control plane has then. */
+  async #keepAsking(signal: AbortSignal): Promise<never> {
+    const { source, clock, log } = this.#options;
+    for (;;) {
+      while (this.#sessionSinceMs >= this.#wantedSinceMs) await this.#wanted.wait(signal);
+      const leftMs = this.#wantedSinceMs - clock.monotonicMs();
+      if (leftMs > 0) {
+        await clock.sleep(leftMs, signal);
+        continue;
+      }
+      if (this.#isConnected) {
+        log.info({ source: source.name }, "control plane is asked anew for what it has now");
+        this.#renew.ring();
+      }
+      await this.#connected.wait(signal);
+    }
+  }
+
   #onEvent(event: SourceEvent): void {
-    const { source, log, metrics } = this.#options;
+    const { clock, source, log, metrics } = this.#options;
     switch (event.kind) {
       case "connected":
         this.#isConnected = true;
+        this.#sessionSinceMs = clock.monotonicMs();
+        this.#connected.ring();
         metrics.connected(true);
         log.info({ source: source.name }, "connected to control plane");
         return;
@@ -200,8 +242,14 @@ export class Exporter {
   #offer(update: ConfigUpdate): void {
     const { clock, writers } = this.#options;
     const order = (this.#newest?.receipt.order ?? 0) + 1;
-    const receipt = { order, at: clock.now(), monotonicMs: clock.monotonicMs() };
-    const config = new ReceivedConfig(update, receipt, this.#options);
+    const receipt = {
+      order,
+      at: clock.now(),
+      monotonicMs: clock.monotonicMs(),
+      sessionSinceMs: this.#sessionSinceMs,
+    };
+    const config = new ReceivedConfig(update, receipt, this.#lineage, this.#options);
+    this.#lineage.add(update, receipt);
     this.#newest = config;
     for (const writer of writers) writer.offer(config);
   }

@@ -4,6 +4,7 @@ import type { Clock } from "../core/clock.ts";
 import { FailureNews } from "../core/failure-news.ts";
 import type { Log } from "../core/log.ts";
 import { Backoff, type BackoffPolicy, retryAfterMsOf } from "../core/trying.ts";
+import { type Bell, Scope } from "../core/waiting.ts";
 import { type ConfigSource, SourceError, type SourceEvent } from "../source/port.ts";
 
 /** Between sessions, while trying again may help. */
@@ -15,6 +16,9 @@ const MAX_RETRY_AFTER_MS = 10 * 60_000;
 /** A session at least this long was a good one: the next failure starts the back-off anew. */
 const GOOD_SESSION_MS = 10_000;
 
+/** Why a session was ended here. */
+const RENEWED = new Error("renewed");
+
 export interface FollowOptions {
   readonly clock: Clock;
   /** In [0, 1). */
@@ -24,12 +28,13 @@ export interface FollowOptions {
 
 /**
  * Hands every event of every session to `onEvent`, in order; `onLost` is called when a session ends.
- * Ends only by rejecting: with `signal.reason`, or with whatever is no SourceError.
+ * Whenever `renew` is rung, the one under way is ended, and the next is begun at once. Ends only by rejecting: with `signal.reason`, or with whatever is no SourceError.
  */
 export async function follow(
   source: ConfigSource,
   onEvent: (event: SourceEvent) => void,
   onLost: () => void,
+  renew: Bell,
   { clock, random, log }: FollowOptions,
   signal: AbortSignal,
 ): Promise<never> {
@@ -38,14 +43,20 @@ export async function follow(
   for (;;) {
     const startedAtMs = clock.monotonicMs();
     let error = new SourceError("SOURCE_LOST", `${source.name} ended the session`);
+    using session = new Scope(signal);
+    renew.wait(session.signal).then(
+      () => session.end(RENEWED),
+      () => {},
+    );
     try {
-      for await (const event of source.watch(signal)) onEvent(event);
+      for await (const event of source.watch(session.signal)) onEvent(event);
     } catch (failure) {
-      if (!(failure instanceof SourceError)) throw failure;
-      error = failure;
+      if (failure !== RENEWED && !(failure instanceof SourceError)) throw failure;
+      if (failure instanceof SourceError) error = failure;
     }
     signal.throwIfAborted();
     onLost();
+    if (session.signal.reason === RENEWED) continue;
     if (clock.monotonicMs() - startedAtMs >= GOOD_SESSION_MS) {
       backoff.succeeded();
       news.end();

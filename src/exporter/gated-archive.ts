@@ -6,6 +6,7 @@ import type { Log } from "../core/log.ts";
 import { countEntities, type EntityCounts } from "../kong/entity-counts.ts";
 import type { Archive } from "../snapshots/archive.ts";
 import { isPassedOver } from "../snapshots/errors.ts";
+import type { Refusal } from "../snapshots/order.ts";
 import type { RetentionPolicy } from "../snapshots/retention.ts";
 import { metadataOf } from "../snapshots/sighting.ts";
 import type { SnapshotMetadata } from "../snapshots/snapshot.ts";
@@ -27,8 +28,16 @@ export interface GatedArchiveOptions {
   readonly metrics: Pick<WriterMetrics, "wrote" | "held">;
 }
 
-/** "saved": written; the others: nothing had to, or was allowed to, be written. */
-export type SaveResult = "saved" | "unchanged" | "stale" | "held";
+export type SaveResult =
+  /** Written. */
+  | { readonly kind: "saved" }
+  /** Nothing had to be written, or is to be, as long as the control plane has no other config. */
+  | { readonly kind: "unchanged" | "held" | "overruled" }
+  /** It may not be written as long as nothing else happens. */
+  | { readonly kind: "refused"; readonly refusal: WriteRefusal };
+
+/** Why what lies in the store may not be replaced by what was received, though it is not known to be the newer one. */
+export type WriteRefusal = Exclude<Refusal, { readonly kind: "overruled" }>;
 
 const ALARMS: { readonly [Name in GateName]: string } = {
   guard: "config held back: it lost too much of what the current one has, which stays",
@@ -82,33 +91,43 @@ export class GatedArchive {
     const decision = await this.#decide(config, signal);
     if (decision.kind === "held") {
       await this.#keepAside(config, fencingToken, decision, signal);
-      return "held";
+      return { kind: "held" };
     }
     const { rehearsed } = decision;
     const { configHash, configTable } = config.update;
-    if (archive.holds(configHash, fencingToken, rehearsed)) return "unchanged";
+    if (archive.holds(configHash, fencingToken, rehearsed)) return { kind: "unchanged" };
     const snapshot = config.snapshot(fencingToken, rehearsed);
-    const options = { conditional: await conditional(signal), now: clock.now() };
+    const { provenance } = config;
+    const options = { conditional: await conditional(signal), provenance };
     const outcome = await archive.save(snapshot, options, signal);
-    this.#know(outcome.kind === "stale" ? undefined : snapshot.metadata);
     switch (outcome.kind) {
       case "stale":
-        log.error(
-          { configHash, fencingToken, refusal: outcome.why, stored: outcome.stored },
-          "config not saved: another exporter saved a newer one",
+      case "unconfirmed":
+        this.#know(outcome.stored);
+        return { kind: "refused", refusal: outcome };
+      case "overruled":
+        this.#know(outcome.stored);
+        log.info(
+          { configHash, restored: outcome.stored.exporterId },
+          "config not saved: an operator restored another one in its place, which stays until the control plane has a new one",
         );
-        return "stale";
+        return { kind: "overruled" };
       case "unchanged":
-        return "unchanged";
+        this.#know(snapshot.metadata);
+        return { kind: "unchanged" };
       case "saved": {
+        this.#know(outcome.metadata);
         const durationMs = Math.round(clock.monotonicMs() - startedAt);
         metrics.wrote(durationMs);
         log.info(
-          { key: archive.name, configHash, bytes: configTable.length, durationMs, fencingToken },
+          {
+            ...{ key: archive.name, configHash, bytes: configTable.length },
+            ...{ durationMs, fencingToken, rule: outcome.rule },
+          },
           "snapshot saved",
         );
         await this.#prune(signal);
-        return "saved";
+        return { kind: "saved" };
       }
       default:
         return outcome satisfies never;

@@ -2,6 +2,7 @@
 
 import type { Leadership } from "../election/port.ts";
 import type { KongVersion } from "../kong/version.ts";
+import type { WriteRefusal } from "./gated-archive.ts";
 
 /** What may hold a config back, in the order in which they are asked. */
 export const GATES = ["guard", "checks", "rehearsal"] as const;
@@ -53,10 +54,12 @@ export interface WriterStatus {
   readonly leadership: Leadership | undefined;
   /**
    * How long the store lacks the newest config received, milliseconds; 0 where it has it, or the
-   * config was held back or refused as an older one. While the control plane is known to have a config
+   * config was held back or overruled by an operator. While the control plane is known to have a config
    * that it does not give, at least since when that can be. Undefined where another exporter writes.
    */
   readonly lagMs: number | undefined;
+  /** Why the newest config may not be saved yet, see Refusal; undefined where nothing forbids it, and while this exporter does not hold the lease. */
+  readonly refusedBy: WriteRefusal["kind"] | undefined;
   /** What holds a config back; undefined where none is, and while this exporter does not hold the lease. */
   readonly heldBy: GateName | undefined;
 }

@@ -5,7 +5,8 @@ import { matchConfigHash } from "../kong/config-hash.ts";
 import { countEntities, type EntityCounts } from "../kong/entity-counts.ts";
 import type { ConfigUpdate } from "../kong/reconfigure.ts";
 import type { KongVersion } from "../kong/version.ts";
-import { type NewSnapshot, sha256 } from "../snapshots/snapshot.ts";
+import type { Provenance } from "../snapshots/order.ts";
+import { type NewSnapshot, type SnapshotMetadata, sha256 } from "../snapshots/snapshot.ts";
 
 export interface ReceivedConfigOptions {
   readonly kongVersion: KongVersion;
@@ -23,18 +24,62 @@ export interface Receipt {
   readonly at: Date;
   /** By the monotonic clock. */
   readonly monotonicMs: number;
+  /** When the session began that it came in, by the monotonic clock. */
+  readonly sessionSinceMs: number;
+}
+
+/** How many payloads are remembered. */
+const MAX_REMEMBERED = 100;
+
+/** Which payloads came, in their order: whatever their timestamps say. */
+export class Lineage {
+  readonly #orders = new Map<string, number>();
+
+  add({ configHash, timestamp }: ConfigUpdate, { order }: Receipt): void {
+    const payload = nameOf(configHash, timestamp);
+    if (payload === undefined) return;
+    this.#orders.delete(payload);
+    this.#orders.set(payload, order);
+    const [oldest] = this.#orders.keys();
+    if (this.#orders.size > MAX_REMEMBERED && oldest !== undefined) this.#orders.delete(oldest);
+  }
+
+  /** Whether `stored`, that very payload, came before the one with this order. */
+  hasBefore(order: number, { configHash, controlPlaneTimestamp }: SnapshotMetadata): boolean {
+    const payload = nameOf(configHash, controlPlaneTimestamp);
+    const found = payload === undefined ? undefined : this.#orders.get(payload);
+    return found !== undefined && found < order;
+  }
+}
+
+/** A config may come again, later: only with its timestamp it is one payload. */
+function nameOf(hash: string | undefined, timestamp: number | undefined): string | undefined {
+  return hash === undefined || timestamp === undefined
+    ? undefined
+    : `${hash} ${timestamp.toFixed(3)}`;
 }
 
 export class ReceivedConfig {
   readonly update: ConfigUpdate;
   readonly receipt: Receipt;
+  readonly provenance: Provenance;
   readonly #options: ReceivedConfigOptions;
   #snapshot: NewSnapshot | undefined;
   #counts: EntityCounts | undefined;
 
-  constructor(update: ConfigUpdate, receipt: Receipt, options: ReceivedConfigOptions) {
+  /** `lineage`: of all that this exporter received. */
+  constructor(
+    update: ConfigUpdate,
+    receipt: Receipt,
+    lineage: Lineage,
+    options: ReceivedConfigOptions,
+  ) {
     this.update = update;
     this.receipt = receipt;
+    this.provenance = {
+      asOfMs: receipt.sessionSinceMs,
+      follows: (stored) => lineage.hasBefore(receipt.order, stored),
+    };
     this.#options = options;
   }
 

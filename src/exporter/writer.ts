@@ -3,7 +3,7 @@
 import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
-import { type BackoffPolicy, keepTrying } from "../core/trying.ts";
+import { Backoff, type BackoffPolicy, keepTrying } from "../core/trying.ts";
 import { forever, Mailbox, Scope } from "../core/waiting.ts";
 import type { Election, Leadership } from "../election/port.ts";
 import type { KongVersion } from "../kong/version.ts";
@@ -11,7 +11,12 @@ import { SnapshotError } from "../snapshots/errors.ts";
 import { metadataOf } from "../snapshots/sighting.ts";
 import type { SnapshotMetadata } from "../snapshots/snapshot.ts";
 import type { Version } from "../store/port.ts";
-import { GatedArchive, type GatedArchiveOptions, type SaveResult } from "./gated-archive.ts";
+import {
+  GatedArchive,
+  type GatedArchiveOptions,
+  type SaveResult,
+  type WriteRefusal,
+} from "./gated-archive.ts";
 import type { WriterMetrics, WriterStatus } from "./metrics.ts";
 import type { ReceivedConfig } from "./received-config.ts";
 
@@ -40,6 +45,16 @@ export interface Stored {
   readonly config?: ReceivedConfig;
 }
 
+/** Who drives a writer. */
+export interface WriterHost {
+  onStored(stored: Stored): void;
+  /**
+   * The newest config is not to be trusted before one has come in a session that began at `sinceMs`,
+   * by the monotonic clock, or later: to be offered, be it the same. Idempotent.
+   */
+  askAnew(sinceMs: number): void;
+}
+
 /** After SIGTERM there are only seconds left to save what is pending. */
 const LAST_RETRY: BackoffPolicy = { minMs: 100, maxMs: 1_000 };
 /** While standing by, between two looks at what another one saved. */
@@ -48,7 +63,7 @@ const LOOK_MS = 30_000;
 export class Writer {
   readonly #options: WriterOptions;
   readonly #gated: GatedArchive;
-  #onStored: (stored: Stored) => void = () => {};
+  #host: WriterHost = { onStored: () => {}, askAnew: () => {} };
   #newest: ReceivedConfig | undefined;
   /** What waits to be saved, or is being saved; a newer one takes its place. */
   readonly #pending = new Mailbox<ReceivedConfig>();
@@ -57,6 +72,8 @@ export class Writer {
   /** Since when the store lacks the newest config, by the monotonic clock. */
   #lackingSinceMs: number | undefined;
   #leadership: Leadership | undefined;
+  /** Why the newest config may not be saved; undefined where nothing is known to forbid it. */
+  #refusal: WriteRefusal | undefined;
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -81,6 +98,7 @@ export class Writer {
       leadership: this.#leadership,
       lagMs: this.#lagMs(),
       heldBy: this.#leadership?.kind === "holder" ? this.#gated.heldBy : undefined,
+      refusedBy: this.#leadership?.kind === "holder" ? this.#refusal?.kind : undefined,
     };
   }
 
@@ -95,7 +113,7 @@ export class Writer {
     }
     const stored = this.#stored;
     if (!isHolder && stored !== undefined && stored.configHash === config.update.configHash) {
-      this.#onStored(stored);
+      this.#host.onStored(stored);
     }
   }
 
@@ -104,13 +122,9 @@ export class Writer {
    * long as `deadline` allows, and only then gives up the lease. Resolves to whether nothing was left
    * unsaved, or another one is there to save it. Rejects with ELECTION_UNSAFE; with others for a bug.
    */
-  async run(
-    onStored: (stored: Stored) => void,
-    stop: AbortSignal,
-    deadline: AbortSignal,
-  ): Promise<boolean> {
+  async run(host: WriterHost, stop: AbortSignal, deadline: AbortSignal): Promise<boolean> {
     await using election = this.#options.election;
-    this.#onStored = onStored;
+    this.#host = host;
     using campaign = new Scope();
     const take = (duty: Duty): Relief => {
       const [stopped, cutOff] = [new Scope(stop), new Scope(deadline)];
@@ -157,6 +171,7 @@ export class Writer {
       this.#lackingSinceMs = lacking === undefined ? undefined : clock.monotonicMs();
     }
     this.#leadership = leadership;
+    this.#refusal = undefined;
     if (leadership.kind === "holder") {
       return (stop, deadline) => this.#write(leadership.token, stop, deadline);
     }
@@ -173,14 +188,22 @@ export class Writer {
    * `deadline`; after that none is begun, and one under way is broken off.
    */
   async #write(token: number, stop: AbortSignal, deadline: AbortSignal): Promise<void> {
-    const { clock, exportDelayMs, retry } = this.#options;
+    const { archive, clock, exportDelayMs, random, retry } = this.#options;
     await this.#recall(stop);
     if (this.#newest !== undefined) this.#pending.put(this.#newest);
+    const refusals = new Backoff(random);
     try {
       for (;;) {
         await this.#pending.newest(stop);
         const result = await this.#saveNewest(token, retry, stop, deadline);
-        if (result === "saved") await clock.sleep(exportDelayMs, stop);
+        if (result.kind === "refused") {
+          await this.#pending.changed(refusals.failed(retry), clock, stop);
+          continue;
+        }
+        refusals.succeeded();
+        const isKept = (result.kind !== "saved" && result.kind !== "unchanged") || archive.isKept;
+        if (!isKept && this.#newest !== undefined) this.#pending.put(this.#newest);
+        if (result.kind === "saved" || !isKept) await clock.sleep(exportDelayMs, stop);
       }
     } catch (error) {
       // A write under way was cut off by the deadline, or by nothing we know.
@@ -227,10 +250,11 @@ export class Writer {
     const trying = { backoff, clock, random, isWorthRetrying: () => true };
     return keepTrying(trying, signal, async (_, attempt) => {
       const config = this.#pending.peek();
-      if (config === undefined) return "unchanged";
+      if (config === undefined) return { kind: "unchanged" };
       try {
         const result = await this.#gated.save(config, token, deadline);
-        this.#saved(config, result);
+        if (result.kind === "refused") this.#refused(config, result.refusal);
+        else this.#settled(config, result);
         return result;
       } catch (error) {
         if (error instanceof ServiceError) {
@@ -242,15 +266,46 @@ export class Writer {
     });
   }
 
-  #saved(config: ReceivedConfig, result: SaveResult): void {
+  /** It is kept, and tried again. */
+  #refused({ update: { configHash } }: ReceivedConfig, refusal: WriteRefusal): void {
+    const { archive, log } = this.#options;
+    const isNews = this.#refusal?.kind !== refusal.kind;
+    this.#refusal = refusal;
+    const { stored } = refusal;
+    const fields = { key: archive.name, configHash, stored };
+    switch (refusal.kind) {
+      case "unconfirmed":
+        this.#host.askAnew(refusal.sinceMs);
+        if (isNews) {
+          log.warn(
+            fields,
+            "config not saved yet: another one lies there, the control plane is asked anew which is the newer one",
+          );
+        }
+        return;
+      case "stale":
+        if (isNews) {
+          log.error(
+            { ...fields, storedToken: refusal.storedToken },
+            "config not saved: another exporter has taken over, kept in memory, will try again",
+          );
+        }
+        return;
+      default:
+        refusal satisfies never;
+    }
+  }
+
+  #settled(config: ReceivedConfig, { kind }: SaveResult): void {
     const { clock, log } = this.#options;
     this.#pending.remove(config);
+    this.#refusal = undefined;
     this.#lackingSinceMs = this.#newest === config ? undefined : this.#newest?.receipt.monotonicMs;
-    if (result !== "saved" && result !== "unchanged") return;
+    if (kind !== "saved" && kind !== "unchanged") return;
     const { configHash } = config.update;
-    if (result === "unchanged") log.debug({ configHash }, "config unchanged, nothing to save");
+    if (kind === "unchanged") log.debug({ configHash }, "config unchanged, nothing to save");
     this.#stored = { configHash, at: clock.now(), config };
-    this.#onStored(this.#stored);
+    this.#host.onStored(this.#stored);
   }
 
   /** While another exporter writes, looks at what that one saved: so that this one, too, is ready, and tells the control plane what is saved. */
@@ -279,7 +334,7 @@ export class Writer {
   #found(metadata: SnapshotMetadata | undefined): void {
     const at = metadata?.exportedAt ?? this.#options.clock.now();
     this.#stored = { configHash: metadata?.configHash, at };
-    this.#onStored(this.#stored);
+    this.#host.onStored(this.#stored);
   }
 
   #lagMs(): number | undefined {

@@ -4,7 +4,13 @@ import { type Result, resultOf } from "../core/result.ts";
 import { diffConfigs, type KindDiff } from "../kong/diff/diff.ts";
 import { countEntities } from "../kong/entity-counts.ts";
 import { SnapshotError } from "../snapshots/errors.ts";
-import { isSameConfig } from "../snapshots/order.ts";
+import {
+  isSameConfig,
+  type Provenance,
+  stampedAfter,
+  UNKNOWN_PROVENANCE,
+} from "../snapshots/order.ts";
+import { restoredExporterId } from "../snapshots/restored.ts";
 import type { SealMarks } from "../snapshots/seal/seal.ts";
 import { metadataOf } from "../snapshots/sighting.ts";
 import {
@@ -16,12 +22,6 @@ import {
 import { folderName, readCurrent, sightCurrentOf, type VersionFolder } from "./folder.ts";
 import { idOfCurrent } from "./list.ts";
 import { obtainLease, RestoreError, type RestoreLeaseContext } from "./restore-lease.ts";
-
-/** How the exporter id of a snapshot begins that was restored; the id it had in the history follows. */
-export const RESTORED = "restored:";
-
-/** One step of a control plane's clock, seconds. */
-const CLOCK_STEP = 0.001;
 
 export interface RestoreOrder {
   /** The id it has in the history. */
@@ -67,12 +67,16 @@ export async function restoreIn(
     now: clock.now(),
   });
   const restored = { config: snapshot.config, metadata };
-  const outcome = await archive.save(restored, { conditional }, signal);
-  if (outcome.kind === "stale") {
-    const { rule, stored, fresh } = outcome.why;
+  const provenance: Provenance = {
+    ...UNKNOWN_PROVENANCE,
+    follows: (stored) =>
+      replaced?.metadata !== undefined && isSameConfig(stored, replaced.metadata),
+  };
+  const outcome = await archive.save(restored, { conditional, provenance }, signal);
+  if (outcome.kind !== "saved" && outcome.kind !== "unchanged") {
     throw new RestoreError(
       "RESTORE_OVERTAKEN",
-      `could not restore ${folderName(folder)}: a newer config was saved there in the meantime (${rule} ${stored}, ours ${fresh})`,
+      `could not restore ${folderName(folder)}: another config was saved there in the meantime`,
       { hint: "See kong-fallback snapshots list, and restore again if it is still wanted." },
     );
   }
@@ -151,25 +155,21 @@ async function keepCurrent(
 }
 
 /**
- * What it says about itself from now on. Its control-plane timestamp is just after that of what it
- * replaces, so that an exporter which still has that config in memory does not put it back, and one
- * that the control plane makes from now on is newer, whatever this machine's clock says.
+ * What it says about itself from now on: also what it replaces, so that no exporter puts that back
+ * which has it in memory, or is given it again.
  */
 function restoredMetadata(
   { config, metadata }: NewSnapshot,
   replaced: SnapshotMetadata | undefined,
   by: { readonly id: string; readonly fencingToken: number; readonly now: Date },
 ): SnapshotMetadata {
-  const made = metadata.controlPlaneTimestamp;
-  const replacedMade = replaced?.controlPlaneTimestamp;
-  return {
+  const restored = {
     ...metadata,
-    controlPlaneTimestamp:
-      replacedMade === undefined ? made : Math.max(made ?? 0, replacedMade + CLOCK_STEP),
     exportedAt: by.now,
     clusterId: replaced?.clusterId ?? metadata.clusterId,
-    exporterId: `${RESTORED}${by.id}`,
+    exporterId: restoredExporterId(by.id, replaced),
     fencingToken: by.fencingToken,
     entities: metadata.entities ?? countEntities(config),
   };
+  return stampedAfter(restored, replaced);
 }

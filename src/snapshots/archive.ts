@@ -1,12 +1,21 @@
 /** The saved configs of one Kong version: reads them verified, and never lets the backup move backwards. */
 
+import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
-import { type ObjectInfo, StoreError, type Version } from "../store/port.ts";
+import { StoreError, type Version } from "../store/port.ts";
 import { CurrentObject, type Known } from "./current.ts";
 import { isNotFound, isPassedOver } from "./errors.ts";
 import { History, type RemoveReport } from "./history.ts";
 import { historyHash } from "./layout.ts";
-import { decideSave, isSettled, type Stale } from "./order.ts";
+import {
+  decideSave,
+  isSettled,
+  type Provenance,
+  type Refusal,
+  stampedAfter,
+  UNKNOWN_PROVENANCE,
+  type WriteRule,
+} from "./order.ts";
 import {
   type FoundSighting,
   missingSnapshot,
@@ -27,21 +36,23 @@ import type {
 export interface WriteOptions {
   /** Whether the store honours preconditions. */
   readonly conditional: boolean;
-  /** By the writer's clock; absent: when the snapshot was taken. */
-  readonly now?: Date;
+  /** How the snapshot came after others; absent: nobody knows. */
+  readonly provenance?: Provenance;
 }
 
 export type SaveOutcome =
-  | { readonly kind: "saved"; readonly info: ObjectInfo }
+  | { readonly kind: "saved"; readonly rule: WriteRule; readonly metadata: SnapshotMetadata }
   /** The store holds this very config already, under this token. */
   | { readonly kind: "unchanged" }
-  | Stale;
+  | Refusal;
 
 export interface ArchiveOptions extends StoreReaderOptions {
   /** Whether what is saved is kept in the history, too; absent: not. Readers look there all the same. */
   readonly keepHistory?: boolean;
   /** See CurrentObjectOptions. */
   readonly makesFreshVersions?: () => boolean;
+  /** See CurrentObjectOptions. */
+  readonly clock?: Pick<Clock, "monotonicMs">;
 }
 
 /** How often a save starts over because somebody else wrote in between. */
@@ -60,6 +71,10 @@ export class Archive {
   #known: Known | undefined;
   /** The object that a write of ours was to replace which may still happen; it never does once another is there. */
   #inDoubt: Version | undefined;
+  /** Tokens under which we wrote, or tried to. */
+  readonly #tokens = new Set<number>();
+  /** Of what we wrote last, or tried to. */
+  #written: SnapshotMetadata | undefined;
   /** Whether what is known to be current is known to be in the history. */
   #isKept = false;
   /** What we wrote last, or tried to, until it is in the history: if it is sealed for others, we cannot read it back. */
@@ -77,6 +92,11 @@ export class Archive {
     return this.#current.name;
   }
 
+  /** Whether what was saved last is in the history too, or none is kept. */
+  get isKept(): boolean {
+    return this.#isKept || this.#options.keepHistory !== true;
+  }
+
   /** See StoreReader.latest. */
   latest(signal: AbortSignal, onProgress?: OnProgress): Promise<FoundSnapshot> {
     return this.#reader.latest(signal, onProgress);
@@ -88,8 +108,10 @@ export class Archive {
   }
 
   /** See StoreReader.sight. */
-  sight(seen: Version | undefined, signal: AbortSignal): Promise<FoundSighting | undefined> {
-    return this.#reader.sight(seen, signal);
+  async sight(seen: Version | undefined, signal: AbortSignal): Promise<FoundSighting | undefined> {
+    const found = await this.#reader.sight(seen, signal);
+    if (found !== undefined) this.#current.saw(found.version);
+    return found;
   }
 
   /**
@@ -147,7 +169,7 @@ export class Archive {
       known.metadata?.configHash === configHash &&
       (!rehearsed || known.metadata.rehearsed === true) &&
       isSettled(known, fencingToken, this.#inDoubt) &&
-      (this.#isKept || this.#options.keepHistory !== true)
+      this.isKept
     );
   }
 
@@ -159,7 +181,7 @@ export class Archive {
    *
    * The same config under a lower token is written again, for a write of the exporter before may
    * still be on its way. A history that cannot be written is logged, and fails nothing: what is
-   * missing there is added by the next save.
+   * missing there is added by the next save, be it of the same config.
    */
   async save(
     snapshot: NewSnapshot,
@@ -169,18 +191,27 @@ export class Archive {
     if (!options.conditional) this.#known = undefined;
     for (let conflicts = 0; ; conflicts += 1) {
       const known = this.#known ?? (await this.#look(signal));
-      const now = options.now ?? snapshot.metadata.exportedAt;
-      const decision = decideSave(snapshot.metadata, known, this.#inDoubt, now);
-      if (decision.kind === "stale") return decision;
+      const { provenance = UNKNOWN_PROVENANCE } = options;
+      const decision = decideSave(snapshot.metadata, known, provenance, {
+        inDoubt: this.#inDoubt,
+        tokens: this.#tokens,
+      });
+      if (decision.kind !== "write" && decision.kind !== "unchanged") {
+        // It may be another one by the next time.
+        this.#known = undefined;
+        return decision;
+      }
       // What is about to be replaced may be missing there, if its writer died in between.
       const same = decision.kind === "unchanged" ? snapshot : undefined;
       await this.#tryHistory(() => this.ensureInHistory(options, signal, same), signal);
       if (decision.kind === "unchanged") return decision;
       try {
-        const made = { ...snapshot, metadata: decision.metadata };
-        const info = await this.#replace(known, made, options, signal);
+        // What lies there may be older than what we wrote: somebody may have put it back, or damaged it.
+        const metadata = stampedAfter(decision.metadata, this.#written);
+        const made = { ...snapshot, metadata };
+        await this.#replace(known, made, options, signal);
         await this.#tryHistory(() => this.#keep(made, options, signal), signal);
-        return { kind: "saved", info };
+        return { kind: "saved", rule: decision.rule, metadata };
       } catch (error) {
         if (!isLostRace(error) || conflicts >= MAX_CONFLICTS) throw error;
       }
@@ -198,7 +229,7 @@ export class Archive {
     signal: AbortSignal,
     same?: NewSnapshot,
   ): Promise<void> {
-    if (this.#isKept || this.#options.keepHistory !== true) return;
+    if (this.isKept) return;
     const known = this.#known ?? (await this.#look(signal));
     // Nothing is there, or nothing that anybody could vouch for.
     if (known.kind === "absent" || known.metadata === undefined) return;
@@ -276,13 +307,13 @@ export class Archive {
     snapshot: NewSnapshot,
     { conditional }: WriteOptions,
     signal: AbortSignal,
-  ): Promise<ObjectInfo> {
+  ): Promise<void> {
     this.#isKept = false;
+    this.#written = snapshot.metadata;
+    this.#tokens.add(snapshot.metadata.fencingToken);
     if (this.#options.keepHistory === true) this.#unkept = snapshot;
     try {
-      const replaced = await this.#current.replace(known, snapshot, conditional, signal);
-      this.#known = replaced.known;
-      return replaced.info;
+      this.#known = await this.#current.replace(known, snapshot, conditional, signal);
     } catch (error) {
       // Whatever failed, the write may have happened: only a fresh read tells what lies there now.
       this.#known = undefined;

@@ -1,15 +1,8 @@
 /** The current object of one Kong version as exporters see it: what lies there now, and the write that replaces just that. */
 
+import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
-import type {
-  Key,
-  ObjectHead,
-  ObjectInfo,
-  Precondition,
-  Store,
-  StoredObject,
-  Version,
-} from "../store/port.ts";
+import type { Key, ObjectHead, Precondition, Store, StoredObject, Version } from "../store/port.ts";
 import { isNotFound, isPassedOver, SnapshotError } from "./errors.ts";
 import { currentKey } from "./layout.ts";
 import { encodeMetadata, fencingTokenOf } from "./metadata.ts";
@@ -36,6 +29,8 @@ export type Known =
       readonly fencingToken: number;
       /** Whether it is signed by our key, and sealed for our recipients, of today. */
       readonly isSealedAsNow: boolean;
+      /** When this writer saw this very object first, by its monotonic clock, milliseconds. */
+      readonly seenAtMs: number;
     };
 
 export interface CurrentObjectOptions extends SightingOptions {
@@ -43,11 +38,15 @@ export interface CurrentObjectOptions extends SightingOptions {
   readonly log: Log;
   /** Whether each write is known, by trial, to make a version that none had before; absent: not known. Asked at each write. */
   readonly makesFreshVersions?: () => boolean;
+  /** Absent: nothing counts as received after a look. */
+  readonly clock?: Pick<Clock, "monotonicMs">;
 }
 
 export class CurrentObject {
   readonly key: Key;
   readonly #options: CurrentObjectOptions;
+  /** The object seen last. */
+  #seen: { readonly version: Version; readonly atMs: number } | undefined;
 
   constructor(options: CurrentObjectOptions) {
     this.key = currentKey(options.kongVersion);
@@ -89,6 +88,15 @@ export class CurrentObject {
     return wasReplaced ? this.look(signal) : this.#present(head, undefined);
   }
 
+  /** This version lies there now. What is seen again was there all along: no version comes back. */
+  saw(version: Version): number {
+    if (this.#seen?.version !== version) {
+      const atMs = this.#options.clock?.monotonicMs() ?? Number.POSITIVE_INFINITY;
+      this.#seen = { version, atMs };
+    }
+    return this.#seen.atMs;
+  }
+
   /** Of what lies there, see Known; 0 where nothing does. Its body is not looked at. Throws as `look`. */
   async fencingToken(signal: AbortSignal): Promise<number> {
     const head = await this.#head(signal);
@@ -111,7 +119,7 @@ export class CurrentObject {
     { config, metadata }: NewSnapshot,
     conditional: boolean,
     signal: AbortSignal,
-  ): Promise<{ readonly info: ObjectInfo; readonly known: Known }> {
+  ): Promise<Known> {
     const writeId = newWriteId();
     const when: Precondition =
       known.kind === "absent" ? { ifAbsent: true } : { ifVersion: known.version };
@@ -122,7 +130,7 @@ export class CurrentObject {
       needsBlanks ? Buffer.concat([config, blanksOf(writeId)]) : config,
       { ...encodeMetadata(metadata), [WRITE_ID]: writeId },
     );
-    const info = await store.put(
+    const { version } = await store.put(
       this.key,
       sealed.body,
       {
@@ -132,12 +140,9 @@ export class CurrentObject {
       },
       signal,
     );
-    const { version } = info;
     const { fencingToken } = metadata;
-    return {
-      info,
-      known: { kind: "present", version, metadata, fencingToken, isSealedAsNow: true },
-    };
+    const seenAtMs = this.saw(version);
+    return { kind: "present", version, metadata, fencingToken, isSealedAsNow: true, seenAtMs };
   }
 
   #get(signal: AbortSignal): Promise<StoredObject> {
@@ -161,6 +166,7 @@ export class CurrentObject {
       metadata,
       fencingToken: this.#tokenOf(head),
       isSealedAsNow: this.#options.seal.isUpToDate(head.metadata),
+      seenAtMs: this.saw(head.version),
     };
   }
 

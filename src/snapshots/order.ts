@@ -1,67 +1,139 @@
 /** Which snapshot comes before which: which may replace what lies there, which is the newer one, which stands in for another Kong version. */
 
 import type { KongVersion } from "../kong/version.ts";
+import { PROPAGATION_MS } from "../kong/wire.ts";
 import type { Version } from "../store/port.ts";
 import type { Known } from "./current.ts";
+import { historyHash } from "./layout.ts";
+import { isRestored, replacedHashOf } from "./restored.ts";
 import type { SnapshotMetadata } from "./snapshot.ts";
 
+/** What a writer knows of how a config came after others, without asking any clock on a wall. */
+export interface Provenance {
+  /**
+   * When the session began in which it was received, by the writer's monotonic clock, milliseconds:
+   * the control plane had it then, or got it later.
+   */
+  readonly asOfMs: number;
+  /** Whether the writer received `stored`, that very payload, before this config. */
+  readonly follows: (stored: SnapshotMetadata) => boolean;
+}
+
+/** Of a config of which nothing is known but its metadata. */
+export const UNKNOWN_PROVENANCE: Provenance = {
+  asOfMs: Number.NEGATIVE_INFINITY,
+  follows: () => false,
+};
+
+/** What a writer remembers of its own writes. */
+export interface OwnWrites {
+  /** The object that one was to replace which seemed to fail, and may still happen. */
+  readonly inDoubt: Version | undefined;
+  /** Tokens under which it wrote, or tried to. */
+  readonly tokens: ReadonlySet<number>;
+}
+
 /**
- * How far a control-plane timestamp may lie in the future and still be believed: beyond that the
- * clock that made it was wrong, and obeying it would block every export until the world has caught up.
+ * Why a config may become current:
+ * - `free`: nothing lies there, or nothing that can be used.
+ * - `same`: it is the one that lies there.
+ * - `own`: this writer wrote what lies there, and received this one later.
+ * - `confirmed`: it came in a session that began after this writer had seen what lies there.
+ * - `followed`: this writer received what lies there, and then this one.
  */
-const MAX_CREDIBLE_LEAD_MS = 5 * 60_000;
-
-/** The rule that keeps one snapshot from replacing another, and what it compared: fencing tokens, or control-plane timestamps in seconds. */
-export interface WhyStale {
-  readonly rule: "token" | "timestamp";
-  readonly stored: number;
-  readonly fresh: number;
-}
-
-/** What lies there may not be replaced. `stored` is undefined where all but its token is damaged. */
-export interface Stale {
-  readonly kind: "stale";
-  readonly why: WhyStale;
-  readonly stored: SnapshotMetadata | undefined;
-}
+export type WriteRule = "free" | "same" | "own" | "confirmed" | "followed";
 
 export type SaveDecision =
   /** With these metadata. */
-  | { readonly kind: "write"; readonly metadata: SnapshotMetadata }
+  | { readonly kind: "write"; readonly rule: WriteRule; readonly metadata: SnapshotMetadata }
   | { readonly kind: "unchanged" }
-  | Stale;
+  | Refusal;
+
+/** What lies there may not be replaced. */
+export type Refusal =
+  /** It has a higher fencing token: another exporter has taken over. `stored` is undefined where all but its token is damaged. */
+  | {
+      readonly kind: "stale";
+      readonly storedToken: number;
+      readonly stored: SnapshotMetadata | undefined;
+    }
+  /** Nobody knows which of the two is the newer one, before a session that begins at `sinceMs`, by the writer's monotonic clock, or later has brought a config. */
+  | {
+      readonly kind: "unconfirmed";
+      readonly sinceMs: number;
+      readonly stored: SnapshotMetadata;
+    }
+  /** An operator has put it there in place of this very config, so it stays until the control plane has another one. */
+  | { readonly kind: "overruled"; readonly stored: SnapshotMetadata };
 
 /**
- * What is to be done with a config, given what lies in the store. `inDoubt`: see isSettled; `now`: see
- * whyStale. A config that lies there already is written again once it was rehearsed, and stays
+ * What is to be done with a config, given what lies in the store. No clock on a wall has a part in it:
+ * docs/format.md, "Who may write". What is written gets a later control-plane timestamp than what it
+ * replaces. A config that lies there already is written again once it was rehearsed, and stays
  * rehearsed whoever writes it again.
  */
 export function decideSave(
   fresh: SnapshotMetadata,
   known: Known,
-  inDoubt: Version | undefined,
-  now: Date,
+  { asOfMs, follows }: Provenance,
+  { inDoubt, tokens }: OwnWrites,
 ): SaveDecision {
-  if (known.kind === "absent") return { kind: "write", metadata: fresh };
-  const { metadata: stored, fencingToken } = known;
+  if (known.kind === "absent") return { kind: "write", rule: "free", metadata: fresh };
+  const { metadata: stored, fencingToken, seenAtMs } = known;
   // The token counts even if the config it came with is damaged.
   if (fencingToken > fresh.fencingToken) {
-    return { kind: "stale", why: lowerToken(fresh, fencingToken), stored };
+    return { kind: "stale", storedToken: fencingToken, stored };
   }
-  if (stored === undefined) return { kind: "write", metadata: fresh };
-  const isSame = isSameConfig(stored, fresh);
-  const isNews = fresh.rehearsed === true && stored.rehearsed !== true;
-  if (isSame && !isNews && isSettled(known, fresh.fencingToken, inDoubt)) {
-    return { kind: "unchanged" };
+  if (stored === undefined) return { kind: "write", rule: "free", metadata: fresh };
+  if (isSameConfig(stored, fresh)) {
+    const isNews = fresh.rehearsed === true && stored.rehearsed !== true;
+    if (!isNews && isSettled(known, fresh.fencingToken, inDoubt)) return { kind: "unchanged" };
+    const rehearsed = stored.rehearsed === true || fresh.rehearsed;
+    return { kind: "write", rule: "same", metadata: stampedAfter({ ...fresh, rehearsed }, stored) };
   }
-  const why = whyStale(fresh, stored, now);
-  if (!isSame) {
-    return why === undefined ? { kind: "write", metadata: fresh } : { kind: "stale", why, stored };
-  }
-  const metadata = { ...fresh, rehearsed: stored.rehearsed === true || fresh.rehearsed };
-  if (why === undefined) return { kind: "write", metadata };
-  // It is no older config: it came by a control plane whose clock is behind.
-  return { kind: "write", metadata: { ...metadata, controlPlaneTimestamp: why.stored } };
+  if (isOverruled(fresh, stored)) return { kind: "overruled", stored };
+  const sinceMs = seenAtMs + PROPAGATION_MS;
+  const isOwn =
+    fresh.exporterId === stored.exporterId &&
+    (fresh.fencingToken === fencingToken || tokens.has(fencingToken));
+  const rule = isOwn
+    ? "own"
+    : asOfMs >= sinceMs
+      ? "confirmed"
+      : follows(stored)
+        ? "followed"
+        : undefined;
+  if (rule === undefined) return { kind: "unconfirmed", sinceMs, stored };
+  return { kind: "write", rule, metadata: stampedAfter(fresh, stored) };
+}
+
+/** One step of a control plane's clock, seconds. */
+const CLOCK_STEP = 0.001;
+
+/**
+ * `fresh`, which is known to be newer than `older`, with a later control-plane timestamp, however the
+ * clocks that made them were set: so that all who cannot know better see the right order, too. Of the
+ * same config, with no earlier one.
+ */
+export function stampedAfter(
+  fresh: SnapshotMetadata,
+  older: SnapshotMetadata | undefined,
+): SnapshotMetadata {
+  const made = older?.controlPlaneTimestamp;
+  if (older === undefined || made === undefined) return fresh;
+  // A sum of such fractions is not exact.
+  const least = isSameConfig(fresh, older) ? made : Math.round((made + CLOCK_STEP) * 1000) / 1000;
+  const stamp = Math.max(fresh.controlPlaneTimestamp ?? least, least);
+  return { ...fresh, controlPlaneTimestamp: stamp };
+}
+
+/** Whether `stored` was restored, and `fresh` is what it replaced; where it does not say what that was, no newer one. */
+function isOverruled(fresh: SnapshotMetadata, stored: SnapshotMetadata): boolean {
+  if (!isRestored(stored)) return false;
+  const replaced = replacedHashOf(stored);
+  if (replaced !== undefined) return historyHash(fresh) === replaced;
+  const [made, storedMade] = [fresh.controlPlaneTimestamp, stored.controlPlaneTimestamp];
+  return made !== undefined && storedMade !== undefined && made <= storedMade;
 }
 
 /**
@@ -83,36 +155,8 @@ export function isSettled(
 }
 
 /**
- * Why `fresh` may not replace `stored`; undefined if it may. Never a higher fencing token, and never
- * a config with a newer control-plane timestamp, whatever the tokens say. What an exporter saved
- * itself, under this very token, it may replace by whatever it received later. A timestamp that is
- * missing, or not to be believed, does not block. `now` is the moment of writing, not that in which
- * `fresh` was taken: it may have been kept in memory for long, while another exporter saved newer ones.
- */
-export function whyStale(
-  fresh: SnapshotMetadata,
-  stored: SnapshotMetadata,
-  now: Date,
-): WhyStale | undefined {
-  if (stored.fencingToken > fresh.fencingToken) return lowerToken(fresh, stored.fencingToken);
-  const isOwn =
-    fresh.fencingToken === stored.fencingToken && fresh.exporterId === stored.exporterId;
-  const made = fresh.controlPlaneTimestamp;
-  const storedMade = credibleTimestamp(stored, now);
-  if (isOwn || made === undefined || storedMade === undefined || storedMade <= made) {
-    return undefined;
-  }
-  return { rule: "timestamp", stored: storedMade, fresh: made };
-}
-
-function lowerToken({ fencingToken: fresh }: SnapshotMetadata, stored: number): WhyStale {
-  return { rule: "token", stored, fresh };
-}
-
-/**
  * Whether `a` is newer than `b`, both saved for one Kong version. By the control plane's timestamps,
- * where both have one that is not more than 5 minutes ahead of the clock that took the config; else by
- * when they were taken.
+ * which writers keep in the order that they know of; where one has none, by when they were taken.
  *
  * A fencing token orders the writers of one store, and a live config has none (0): it decides only
  * where both were written under an election and the tokens differ. A live config would otherwise lose
@@ -121,8 +165,7 @@ function lowerToken({ fencingToken: fresh }: SnapshotMetadata, stored: number): 
 export function isNewer(a: SnapshotMetadata, b: SnapshotMetadata): boolean {
   const bothElected = a.fencingToken > 0 && b.fencingToken > 0;
   if (bothElected && a.fencingToken !== b.fencingToken) return a.fencingToken > b.fencingToken;
-  const madeA = credibleTimestamp(a, a.exportedAt);
-  const madeB = credibleTimestamp(b, b.exportedAt);
+  const [madeA, madeB] = [a.controlPlaneTimestamp, b.controlPlaneTimestamp];
   if (madeA !== undefined && madeB !== undefined) return madeA > madeB;
   return a.exportedAt.getTime() > b.exportedAt.getTime();
 }
@@ -144,15 +187,6 @@ export function isOfAnotherCluster(
   cluster: string | undefined,
 ): boolean {
   return clusterId !== undefined && cluster !== undefined && clusterId !== cluster;
-}
-
-/** `at`: the time by which it must be believable. */
-function credibleTimestamp(
-  { controlPlaneTimestamp: made }: SnapshotMetadata,
-  at: Date,
-): number | undefined {
-  const credibleUntil = (at.getTime() + MAX_CREDIBLE_LEAD_MS) / 1000;
-  return made === undefined || made > credibleUntil ? undefined : made;
 }
 
 /**

@@ -110,7 +110,9 @@ describe("kong-fallback snapshots", () => {
 });
 
 describe("kong-fallback snapshots restore beside an exporter that runs", () => {
-  it("is refused without --take-over; with it, the exporter goes on and leaves it until there is a new config", async () => {
+  it("is refused without --take-over; with it, the exporter goes on and leaves it until there is a new config", {
+    timeout: 60_000,
+  }, async () => {
     await using stage = await Stage.open();
     const { frame, configTable } = captured("3.9.1", "rich");
     await using controlPlane = await stage.controlPlane({ config: frame });
@@ -119,8 +121,7 @@ describe("kong-fallback snapshots restore beside an exporter that runs", () => {
     });
     await using exporter = new Run(["export"], environment);
     await exporter.logged("snapshot saved");
-    const session = await controlPlane.session();
-    session.sendConfig(changedFrame(frame));
+    controlPlane.change({ config: changedFrame(frame) });
     await exporter.logged("snapshot saved", 2);
     const listed = await runOnce(["snapshots", "list", "--json"], environment);
     const [{ history }] = JSON.parse(listed.stdout.toString()) as [{ history: readonly Listed[] }];
@@ -133,12 +134,17 @@ describe("kong-fallback snapshots restore beside an exporter that runs", () => {
     const restored = await runOnce(argv, environment);
     assert.equal(restored.status, 0, restored.stderr);
     await exporter.logged("lease acquired, this exporter writes", 2);
-    await exporter.logged("config not saved: another exporter saved a newer one");
+    await exporter.logged(
+      "config not saved: an operator restored another one in its place, which stays until the control plane has a new one",
+    );
     const current = await runOnce(["snapshots", "show", "--config"], environment);
     assert.deepEqual(current.stdout, configTable);
 
-    const payload = JSON.parse(gunzipSync(changedFrame(frame)).toString());
-    session.sendConfig(gzipSync(JSON.stringify({ ...payload, timestamp: payload.timestamp + 1 })));
+    const next = JSON.parse(gunzipSync(changedFrame(frame)).toString());
+    next.config_hash = "2".repeat(32);
+    next.config_table.services[0].port = 18_202;
+    controlPlane.change({ config: gzipSync(JSON.stringify(next)) });
+    await exporter.logged("control plane is asked anew for what it has now");
     await exporter.logged("snapshot saved", 3);
     exporter.signal("SIGTERM");
     await exporter.ended();

@@ -191,31 +191,6 @@ describe("the exporter", () => {
     await running;
   });
 
-  it("refuses to replace a newer config of another exporter, and says so", async () => {
-    const { clock, store, source, log, stop, running } = setUp();
-    source.emitConfig(updateOf("a"));
-    await clock.untilSleeping(DELAY_MS);
-    const object = store.objects.get(KEY);
-    assert.ok(object);
-    const metadata = {
-      ...object.metadata,
-      "exporter-id": "exporter-2",
-      "config-hash": "a".repeat(32),
-      "control-plane-timestamp": "1795220500.000",
-    };
-    store.objects.set(KEY, {
-      ...object,
-      metadata,
-      version: `${object.version}-2` as typeof object.version,
-    });
-    source.emitConfig(updateOf("b", 1_795_220_400));
-    await clock.advance(DELAY_MS);
-    assert.match(savedIn(store), /"a"/);
-    assert.equal(log.find("config not saved: another exporter saved a newer one").length, 1);
-    stop.abort();
-    await running;
-  });
-
   it("says what is lost when the store stays down until the deadline", async () => {
     const store = new MemoryStore();
     store.intercept = down;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
+import { Bell } from "../../src/core/waiting.ts";
 import { follow } from "../../src/exporter/follow.ts";
 import { SourceError, type SourceEvent } from "../../src/source/port.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
@@ -15,10 +16,12 @@ function setUp(random = 0) {
   const source = new ScriptedSource();
   const events: string[] = [];
   const stop = new AbortController();
+  const renew = new Bell();
   const following = follow(
     source,
     (event) => events.push(event.kind),
     () => events.push("lost"),
+    renew,
     { clock, random: () => random, log },
     stop.signal,
   );
@@ -36,7 +39,7 @@ function setUp(random = 0) {
     }
     return waited;
   };
-  return { clock, log, source, events, stop, following, delayAfter };
+  return { clock, log, source, events, stop, renew, following, delayAfter };
 }
 
 describe("following a source", () => {

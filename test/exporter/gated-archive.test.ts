@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
+import { PROPAGATION_MS } from "../../src/kong/wire.ts";
 import { Archive } from "../../src/snapshots/archive.ts";
 import type { Seal } from "../../src/snapshots/seal/seal.ts";
 import { sha256 } from "../../src/snapshots/snapshot.ts";
@@ -24,7 +25,8 @@ import {
 
 const ALARM = "config held back: it lost too much of what the current one has, which stays";
 const UNCOUNTED = "current config cannot be counted, so the guard lets the next one pass";
-const NOT_NEWEST = "config not saved: another exporter saved a newer one";
+const UNCONFIRMED =
+  "config not saved yet: another one lies there, the control plane is asked anew which is the newer one";
 const { signal } = new AbortController();
 const big = withServices(40);
 const small = withServices(5, 1_795_220_100);
@@ -103,15 +105,19 @@ describe("a save behind a guard", () => {
     await second.end();
   });
 
-  it("compares with what another exporter saved, once that refused a config as older", async () => {
+  it("compares with what another exporter saved, once that may be the newer one", async () => {
     const { store, clock, send, save, isHolding, log, end } = guarded();
     await save(big);
     const other = setUp({ store, exportDelayMs: 0, id: "exporter-2" });
     const bigger = withServices(100, 1_795_220_300);
+    await other.send(bigger);
+    await until(other.clock, () => other.status().refusedBy !== undefined);
+    await other.clock.advance(PROPAGATION_MS);
+    other.source.emit({ kind: "connected" });
     await other.save(bigger);
     await other.end();
     await send(withServices(41, 1_795_220_200));
-    await until(clock, () => log.find(NOT_NEWEST).length === 1);
+    await until(clock, () => log.find(UNCONFIRMED).length === 1);
     // Half of what this one saved, and much less than half of what lies there now.
     await send(withServices(30, 1_795_220_400));
     await until(clock, isHolding);

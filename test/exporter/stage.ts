@@ -10,7 +10,7 @@ import { StoreElection } from "../../src/election/store.ts";
 import { Exporter } from "../../src/exporter/exporter.ts";
 import type { Candidate, Gate } from "../../src/exporter/gates.ts";
 import { parseGuardPolicy } from "../../src/exporter/guard.ts";
-import { ReceivedConfig } from "../../src/exporter/received-config.ts";
+import { Lineage, ReceivedConfig } from "../../src/exporter/received-config.ts";
 import { Writer } from "../../src/exporter/writer.ts";
 import { computeConfigHash } from "../../src/kong/config-hash.ts";
 import type { ConfigUpdate } from "../../src/kong/reconfigure.ts";
@@ -73,6 +73,7 @@ export function setUp(options: StageOptions = {}) {
       seal: options.seal ?? PLAIN_SEAL,
       maxConfigBytes: 1_000_000,
       keepHistory: true,
+      clock: ownClock,
       log,
     });
     const floor = (signal: AbortSignal) => archive.highestToken(signal);
@@ -170,9 +171,12 @@ export function setUp(options: StageOptions = {}) {
 
 /** A config that is about to become current where nothing is known. */
 export function candidateOf(update: ConfigUpdate): Candidate {
-  const receipt = { order: 1, at: new Date(0), monotonicMs: 0 };
+  const receipt = { order: 1, at: new Date(0), monotonicMs: 0, sessionSinceMs: 0 };
   const options = { kongVersion: V391, exporterId: "e", hashCheckMaxBytes: 0 };
-  const config = new ReceivedConfig(update, receipt, { ...options, log: new RecordingLog() });
+  const config = new ReceivedConfig(update, receipt, new Lineage(), {
+    ...options,
+    log: new RecordingLog(),
+  });
   return { config, isCurrent: false, isRehearsed: false, currentCounts: undefined };
 }
 

@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { computeConfigHash } from "../../src/kong/config-hash.ts";
 import type { ConfigUpdate } from "../../src/kong/reconfigure.ts";
 import { type KongVersion, parseKongVersion } from "../../src/kong/version.ts";
+import type { Provenance } from "../../src/snapshots/order.ts";
 import type { NewSnapshot, SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
 
 export function kongVersion(text: string): KongVersion {
@@ -14,6 +15,9 @@ export function kongVersion(text: string): KongVersion {
 }
 
 export const V391 = kongVersion("3.9.1");
+
+/** Of a config that is known to be newer than all that was ever saved. */
+export const NEWER: Provenance = { asOfMs: Number.POSITIVE_INFINITY, follows: () => false };
 
 /** A config that differs from every other `name`. */
 export function configBytes(name: string, clusterId?: string): Buffer {

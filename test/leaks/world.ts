@@ -8,7 +8,7 @@ import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import { FileStore } from "../../src/store/file.ts";
 import { Run } from "../e2e/cli.ts";
 import { Stage } from "../e2e/stage.ts";
-import { V391 } from "../fakes/config.ts";
+import { NEWER, V391 } from "../fakes/config.ts";
 import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { FakeKongAdmin } from "../fakes/kong-admin.ts";
 import { FakeProxy } from "../fakes/proxy.ts";
@@ -138,7 +138,11 @@ export class World implements AsyncDisposable {
       log: new RecordingLog(),
     });
     for (const { snapshot } of [older, newer]) {
-      await archive.save(snapshot, { conditional: true }, new AbortController().signal);
+      await archive.save(
+        snapshot,
+        { conditional: true, provenance: NEWER },
+        new AbortController().signal,
+      );
     }
   }
 

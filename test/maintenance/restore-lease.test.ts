@@ -15,7 +15,7 @@ import { leaseKey } from "../../src/snapshots/layout.ts";
 import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import { StoreError } from "../../src/store/port.ts";
 import { NEVER, services, snapshotAt } from "../commands/snapshots/stage.ts";
-import { V391 } from "../fakes/config.ts";
+import { NEWER, V391 } from "../fakes/config.ts";
 import { leaseIn } from "../fakes/lease.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
@@ -36,7 +36,7 @@ async function world() {
   assert.ok(folder);
   const { archive } = folder;
   const snapshot = snapshotAt(0, services("a"), { fencingToken: 4 });
-  await archive.save(snapshot, { conditional: true }, NEVER);
+  await archive.save(snapshot, { conditional: true, provenance: NEWER }, NEVER);
   const said: string[] = [];
   const obtain = (
     more: Partial<RestoreLeaseRequest> = {},

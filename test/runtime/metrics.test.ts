@@ -7,7 +7,7 @@ import { V391 } from "../fakes/config.ts";
 describe("the metrics of an exporter's replicas", () => {
   it("tell lag, lease and hold of each store as they are at the scrape", async () => {
     const { registry, replicas } = createMetrics();
-    const common = { kongVersion: V391, heldBy: undefined };
+    const common = { kongVersion: V391, heldBy: undefined, refusedBy: undefined };
     let statuses: readonly WriterStatus[] = [
       {
         ...common,

@@ -3,8 +3,8 @@
 import { computeConfigHash } from "../../src/kong/config-hash.ts";
 import type { ConfigUpdate } from "../../src/kong/reconfigure.ts";
 import { updateOf, V391 } from "../fakes/config.ts";
-import { START_MS } from "./machine.ts";
 import type { Schedule } from "./schedule.ts";
+import { WallClock } from "./wall-clock.ts";
 
 export interface Change {
   readonly name: string;
@@ -14,13 +14,15 @@ export interface Change {
 }
 
 export interface ControlPlaneNode {
-  readonly skewMs: number;
+  readonly clock: WallClock;
   newest: ConfigUpdate | undefined;
   /** Of the change behind it. */
   index: number;
   readonly watchers: Set<() => void>;
 }
 
+/** Among the hashes by part, which go with a config wherever it goes: tells which change it was made of. */
+const CHANGE = "change";
 /** Longest time a node takes to hear of a change: `db_update_frequency`. */
 const MAX_LAG_MS = 5_000;
 const MAX_SKEW_MS = 3_000;
@@ -31,20 +33,18 @@ export class ControlPlane {
   /** How far its nodes may be apart about which config is the newest, milliseconds: 0 for a single one. */
   readonly spreadMs: number;
   readonly #schedule: Schedule;
-  /** The newest change behind a payload, by its hash and timestamp. */
-  readonly #made = new Map<string, number>();
   readonly #bad = new Set<string>();
 
   constructor(schedule: Schedule, nodes: number) {
     this.#schedule = schedule;
     const skew = () => Math.round((schedule.random() * 2 - 1) * MAX_SKEW_MS);
     this.nodes = Array.from({ length: nodes }, () => ({
-      skewMs: skew(),
+      clock: new WallClock(schedule, skew()),
       newest: undefined,
       index: -1,
       watchers: new Set<() => void>(),
     }));
-    this.spreadMs = nodes === 1 ? 0 : MAX_LAG_MS + 2 * MAX_SKEW_MS;
+    this.spreadMs = nodes === 1 ? 0 : MAX_LAG_MS;
   }
 
   /** Of the newest that no gate refuses. */
@@ -92,9 +92,13 @@ export class ControlPlane {
     return change;
   }
 
-  /** Index of the change that a config with this hash and timestamp, in seconds, was made of. */
-  changeOf(hash: string | undefined, timestamp: number | undefined): number | undefined {
-    return this.#made.get(`${hash} ${timestamp?.toFixed(3)}`);
+  /** Index of the change that a config with these hashes was made of; undefined for one that nobody made. */
+  changeOf({
+    configHash,
+    hashes,
+  }: Pick<ConfigUpdate, "configHash" | "hashes">): number | undefined {
+    const index = Number.parseInt(hashes[CHANGE] ?? "", 16);
+    return this.changes[index]?.hash === configHash ? index : undefined;
   }
 
   /** Index of the newest change to the config with this hash; -1 for none. */
@@ -106,10 +110,11 @@ export class ControlPlane {
     const index = this.changes.length - 1;
     if (node.index === index) return;
     const name = this.changes[index]?.name ?? "";
-    const timestamp = Math.round(START_MS + this.#schedule.nowMs + node.skewMs) / 1000;
-    const update = configOf(name, timestamp);
-    this.#made.set(`${update.configHash} ${timestamp.toFixed(3)}`, index);
-    node.newest = update;
+    const { hashes, ...update } = configOf(name, node.clock.nowMs / 1000);
+    node.newest = {
+      ...update,
+      hashes: { ...hashes, [CHANGE]: index.toString(16).padStart(32, "0") },
+    };
     node.index = index;
     for (const watch of [...node.watchers]) watch();
   }

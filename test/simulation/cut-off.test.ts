@@ -13,11 +13,22 @@ vi.mock("../../src/snapshots/history-body.ts", async (original) => ({
   unpackConfig: async (body: Uint8Array) => gunzipSync(body),
 }));
 
+const DAY_MS = 24 * 3_600_000;
+
+/** How far off a clock is, milliseconds. */
+interface Off {
+  readonly follower?: number;
+  /** While the follower still hears of the control plane; after that it is set right. */
+  readonly controlPlane?: number;
+}
+
 /** Resolves to what is current once the holder has gone on saving for so many minutes, has died, and the other one holds the lease. */
-async function takeOverAfter(minutes: number): Promise<string> {
+async function takeOverAfter(minutes: number, off: Off = {}): Promise<string> {
   const store = new SharedStore({ versions: "generation" });
   using world = new World({ seed: 1, stores: [store] });
   world.faults.isOn = false;
+  const clocks = world.controlPlane.nodes.map(({ clock }) => clock);
+  for (const clock of clocks) clock.set(off.controlPlane ?? 0);
   world.change();
   for (const place of [0, 1]) {
     world.start(place);
@@ -26,6 +37,8 @@ async function takeOverAfter(minutes: number): Promise<string> {
   const [holder, follower] = world.exporters;
   assert.ok(holder?.seats[0]?.isActiveHolder && follower !== undefined);
   follower.source.cut("refused");
+  follower.machine.wall.set(off.follower ?? 0);
+  for (const clock of clocks) clock.set(0);
   for (let minute = 0; minute < minutes; minute += 1) {
     world.change();
     await world.pass(60_000);
@@ -42,6 +55,17 @@ describe("an exporter that takes over while cut off from the control plane", () 
   for (const minutes of [1, 8, 60]) {
     it(`leaves alone what was saved in the last ${minutes} minutes, of which it has heard nothing`, async () => {
       assert.equal(await takeOverAfter(minutes), "the newest");
+    });
+  }
+
+  for (const [whose, off] of [
+    ["its own clock is 10 min slow", { follower: -10 * 60_000 }],
+    ["its own clock is 100 days fast", { follower: 100 * DAY_MS }],
+    ["what it has was made by a clock that was 4 min fast", { controlPlane: 4 * 60_000 }],
+    ["what it has was made by a clock that was 100 days fast", { controlPlane: 100 * DAY_MS }],
+  ] as const) {
+    it(`does so though ${whose}`, async () => {
+      assert.equal(await takeOverAfter(8, off), "the newest");
     });
   }
 });

@@ -4,6 +4,7 @@ import { ATTACKS, attack } from "./adversary.ts";
 import type { ExporterProcess } from "./exporter-process.ts";
 import type { StorePath } from "./store-path.ts";
 import type { Variant } from "./variant.ts";
+import { astrayMs } from "./wall-clock.ts";
 import type { World } from "./world.ts";
 
 /** Of an exporter from the control plane; longer ones are in cut-off.test.ts. */
@@ -13,6 +14,11 @@ const INJURIES = [
   ...["pause", "pause", "kill", "SIGTERM"],
   ...["store partition", "control plane partition", "control plane session lost"],
 ] as const;
+const OF_CLOCKS = [
+  "exporter's clock set",
+  "control plane's clock set",
+  "reader's clock set",
+] as const;
 const OF_LEASES = ["lease partition"] as const;
 const OF_SEVERAL = ["store outage", "reader partition"] as const;
 const OF_GATES = ["rehearsal away"] as const;
@@ -20,6 +26,7 @@ const OF_HOSTILE = ["attack", "attack", "attack"] as const;
 
 type Injury = (
   | typeof INJURIES
+  | typeof OF_CLOCKS
   | typeof OF_LEASES
   | typeof OF_SEVERAL
   | typeof OF_GATES
@@ -27,9 +34,14 @@ type Injury = (
 )[number];
 
 /** What befalls exporters, in a world with this variant and so many stores. */
-function injuriesOf({ election, gates, isHostile }: Variant, stores: number): readonly Injury[] {
+function injuriesOf(
+  { election, gates, isHostile }: Variant,
+  stores: number,
+  isAstray: boolean,
+): readonly Injury[] {
   return [
     ...INJURIES,
+    ...(isAstray ? OF_CLOCKS : []),
     ...(election === undefined ? [] : OF_LEASES),
     ...(stores === 1 ? [] : OF_SEVERAL),
     ...(gates === undefined ? [] : OF_GATES),
@@ -39,7 +51,7 @@ function injuriesOf({ election, gates, isHostile }: Variant, stores: number): re
 
 /** Kinds of faults there are in such a world: the injuries, three of a read, five of a write. */
 export function faultKinds(variant: Variant, stores: number): number {
-  const kinds = new Set(injuriesOf(variant, stores));
+  const kinds = new Set(injuriesOf(variant, stores, true));
   const attacks = kinds.delete("attack")
     ? ATTACKS.length - (variant.gates === undefined ? 1 : 0)
     : 0;
@@ -51,7 +63,7 @@ export async function injure(world: World): Promise<void> {
   const { exporters, faults, random, schedule, sites, variant, watcherPaths } = world;
   const place = Math.floor(random() * exporters.length);
   const victim = exporters[place];
-  const kinds = injuriesOf(variant, sites.length);
+  const kinds = injuriesOf(variant, sites.length, world.isAstray);
   const kind = kinds[Math.floor(random() * kinds.length)] ?? "pause";
   if (victim === undefined || !victim.isRunning || victim.isStopping) return;
   const { machine, source, kong } = victim;
@@ -113,6 +125,17 @@ export async function injure(world: World): Promise<void> {
         kong.isAway = false;
       });
       return;
+    case "exporter's clock set":
+      machine.wall.set(setTo(world));
+      return;
+    case "reader's clock set":
+      world.watcher.machine.wall.set(setTo(world));
+      return;
+    case "control plane's clock set": {
+      const { nodes } = world.controlPlane;
+      nodes[Math.floor(random() * nodes.length)]?.clock.set(setTo(world));
+      return;
+    }
     case "control plane partition":
       source.cut(how);
       later(world.between(1_000, MAX_SOURCE_CUT_MS), () => source.mend());
@@ -123,6 +146,11 @@ export async function injure(world: World): Promise<void> {
     default:
       kind satisfies never;
   }
+}
+
+/** How far off a clock is from then on: as often as not it is set right. */
+function setTo({ random }: World): number {
+  return random() < 0.5 ? 0 : astrayMs(random);
 }
 
 /** As the same exporter, in a new process; what is left of the one before is gone. */

@@ -2,6 +2,7 @@
 
 import type { Clock } from "../../src/core/clock.ts";
 import type { Schedule } from "./schedule.ts";
+import { WallClock } from "./wall-clock.ts";
 
 export interface MachineOptions {
   readonly name: string;
@@ -12,11 +13,9 @@ export interface MachineOptions {
   readonly skewMs: number;
 }
 
-/** True wall-clock time at which every world begins. */
-export const START_MS = Date.UTC(2026, 10, 21, 12);
-
 export class Machine implements Clock {
   readonly name: string;
+  readonly wall: WallClock;
   isDead = false;
   pausedUntilMs = 0;
   /** At the end of a pause. */
@@ -27,6 +26,7 @@ export class Machine implements Clock {
   constructor(options: MachineOptions) {
     this.name = options.name;
     this.#options = options;
+    this.wall = new WallClock(options.schedule, options.skewMs, options.rate);
     this.#bornMs = options.schedule.nowMs;
   }
 
@@ -35,8 +35,7 @@ export class Machine implements Clock {
   }
 
   now(): Date {
-    const { rate, schedule, skewMs } = this.#options;
-    return new Date(Math.floor(START_MS + schedule.nowMs * rate + skewMs));
+    return new Date(this.wall.nowMs);
   }
 
   monotonicMs(): number {

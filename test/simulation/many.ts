@@ -3,6 +3,7 @@
 import type { Key } from "../../src/store/port.ts";
 import { type Life, live } from "./run.ts";
 import { SharedStore } from "./shared-store.ts";
+import { Violation } from "./violation.ts";
 import type { WorldOptions } from "./world.ts";
 
 /** `SEED=1234 npx vitest run test/simulation` lives that world alone, and prints all that happens in it. */
@@ -71,6 +72,20 @@ export async function liveThrough(
     for (const [kind, count] of life.faults) faults.set(kind, (faults.get(kind) ?? 0) + count);
   }
   return totals;
+}
+
+/** Resolves to what is broken, as `expected` has it, in the first of a few hundred worlds in which anything like that is; undefined where nothing is. */
+export async function firstBroken(
+  expected: RegExp,
+  options: ManyOptions = {},
+): Promise<string | undefined> {
+  for (const seed of seedsFrom(1, 1, 500)) {
+    const { broken } = await liveIn(seed, options);
+    if (broken === undefined) continue;
+    if (!(broken instanceof Violation)) throw broken;
+    if (expected.test(broken.message)) return `seed ${seed}: ${broken.message}`;
+  }
+  return undefined;
 }
 
 export function* seedsFrom(first: number, step: number, last: number): Iterable<number> {

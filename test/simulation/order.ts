@@ -41,14 +41,16 @@ export class Order {
   }
 
   /** Of the change that led to it. Throws as `step`. */
-  indexOf({ configHash, controlPlaneTimestamp }: SnapshotMetadata): number {
-    const index = this.#controlPlane.changeOf(configHash, controlPlaneTimestamp);
-    if (index === undefined) throw new Violation(`nobody made ${configHash}`);
+  indexOf(metadata: SnapshotMetadata): number {
+    const index = this.#controlPlane.changeOf(metadata);
+    if (index === undefined) throw new Violation(`nobody made ${metadata.configHash}`);
     return index;
   }
 
   #judge(index: number, { configHash }: SnapshotMetadata): Step {
     const { changes, spreadMs } = this.#controlPlane;
+    // Written once more, by one who received it at an earlier change to it.
+    if (configHash !== undefined && configHash === this.#current?.configHash) return "onward";
     if (index < this.#highest) {
       const seenAtMs = changes[this.#highest]?.atMs ?? 0;
       const outdatedAtMs = changes[index + 1]?.atMs ?? 0;

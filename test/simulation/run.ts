@@ -88,12 +88,7 @@ async function recover(world: World): Promise<void> {
     if (!process.isRunning || process.isStopping) comeBack(world, place, process);
   }
   await world.pass(Math.max(0, faults.lastArrivalMs - schedule.nowMs));
-  if (controlPlane.nodes.length > 1) {
-    // A change that each node stamps later than all before: an earlier one may have been refused.
-    await world.pass(controlPlane.spreadMs);
-    world.changeToNew("good");
-    await world.pass(controlPlane.spreadMs);
-  } else if (variant.isHostile || variant.gates !== undefined) {
+  if (variant.isHostile || variant.gates !== undefined) {
     // Nobody may have received the newest good one, or seen that its body was tampered with.
     world.changeToNew("good");
   }

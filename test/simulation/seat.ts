@@ -67,7 +67,7 @@ function wire(options: SeatOptions, tell: (leadership: Leadership) => void): Wri
   const kongVersion = V391;
   const maxConfigBytes = MAX_CONFIG_BYTES;
   const archive = new Archive({
-    ...{ store, kongVersion, seal, maxConfigBytes, log },
+    ...{ store, kongVersion, seal, maxConfigBytes, clock, log },
     keepHistory: true,
   });
   const conditional = async () => true;

@@ -1,5 +1,6 @@
 /** One machine's way to the control plane: sessions with a node taken at random, which a partition breaks or silences. */
 
+import type { ConfigUpdate } from "../../src/kong/reconfigure.ts";
 import { type ConfigSource, SourceError, type SourceEvent } from "../../src/source/port.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import type { Faults } from "./faults.ts";
@@ -22,7 +23,7 @@ export class SourcePath implements ConfigSource {
   readonly #options: SourcePathOptions;
   #isCut = false;
   /** Of the session under way. */
-  #refresh = (): void => {};
+  #goOn = (): void => {};
   #end = (_afterMs: number): void => {};
 
   constructor(options: SourcePathOptions) {
@@ -42,10 +43,10 @@ export class SourcePath implements ConfigSource {
     this.#end(1);
   }
 
-  /** A session that still stands goes on with what it has missed. */
+  /** A session that still stands goes on with all that was on its way. */
   mend(): void {
     this.#isCut = false;
-    this.#refresh();
+    this.#goOn();
   }
 
   async *watch(signal: AbortSignal): AsyncIterable<SourceEvent> {
@@ -57,17 +58,22 @@ export class SourcePath implements ConfigSource {
     let arrived: SourceEvent | undefined;
     let failure: SourceError | undefined;
     let wake = (): void => {};
-    const send = (): void => {
-      const update = node.newest;
+    /** Messages of one connection come in their order, each as it was when it was sent. */
+    const onTheirWay: ConfigUpdate[] = [];
+    const arrive = (): void => {
+      const update = this.#isCut ? undefined : onTheirWay.shift();
       if (update === undefined) return;
-      schedule.plan(faults.latencyMs(), machine, "message", () => {
-        if (this.#isCut) return;
-        // Messages of one connection come in their order.
-        arrived = { kind: "config", update: node.newest ?? update };
-        wake();
-      });
+      arrived = { kind: "config", update };
+      wake();
     };
-    this.#refresh = send;
+    const send = (): void => {
+      if (node.newest === undefined) return;
+      onTheirWay.push(node.newest);
+      schedule.plan(faults.latencyMs(), machine, "message", arrive);
+    };
+    this.#goOn = () => {
+      for (const _ of onTheirWay) schedule.plan(faults.latencyMs(), machine, "message", arrive);
+    };
     this.#end = (afterMs) => {
       machine.after(afterMs, () => {
         if (!this.#isCut && afterMs > 1) return;
@@ -96,7 +102,7 @@ export class SourcePath implements ConfigSource {
     } finally {
       node.watchers.delete(send);
       signal.removeEventListener("abort", onAbort);
-      this.#refresh = () => {};
+      this.#goOn = () => {};
       this.#end = () => {};
     }
   }

@@ -34,6 +34,7 @@ export interface WatcherOptions {
 }
 
 export class Watcher {
+  readonly machine: Machine;
   readonly #options: WatcherOptions;
   readonly #order: Order;
   readonly #reader: SnapshotReader;
@@ -43,6 +44,7 @@ export class Watcher {
 
   constructor(options: WatcherOptions) {
     this.#options = options;
+    this.machine = options.machine;
     this.#order = new Order(options.controlPlane);
     this.#reader = openReader(options);
     this.#shelf = this.#newShelf();

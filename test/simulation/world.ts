@@ -18,9 +18,10 @@ import { StorePath } from "./store-path.ts";
 import { timeless } from "./timeless-seal.ts";
 import { tracingLog, withoutIds } from "./tracing-log.ts";
 import type { Seals, Variant } from "./variant.ts";
+import { astrayMs } from "./wall-clock.ts";
 import { Watcher } from "./watcher.ts";
 
-/** Clocks of exporters differ by as much, either way. */
+/** Where clocks are looked after, those of exporters and readers differ by as much, either way. */
 const MAX_WALL_SKEW_MS = 60_000;
 /** Two percent apart, at the most. */
 const MAX_DRIFT = 0.01;
@@ -47,6 +48,8 @@ export class World implements Disposable {
   readonly exporters: ExporterProcess[] = [];
   readonly random: () => number;
   readonly variant: Variant;
+  /** Whether nobody looks after the clocks: they are days off, are set, and come back. */
+  readonly isAstray: boolean;
   readonly #options: WorldOptions;
   readonly #seals: Seals;
   readonly #retention: { readonly maxCount?: number };
@@ -61,6 +64,10 @@ export class World implements Disposable {
     this.schedule = new Schedule(this.random);
     this.faults = new Faults(this.schedule, (text) => this.note(text));
     this.controlPlane = new ControlPlane(this.schedule, 1 + Math.floor(this.random() * 3));
+    this.isAstray = this.random() < 0.5;
+    for (const { clock } of this.controlPlane.nodes) {
+      if (this.isAstray && this.random() < 0.5) clock.set(astrayMs(this.random));
+    }
     const seals = variant.seals ?? { exporter: PLAIN_SEAL, reader: PLAIN_SEAL };
     this.#seals = {
       exporter: timeless(seals.exporter, this.schedule),
@@ -167,7 +174,10 @@ export class World implements Disposable {
       name,
       schedule: this.schedule,
       rate: 1 + this.between(-MAX_DRIFT, MAX_DRIFT),
-      skewMs: this.between(-MAX_WALL_SKEW_MS, MAX_WALL_SKEW_MS),
+      skewMs:
+        this.isAstray && this.random() < 0.5
+          ? astrayMs(this.random)
+          : this.between(-MAX_WALL_SKEW_MS, MAX_WALL_SKEW_MS),
     });
   }
 
@@ -217,9 +227,8 @@ export class World implements Disposable {
     try {
       const metadata = await site.written(machine.name, warned);
       this.note(() => {
-        const { configHash, controlPlaneTimestamp, fencingToken } = metadata ?? {};
-        const index = this.controlPlane.changeOf(configHash, controlPlaneTimestamp);
-        const what = `config.json in ${site.store.url} is change ${index} under token ${fencingToken}`;
+        const index = metadata && this.controlPlane.changeOf(metadata);
+        const what = `config.json in ${site.store.url} is change ${index} under token ${metadata?.fencingToken}`;
         return `${machine.name}: ${what}`;
       });
     } catch (error) {

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
+import { PROPAGATION_MS } from "../../src/kong/wire.ts";
 import { SnapshotError } from "../../src/snapshots/errors.ts";
 import { StoreError } from "../../src/store/port.ts";
 import { kongVersion, snapshotOf } from "../fakes/config.ts";
+import { ManualClock } from "../fakes/manual-clock.ts";
 import { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
 import { archiveOn, type Change, CONDITIONAL, KEY, objectIn, signal, spoil } from "./stage.ts";
@@ -70,18 +72,10 @@ describe("saving a snapshot", () => {
       CONDITIONAL,
       signal,
     );
-    const older = await one.save(
-      snapshotOf("c", { controlPlaneTimestamp: 1_795_220_050 }),
-      CONDITIONAL,
-      signal,
-    );
-    assert.equal(older.kind, "stale");
+    const unconfirmed = await one.save(snapshotOf("c"), { conditional: true }, signal);
+    assert.equal(unconfirmed.kind, "unconfirmed");
     assert.match(stored(store), /"b"/);
-    const newer = await one.save(
-      snapshotOf("d", { controlPlaneTimestamp: 1_795_220_200 }),
-      CONDITIONAL,
-      signal,
-    );
+    const newer = await one.save(snapshotOf("d"), CONDITIONAL, signal);
     assert.equal(newer.kind, "saved");
     assert.match(stored(store), /"d"/);
   });
@@ -127,7 +121,7 @@ describe("saving a snapshot", () => {
     const lower = snapshotOf("b", { fencingToken: 1 });
     assert.deepEqual(await setUp(store).archive.save(lower, CONDITIONAL, signal), {
       kind: "stale",
-      why: { rule: "token", stored: 2, fresh: 1 },
+      storedToken: 2,
       stored: undefined,
     });
     const higher = snapshotOf("b", { fencingToken: 3 });
@@ -137,15 +131,15 @@ describe("saving a snapshot", () => {
 
   it("reads one that takes the place of one that was too long, and decides by that", async () => {
     const { store, archive } = setUp();
-    await archive.save(snapshotOf("a", { controlPlaneTimestamp: 2_000 }), CONDITIONAL, signal);
+    await archive.save(snapshotOf("a"), CONDITIONAL, signal);
     const good = objectIn(store);
     spoil(store, { body: Buffer.alloc(200_000) });
     store.intercept = async (operation) => {
       if (operation === "head") store.objects.set(KEY, good);
     };
-    const another = { controlPlaneTimestamp: 1_000, exporterId: "exporter-2" };
-    const outcome = await setUp(store).archive.save(snapshotOf("b", another), CONDITIONAL, signal);
-    assert.equal(outcome.kind, "stale");
+    const another = snapshotOf("b", { exporterId: "exporter-2" });
+    const outcome = await setUp(store).archive.save(another, { conditional: true }, signal);
+    assert.equal(outcome.kind, "unconfirmed");
   });
 
   it("never replaces what a newer program wrote, nor where that is too long to be read", async () => {
@@ -166,18 +160,36 @@ describe("saving a snapshot", () => {
     assert.equal((await archive.save(snapshotOf("b"), CONDITIONAL, signal)).kind, "saved");
   });
 
-  it("believes a timestamp by the clock at which it writes, not by when it took the config", async () => {
-    const takenMs = snapshotOf("a").metadata.exportedAt.getTime();
-    const later = { controlPlaneTimestamp: takenMs / 1000 + 600, exporterId: "exporter-2" };
-    const kinds: string[] = [];
-    for (const minutes of [0, 6]) {
+  it("counts what was seen as seen from the first time on, whoever looked again", async () => {
+    const store = new MemoryStore();
+    const clock = new ManualClock();
+    await archiveOn(store).save(snapshotOf("a", { exporterId: "exporter-2" }), CONDITIONAL, signal);
+    const archive = archiveOn(store, { clock });
+    await archive.sight(undefined, signal);
+    await clock.advance(PROPAGATION_MS);
+    await archive.recall(signal);
+    const received = (asOfMs: number) => ({
+      conditional: true,
+      provenance: { asOfMs, follows: () => false },
+    });
+    const early = await archive.save(snapshotOf("b"), received(PROPAGATION_MS - 1), signal);
+    assert.ok(early.kind === "unconfirmed" && early.sinceMs === PROPAGATION_MS);
+    const outcome = await archive.save(snapshotOf("b"), received(PROPAGATION_MS), signal);
+    assert.ok(outcome.kind === "saved" && outcome.rule === "confirmed");
+  });
+
+  it("stamps what it writes later than all it wrote before, though that is damaged or gone", async () => {
+    for (const isGone of [false, true]) {
       const { store, archive } = setUp();
-      await archive.save(snapshotOf("b", later), CONDITIONAL, signal);
-      const now = new Date(takenMs + minutes * 60_000);
-      const options = { ...CONDITIONAL, now };
-      kinds.push((await setUp(store).archive.save(snapshotOf("a"), options, signal)).kind);
+      const fast = snapshotOf("a", { controlPlaneTimestamp: 1_800_000_000 });
+      await archive.save(fast, CONDITIONAL, signal);
+      if (isGone) store.objects.delete(KEY);
+      else spoil(store, { body: Buffer.from("{") });
+      await archive.recall(signal);
+      const outcome = await archive.save(snapshotOf("b"), CONDITIONAL, signal);
+      assert.ok(outcome.kind === "saved");
+      assert.equal(outcome.metadata.controlPlaneTimestamp, 1_800_000_000.001);
     }
-    assert.deepEqual(kinds, ["saved", "stale"]);
   });
 
   it("takes no token from what was saved for another Kong version", async () => {
@@ -206,14 +218,15 @@ describe("saving a snapshot", () => {
 
   it("without preconditions, reads before each write", async () => {
     const { store, archive } = setUp();
-    const plain = { conditional: false };
+    const plain = { ...CONDITIONAL, conditional: false };
     await archive.save(snapshotOf("a"), plain, signal);
     await setUp(store).archive.save(
       snapshotOf("b", { exporterId: "exporter-2", controlPlaneTimestamp: 1_795_220_100 }),
       plain,
       signal,
     );
-    assert.equal((await archive.save(snapshotOf("c"), plain, signal)).kind, "stale");
+    const last = await archive.save(snapshotOf("c"), { conditional: false }, signal);
+    assert.equal(last.kind, "unconfirmed");
     assert.match(stored(store), /"b"/);
   });
 });

@@ -2,80 +2,163 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { describe, it } from "vitest";
 import type { KongVersion } from "../../src/kong/version.ts";
+import { PROPAGATION_MS } from "../../src/kong/wire.ts";
 import {
+  decideSave,
   isNearer,
   isNewer,
   isSameConfig,
   olderVersions,
   type VersionMatch,
-  whyStale as whyStaleAt,
 } from "../../src/snapshots/order.ts";
+import { restoredExporterId } from "../../src/snapshots/restored.ts";
 import { describeBare, type SnapshotMetadata, takenAt } from "../../src/snapshots/snapshot.ts";
+import type { Version } from "../../src/store/port.ts";
 import { configBytes, kongVersion, snapshotOf, V391 } from "../fakes/config.ts";
 
-const TAKEN = new Date("2026-11-21T12:00:00Z");
-const NOW = TAKEN.getTime() / 1000;
-const of = (overrides: Partial<SnapshotMetadata>) =>
-  snapshotOf("a", {
-    exportedAt: TAKEN,
-    controlPlaneTimestamp: NOW,
-    fencingToken: 7,
-    ...overrides,
-  }).metadata;
-const ANOTHER = { exporterId: "exporter-2" };
+const of = (name: string, overrides: Partial<SnapshotMetadata> = {}) =>
+  snapshotOf(name, { fencingToken: 7, exporterId: "exporter-2", ...overrides }).metadata;
+const MADE = of("a").controlPlaneTimestamp ?? 0;
 
-/** When it is written at once. */
-const whyStale = (fresh: SnapshotMetadata, stored: SnapshotMetadata) =>
-  whyStaleAt(fresh, stored, fresh.exportedAt);
+/** By the writer's monotonic clock. */
+const SEEN_MS = 1_000;
 
-function assertReplaces(fresh: SnapshotMetadata, stored: SnapshotMetadata): void {
-  assert.equal(whyStale(fresh, stored), undefined);
+interface Case {
+  readonly stored: SnapshotMetadata | undefined;
+  readonly asOfMs?: number;
+  readonly follows?: boolean;
+  /** Under which this writer wrote before. */
+  readonly tokens?: readonly number[];
 }
 
-describe("which snapshot may replace which", () => {
-  it("never a lower fencing token a higher one, whatever the clocks and whoever saved it", () => {
-    const stored = of({ fencingToken: 8, controlPlaneTimestamp: 1 });
-    const why = { rule: "token", stored: 8, fresh: 7 };
-    assert.deepEqual(whyStale(of({}), stored), why);
-    assert.deepEqual(whyStale(of({}), { ...stored, ...ANOTHER }), why);
+/** Of config "b", received by exporter-1. */
+function decide(fresh: Partial<SnapshotMetadata>, { stored, ...more }: Case) {
+  const known = {
+    kind: "present",
+    version: "1" as Version,
+    metadata: stored,
+    fencingToken: stored?.fencingToken ?? 7,
+    isSealedAsNow: true,
+    seenAtMs: SEEN_MS,
+  } as const;
+  const { asOfMs = SEEN_MS, follows = false, tokens = [] } = more;
+  return decideSave(
+    of("b", { fencingToken: 8, exporterId: "exporter-1", ...fresh }),
+    known,
+    { asOfMs, follows: () => follows },
+    { inDoubt: undefined, tokens: new Set(tokens) },
+  );
+}
+
+/** The rule by which it may be written, or why it may not. */
+function verdict(fresh: Partial<SnapshotMetadata>, how: Case): string {
+  const decision = decide(fresh, how);
+  return decision.kind === "write" ? decision.rule : decision.kind;
+}
+
+const AGES = [undefined, MADE - 8_640_000, MADE - 1, MADE, MADE + 1, MADE + 8_640_000];
+
+describe("which config may replace what lies there, whatever the clocks say", () => {
+  for (const controlPlaneTimestamp of AGES) {
+    const fresh = { controlPlaneTimestamp };
+    const when =
+      controlPlaneTimestamp === undefined
+        ? "at a time that nobody knows"
+        : `${controlPlaneTimestamp - MADE} s after that`;
+
+    it(`made ${when}: one from a session that began after that was seen, and control planes had time to agree`, () => {
+      const stored = of("a");
+      assert.equal(verdict(fresh, { stored, asOfMs: SEEN_MS + PROPAGATION_MS }), "confirmed");
+      const before = SEEN_MS + PROPAGATION_MS - 1;
+      assert.equal(verdict(fresh, { stored, asOfMs: before }), "unconfirmed");
+    });
+
+    it(`made ${when}: one that this writer received after that very one`, () => {
+      assert.equal(verdict(fresh, { stored: of("a"), follows: true }), "followed");
+    });
+
+    it(`made ${when}: what this writer received after what it wrote, under this token or another one of its own`, () => {
+      const stored = of("a", { exporterId: "exporter-1" });
+      assert.equal(verdict({ ...fresh, fencingToken: 7 }, { stored }), "own");
+      assert.equal(verdict(fresh, { stored, tokens: [7] }), "own");
+      assert.equal(verdict(fresh, { stored }), "unconfirmed", "an earlier run of it wrote that");
+      assert.equal(verdict(fresh, { stored: of("a"), tokens: [7] }), "unconfirmed");
+    });
+
+    it(`made ${when}: nothing under a lower token`, () => {
+      const how = { stored: of("a"), asOfMs: Number.POSITIVE_INFINITY, follows: true };
+      assert.equal(verdict({ ...fresh, fencingToken: 6 }, how), "stale");
+      const damaged = { ...how, stored: undefined };
+      assert.equal(verdict({ ...fresh, fencingToken: 6 }, damaged), "stale");
+    });
+  }
+
+  it("where nothing usable lies, anything", () => {
+    assert.equal(verdict({}, { stored: undefined }), "free");
   });
 
-  it("a higher one a lower one, unless the control plane made that config later", () => {
-    assertReplaces(of({ fencingToken: 8 }), of(ANOTHER));
-    const older = of({ fencingToken: 8, controlPlaneTimestamp: NOW - 1 });
-    const why = { rule: "timestamp", stored: NOW, fresh: NOW - 1 };
-    assert.deepEqual(whyStale(older, of(ANOTHER)), why);
-    assert.deepEqual(whyStale(older, of({})), why);
+  it("says from when on a session must begin", () => {
+    const decision = decide({}, { stored: of("a") });
+    assert.ok(decision.kind === "unconfirmed");
+    assert.equal(decision.sinceMs, SEEN_MS + PROPAGATION_MS);
+    assert.equal(decision.stored.configHash, of("a").configHash);
+  });
+});
+
+describe("what is written", () => {
+  const stampOf = (made: number | undefined, name = "b") => {
+    const { configHash, hashes, sha256 } = of(name);
+    const fresh = { configHash, hashes, sha256, controlPlaneTimestamp: made };
+    const decision = decide(fresh, { stored: of("a"), follows: true });
+    assert.ok(decision.kind === "write");
+    return decision.metadata.controlPlaneTimestamp;
+  };
+
+  it("is stamped later than what it replaces, by as little as can be", () => {
+    assert.equal(stampOf(MADE + 9), MADE + 9);
+    for (const made of [undefined, MADE - 8_640_000, MADE]) {
+      assert.equal(stampOf(made), MADE + 0.001);
+    }
   });
 
-  it("an exporter its own, under one token, even where another control plane's clock is behind", () => {
-    assertReplaces(of({ controlPlaneTimestamp: NOW - 5 }), of({}));
+  it("keeps the later one of two timestamps if it is the same config", () => {
+    assert.equal(stampOf(MADE + 9, "a"), MADE + 9);
+    assert.equal(stampOf(MADE - 9, "a"), MADE);
+  });
+});
+
+describe("what an operator restored", () => {
+  const confirmed = { asOfMs: Number.POSITIVE_INFINITY };
+  const restored = (over: SnapshotMetadata | undefined) =>
+    of("a", { exporterId: restoredExporterId("20261121T113500.123Z-0123456789ab", over) });
+
+  it("stays while the control plane has what it replaced, whenever that was made", () => {
+    const stored = restored(of("b"));
+    for (const controlPlaneTimestamp of AGES) {
+      assert.equal(verdict({ controlPlaneTimestamp }, { stored, ...confirmed }), "overruled");
+    }
   });
 
-  it("another exporter's only by a config that is not older, under one token", () => {
-    const older = of({ controlPlaneTimestamp: NOW - 0.001 });
-    assert.equal(whyStale(older, of(ANOTHER))?.rule, "timestamp");
-    assertReplaces(of({}), of(ANOTHER));
-    assertReplaces(of({ controlPlaneTimestamp: NOW + 1 }), of(ANOTHER));
+  it("gives way to any other config that is known to be newer", () => {
+    const stored = restored(of("c"));
+    assert.equal(verdict({}, { stored, ...confirmed }), "confirmed");
+    assert.equal(verdict({}, { stored }), "unconfirmed");
   });
 
-  it("whatever has a timestamp of the far future, which would block every export", () => {
-    const future = { ...ANOTHER, controlPlaneTimestamp: NOW + 301 };
-    assertReplaces(of({}), of(future));
-    const near = of({ ...future, controlPlaneTimestamp: NOW + 299 });
-    assert.equal(whyStale(of({}), near)?.rule, "timestamp");
+  it("stays though several were restored one after the other", () => {
+    const stored = restored({
+      ...restored(of("b")),
+      ...of("c"),
+      exporterId: restored(of("b")).exporterId,
+    });
+    assert.equal(verdict({}, { stored, ...confirmed }), "overruled");
   });
 
-  it("nothing newer for having been kept in memory while others wrote", () => {
-    const later = new Date(TAKEN.getTime() + 1_800_000);
-    const stored = of({ ...ANOTHER, exportedAt: later, controlPlaneTimestamp: NOW + 1_800 });
-    assert.equal(whyStaleAt(of({ fencingToken: 8 }), stored, later)?.rule, "timestamp");
-  });
-
-  it("whatever cannot be judged for lack of a timestamp", () => {
-    const unknown = { controlPlaneTimestamp: undefined };
-    assertReplaces(of(unknown), of(ANOTHER));
-    assertReplaces(of({}), of({ ...unknown, ...ANOTHER }));
+  it("by a version that did not say what it replaced, gives way to what was made later", () => {
+    const stored = restored(undefined);
+    const made = (seconds: number) => ({ controlPlaneTimestamp: MADE + seconds });
+    assert.equal(verdict(made(0), { stored, ...confirmed }), "overruled");
+    assert.equal(verdict(made(1), { stored, ...confirmed }), "confirmed");
   });
 });
 
@@ -108,9 +191,8 @@ describe("of two snapshots", () => {
     assertNewer(timed({ made: -60, taken: 2 }), timed({ made: undefined, taken: 1 }));
   });
 
-  it("a timestamp more than 5 minutes ahead of when it was taken is not believed", () => {
-    assertNewer(timed({ made: 1, taken: 1 }), timed({ made: 301, taken: 0 }));
-    assertNewer(timed({ made: 300, taken: 0 }), timed({ made: 1, taken: 1 }));
+  it("the clocks of those who took them have no say where the control plane's have", () => {
+    assertNewer(timed({ made: 2, taken: -8_640_000 }), timed({ made: 1, taken: 8_640_000 }));
   });
 
   it("neither is newer than itself", () => {

@@ -14,6 +14,7 @@ import {
   historyKey,
   INSTEAD,
   KEY,
+  made,
   objectIn,
   optionsOn,
   SPOILT,
@@ -102,7 +103,9 @@ describe("refreshing a snapshot", () => {
 async function withHistory() {
   const store = new MemoryStore();
   const writer = archiveOn(store);
-  for (const name of ["a", "b", "c"]) await writer.save(snapshotOf(name), CONDITIONAL, signal);
+  for (const [seconds, name] of ["a", "b", "c"].entries()) {
+    await writer.save(made(name, seconds), CONDITIONAL, signal);
+  }
   await writer.history.add(snapshotOf("d"), { ...CONDITIONAL, held: "too small" }, signal);
   const ids = (await writer.history.list(signal)).map(({ id }) => id);
   const log = new RecordingLog();
@@ -117,7 +120,7 @@ describe("a reader", () => {
     const { archive, log } = await withHistory();
     const { config, metadata, origin, kongVersion: version } = await archive.latest(signal);
     assert.deepEqual(Buffer.from(config), snapshotOf("c").config);
-    assert.deepEqual(metadata, snapshotOf("c").metadata);
+    assert.deepEqual(metadata, made("c", 2).metadata);
     assert.deepEqual({ origin, version }, { origin: { kind: "current" }, version: "3.9.1" });
     assert.deepEqual(log.lines, []);
   });
@@ -135,7 +138,7 @@ describe("a reader", () => {
       spoil(KEY, change);
       const { config, metadata, origin } = await archive.latest(signal);
       assert.deepEqual(Buffer.from(config), snapshotOf("c").config);
-      assert.deepEqual(metadata, snapshotOf("c").metadata);
+      assert.deepEqual(metadata, made("c", 2).metadata);
       assert.deepEqual(origin, { kind: "history", id: ids[1] });
       const [said, ...others] = log.lines;
       assert.deepEqual([said?.level, said?.message, others], ["error", INSTEAD, []]);

@@ -6,12 +6,13 @@ import { Archive, type ArchiveOptions } from "../../src/snapshots/archive.ts";
 import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import type { NewSnapshot, SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
 import type { Key, Metadata, Store, Version } from "../../src/store/port.ts";
-import { snapshotOf, V391 } from "../fakes/config.ts";
+import { NEWER, snapshotOf, V391 } from "../fakes/config.ts";
 import type { MemoryStore } from "../fakes/memory-store.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
 
 export const { signal } = new AbortController();
-export const CONDITIONAL = { conditional: true };
+/** What is saved with it is known to be newer than all that was seen before. */
+export const CONDITIONAL = { conditional: true, provenance: NEWER };
 export const KEY: Key = "3.9.1/config.json";
 export const historyKey = (id: string): Key => `3.9.1/history/${id}.json.gz`;
 /** As S3's ETags look: a digest of the body alone. */

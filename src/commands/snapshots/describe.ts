@@ -2,7 +2,7 @@
 
 import type { ServiceError } from "../../core/errors.ts";
 import { countEntities, type EntityCounts } from "../../kong/entity-counts.ts";
-import { RESTORED } from "../../maintenance/restore.ts";
+import { isRestored } from "../../snapshots/restored.ts";
 import { type SealMarks, sealText } from "../../snapshots/seal/seal.ts";
 import { metadataOf, type Sighting } from "../../snapshots/sighting.ts";
 import { type Snapshot, type SnapshotMetadata, sha256, takenAt } from "../../snapshots/snapshot.ts";
@@ -56,7 +56,7 @@ export function describeRehearsed(metadata: SnapshotMetadata | undefined): strin
 
 /** `exporterId` as a table has room for it. */
 export function shortExporter(exporterId: string): string {
-  return exporterId.startsWith(RESTORED) ? "restored" : exporterId.slice(0, 8);
+  return isRestored({ exporterId }) ? "restored" : exporterId.slice(0, 8);
 }
 
 /** For machines; `metadata` is null where the object carries none. */

@@ -30,9 +30,8 @@ interface RestoredFolder {
   readonly result: Result<Restored>;
 }
 
-const WHAT_NEXT = `It stays current until the control plane next sends a config, which an exporter then saves: at the
-next change there, or when the control plane or an exporter restarts. Stop the exporters to keep it
-for longer.
+const WHAT_NEXT = `It stays current until the control plane has another config than the one that it replaced, which an
+exporter then saves. Stop the exporters to keep it for longer.
 `;
 const RELEASED = `It had been held back; now that it is current, later configs are measured against it.
 `;

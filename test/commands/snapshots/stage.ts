@@ -24,7 +24,7 @@ import {
 } from "../../../src/snapshots/snapshot.ts";
 import { FileStore } from "../../../src/store/file.ts";
 import type { Store } from "../../../src/store/port.ts";
-import { kongVersion, snapshotOf, V391 } from "../../fakes/config.ts";
+import { kongVersion, NEWER, snapshotOf, V391 } from "../../fakes/config.ts";
 import { RecordingLog } from "../../fakes/recording-log.ts";
 
 export const NEVER = new AbortController().signal;
@@ -107,7 +107,7 @@ export class SnapshotsStage implements AsyncDisposable {
   /** Saves as an exporter does; resolves to the id in the history. */
   async save(snapshot: NewSnapshot): Promise<string> {
     const archive = this.archive(snapshot.metadata.kongVersion);
-    await archive.save(snapshot, { conditional: true }, NEVER);
+    await archive.save(snapshot, { conditional: true, provenance: NEWER }, NEVER);
     return this.newestId(archive);
   }
 

@@ -20,7 +20,7 @@ import { StoreReader } from "../../../src/snapshots/reader.ts";
 import { PLAIN_SEAL } from "../../../src/snapshots/seal/seal.ts";
 import { FileStore } from "../../../src/store/file.ts";
 import { StoreError } from "../../../src/store/port.ts";
-import { kongVersion, snapshotOf, V391 } from "../../fakes/config.ts";
+import { kongVersion, NEWER, snapshotOf, V391 } from "../../fakes/config.ts";
 import { MemoryStore } from "../../fakes/memory-store.ts";
 import { RecordingLog } from "../../fakes/recording-log.ts";
 
@@ -144,7 +144,7 @@ describe("after a restart, with control plane and store gone", () => {
         log: new RecordingLog(),
       });
       const { signal } = new AbortController();
-      if (!byHand) await archive.save(snapshot, { conditional: true }, signal);
+      if (!byHand) await archive.save(snapshot, { conditional: true, provenance: NEWER }, signal);
       const plain = { metadata: {}, contentType: "application/json" };
       if (byHand) await store.put(currentKey(V391), snapshot.config, plain, signal);
       const directory = freshDirectory();
