@@ -22,7 +22,7 @@ import {
   StoreReader,
   type StoreReaderOptions,
 } from "./reader.ts";
-import { beyondRetention, type Removal, type RetentionPolicy } from "./retention.ts";
+import { beyondRetention, type Removal, type RetentionPolicy, timesOf } from "./retention.ts";
 import { metadataOf, type Sighting } from "./sighting.ts";
 import type {
   Found,
@@ -241,25 +241,33 @@ export class Archive {
     this.#unkept = undefined;
   }
 
-  /** What `prune` would remove now, the oldest first. For one writer at a time: the leader. Rejects as `recall`. */
+  /** What is beyond `policy`, the oldest first, at a time that somebody vouches for. For one writer at a time: the leader. Rejects as `recall`. */
   async planPrune(
     policy: RetentionPolicy,
     now: Date,
     signal: AbortSignal,
   ): Promise<readonly Removal[]> {
-    const known = this.#known ?? (await this.#look(signal));
-    const metadata = known.kind === "present" ? known.metadata : undefined;
-    const currentHash = metadata && historyHash(metadata);
-    return beyondRetention(await this.history.list(signal), policy, { currentHash, now });
+    const currentHash = await this.#currentHash(signal);
+    const entries = await this.history.list(signal);
+    return beyondRetention(entries, policy, { currentHash, times: { names: now, store: now } });
   }
 
-  /** Removes from the history what is beyond `policy`, one by one, the oldest first. */
+  /** Removes from the history what is beyond `policy`, one by one, the oldest first; see timesOf. For the leader. Rejects as `recall`. */
   async prune(policy: RetentionPolicy, now: Date, signal: AbortSignal): Promise<RemoveReport> {
-    const removals = await this.planPrune(policy, now, signal);
+    const currentHash = await this.#currentHash(signal);
+    const entries = await this.history.list(signal);
+    const times = timesOf(entries, now);
+    const removals = beyondRetention(entries, policy, { currentHash, times });
     return this.history.remove(
       removals.map(({ entry }) => entry.id),
       signal,
     );
+  }
+
+  async #currentHash(signal: AbortSignal): Promise<string | undefined> {
+    const known = this.#known ?? (await this.#look(signal));
+    const metadata = known.kind === "present" ? known.metadata : undefined;
+    return metadata && historyHash(metadata);
   }
 
   async #addCurrent(

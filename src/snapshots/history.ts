@@ -36,6 +36,8 @@ export interface HistoryEntry extends HistoryId {
   /** Length of the object: the compressed config, sealed or not. */
   readonly bytes: number;
   readonly version: Version;
+  /** When it was written, by the store's clock, where that tells. */
+  readonly putAt: Date | undefined;
 }
 
 export type KeptSnapshot = NewSnapshot & {
@@ -81,11 +83,12 @@ export class History {
   /** The newest first, by their names. Objects that are not of the history are left out. STORE_MISCONFIGURED for an absurd number of them. */
   async list(signal: AbortSignal): Promise<readonly HistoryEntry[]> {
     const entries: HistoryEntry[] = [];
-    for await (const { key, bytes, version } of this.#options.store.list(this.#prefix, signal)) {
+    const listing = this.#options.store.list(this.#prefix, signal);
+    for await (const { key, bytes, version, putAt } of listing) {
       const name = key.slice(this.#prefix.length + 1);
       if (!name.endsWith(HISTORY_SUFFIX)) continue;
       const parsed = parseHistoryId(name.slice(0, -HISTORY_SUFFIX.length));
-      if (parsed !== undefined) entries.push({ ...parsed, bytes, version });
+      if (parsed !== undefined) entries.push({ ...parsed, bytes, version, putAt });
       if (entries.length > MAX_ENTRIES) throw overfull(this.#name());
     }
     // Stores list in ascending order of the key, which begins with the time.

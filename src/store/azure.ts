@@ -139,8 +139,9 @@ class AzureDriver implements Driver {
       throw notAzure(attempt, "an answer that is no listing");
     }
     const blobs = page.segment.blobItems.filter(({ metadata }) => !isFolder(metadata));
-    const objects = blobs.map(({ name, properties: { etag, contentLength: bytes = 0 } }) => {
-      return { name, version: versionOf(etag, attempt), bytes };
+    const objects = blobs.map(({ name, properties }) => {
+      const { etag, contentLength: bytes = 0, lastModified: putAt } = properties;
+      return { name, version: versionOf(etag, attempt), bytes, putAt };
     });
     const next = page.continuationToken === "" ? undefined : page.continuationToken;
     return { objects, next };

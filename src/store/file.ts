@@ -16,6 +16,7 @@ import { checkKey, checkMetadata, checkPrefix } from "./keys.ts";
 import type {
   GetOptions,
   Key,
+  ListedObject,
   ObjectHead,
   ObjectInfo,
   Precondition,
@@ -126,7 +127,7 @@ export class FileStore implements Store {
     });
   }
 
-  async *list(prefix: Key | "", signal: AbortSignal): AsyncIterable<ObjectInfo> {
+  async *list(prefix: Key | "", signal: AbortSignal): AsyncIterable<ListedObject> {
     checkPrefix(prefix);
     const attempt = this.#begin("list", prefix, signal);
     refuseHidden(prefix);
@@ -141,7 +142,8 @@ export class FileStore implements Store {
         const found = await readObject(files, undefined, signal, folder.companions);
         // Deleted since the folder was read.
         if (found === undefined) continue;
-        yield { key, version: found.version, bytes: found.bytes };
+        const { version, bytes, putAt } = found;
+        yield { key, version, bytes, putAt };
         signal.throwIfAborted();
       }
     } catch (error) {

@@ -129,7 +129,9 @@ class GcsDriver implements Driver {
     };
     const { objects, nextPageToken: next } = await this.#list(params, call);
     return {
-      objects: objects.map(({ name, generation: version, bytes }) => ({ name, version, bytes })),
+      objects: objects.map(({ name, generation: version, bytes, putAt }) => {
+        return { name, version, bytes, putAt };
+      }),
       next,
     };
   }

@@ -29,6 +29,11 @@ export interface ObjectInfo {
   readonly bytes: number;
 }
 
+export interface ListedObject extends ObjectInfo {
+  /** When it was put, by the store's clock, in whole seconds on some; undefined where a server does not tell. */
+  readonly putAt: Date | undefined;
+}
+
 /** All that is known of an object but its body. */
 export interface ObjectHead extends ObjectInfo {
   readonly metadata: Metadata;
@@ -82,7 +87,7 @@ export interface Store extends AsyncDisposable {
   /** Body and metadata in one atomic write: a reader sees the old object or the new one. */
   put(key: Key, body: Uint8Array, options: PutOptions, signal: AbortSignal): Promise<ObjectInfo>;
   /** Every object whose key starts with `prefix` + `/` (all, if `""`), recursively, ascending by UTF-8 bytes of the key, over all pages. */
-  list(prefix: Key | "", signal: AbortSignal): AsyncIterable<ObjectInfo>;
+  list(prefix: Key | "", signal: AbortSignal): AsyncIterable<ListedObject>;
   /** Idempotent: a missing key is success. */
   delete(key: Key, signal: AbortSignal): Promise<void>;
 }

@@ -5,6 +5,7 @@ import { raced, within } from "../core/waiting.ts";
 import type {
   GetOptions,
   Key,
+  ListedObject,
   ObjectHead,
   ObjectInfo,
   PutOptions,
@@ -66,7 +67,7 @@ export class ReadDeadlineStore implements Store {
     return this.#write(signal, () => this.#store.put(key, body, options, signal));
   }
 
-  async *list(prefix: Key | "", signal: AbortSignal): AsyncIterable<ObjectInfo> {
+  async *list(prefix: Key | "", signal: AbortSignal): AsyncIterable<ListedObject> {
     const objects = this.#store.list(prefix, signal)[Symbol.asyncIterator]();
     let isWaiting = false;
     try {

@@ -6,6 +6,7 @@ import { checkKey, checkMetadata, checkPrefix, isKey } from "./keys.ts";
 import type {
   GetOptions,
   Key,
+  ListedObject,
   Metadata,
   ObjectHead,
   ObjectInfo,
@@ -51,6 +52,8 @@ export interface Page {
     readonly name: string;
     readonly version: Version;
     readonly bytes: number;
+    /** See ListedObject. */
+    readonly putAt: Date | undefined;
   }[];
   /** Token of the page that follows; undefined on the last. */
   readonly next: string | undefined;
@@ -178,13 +181,13 @@ export class RemoteStore implements Store {
     });
   }
 
-  async *list(prefix: Key | "", signal: AbortSignal): AsyncIterable<ObjectInfo> {
+  async *list(prefix: Key | "", signal: AbortSignal): AsyncIterable<ListedObject> {
     checkPrefix(prefix);
     if (this.#driver.isListingSorted) {
       yield* this.#pages(prefix, signal);
       return;
     }
-    const objects: ObjectInfo[] = [];
+    const objects: ListedObject[] = [];
     for await (const info of this.#pages(prefix, signal)) objects.push(info);
     for (const info of objects.sort(byKey)) {
       signal.throwIfAborted();
@@ -205,7 +208,7 @@ export class RemoteStore implements Store {
   }
 
   /** In the order of the server. */
-  async *#pages(prefix: Key | "", signal: AbortSignal): AsyncIterable<ObjectInfo> {
+  async *#pages(prefix: Key | "", signal: AbortSignal): AsyncIterable<ListedObject> {
     const below = this.#base + (prefix === "" ? "" : `${prefix}/`);
     let token: string | undefined;
     for (let pages = 1; ; pages += 1) {
@@ -216,12 +219,12 @@ export class RemoteStore implements Store {
         const why = "the listing does not go on: the server gives the same page again";
         throw fault(call.attempt, unavailable(why));
       });
-      for (const { name, version, bytes } of page.objects) {
+      for (const { name, version, bytes, putAt } of page.objects) {
         const key = name.slice(this.#base.length);
         // No key: a folder marker of some console, or an object nobody could ask this store for.
         if (!name.startsWith(below) || !isKey(key)) continue;
         signal.throwIfAborted();
-        yield { key, version, bytes };
+        yield { key, version, bytes, putAt };
       }
       if (page.next === undefined) return;
       token = page.next;
@@ -283,7 +286,7 @@ const ENDLESS = misconfigured(
 );
 
 /** The order that the port promises: by the bytes of UTF-8. */
-function byKey(one: ObjectInfo, other: ObjectInfo): number {
+function byKey(one: ListedObject, other: ListedObject): number {
   return Buffer.compare(Buffer.from(one.key), Buffer.from(other.key));
 }
 

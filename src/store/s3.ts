@@ -171,9 +171,11 @@ class S3Driver implements Driver {
         "the listing does not go on: the server says that there is more, but not from where";
       throw fault(attempt, unavailable(why));
     }
-    const objects = Contents.map(({ Key: name = "", ETag, Size: bytes = 0 }) => {
-      return { name, version: versionOf(ETag, attempt), bytes };
-    });
+    const objects = Contents.map(
+      ({ Key: name = "", ETag, Size: bytes = 0, LastModified: putAt }) => {
+        return { name, version: versionOf(ETag, attempt), bytes, putAt };
+      },
+    );
     return { objects, next };
   }
 

@@ -78,7 +78,9 @@ export class FakeGcsServer implements AsyncDisposable {
     this.#generation += 1;
     const name = String(resource["name"]);
     const generation = String(this.#generation);
-    const stored = { ...resource, generation, size: String(body.length), crc32c: crc32c(body) };
+    const size = String(body.length);
+    const updated = new Date().toISOString();
+    const stored = { ...resource, generation, size, updated, crc32c: crc32c(body) };
     const object = { name, generation, body, resource: { kind: "storage#object", ...stored } };
     this.buckets.get(bucket)?.set(name, object);
     return object;

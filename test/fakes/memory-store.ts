@@ -5,6 +5,7 @@ import { checkKey, checkMetadata, checkPrefix } from "../../src/store/keys.ts";
 import type {
   GetOptions,
   Key,
+  ListedObject,
   ObjectHead,
   ObjectInfo,
   PutOptions,
@@ -20,7 +21,7 @@ export type Operation = "get" | "head" | "put" | "list" | "delete";
 /** What lies in the store. Two stores made over one `Objects` are two clients of it. */
 export type Objects = Map<Key, Stored>;
 
-type Stored = StoredObject & { readonly contentType: string };
+type Stored = StoredObject & ListedObject & { readonly contentType: string };
 
 export class MemoryStore implements Store {
   readonly url: string;
@@ -32,6 +33,8 @@ export class MemoryStore implements Store {
    * aborts meanwhile rejects at once.
    */
   intercept: (operation: Operation, key: string) => Promise<void> = async () => {};
+  /** By its own clock. */
+  now: () => Date = () => new Date();
   /** Of all bodies given out, together. */
   bytesRead = 0;
   #closed = false;
@@ -90,19 +93,19 @@ export class MemoryStore implements Store {
       throw fault("STORE_PRECONDITION_FAILED", "put", key, "the object is of another version");
     }
     const version = versionOf(object);
-    this.objects.set(key, { ...object, version, contentType });
+    this.objects.set(key, { ...object, version, contentType, putAt: this.now() });
     return { key, version, bytes: object.bytes };
   }
 
-  async *list(prefix: Key | "", signal: AbortSignal): AsyncIterable<ObjectInfo> {
+  async *list(prefix: Key | "", signal: AbortSignal): AsyncIterable<ListedObject> {
     checkPrefix(prefix);
     await this.#enter("list", prefix, signal);
     const below = prefix === "" ? "" : `${prefix}/`;
     const found = [...this.objects.values()].filter(({ key }) => key.startsWith(below));
     found.sort((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)));
-    for (const { key, version, bytes } of found) {
+    for (const { key, version, bytes, putAt } of found) {
       signal.throwIfAborted();
-      yield { key, version, bytes };
+      yield { key, version, bytes, putAt };
     }
   }
 

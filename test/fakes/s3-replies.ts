@@ -4,6 +4,7 @@ export interface Stored {
   readonly body: Buffer;
   /** With its quotes. */
   readonly etag: string;
+  readonly putAt: Date;
   /** Content type and user metadata. */
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -37,8 +38,9 @@ export function list(objects: ReadonlyMap<string, Stored>, query: URLSearchParam
     .sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   const page = found.slice(0, Number(query.get("max-keys") ?? 1000));
   const last = found.length > page.length ? page.at(-1)?.[0] : undefined;
-  const contents = page.map(([key, { etag, body }]) => {
-    const fields = { Key: key, ETag: etag, Size: String(body.byteLength) };
+  const contents = page.map(([key, { etag, body, putAt }]) => {
+    const size = String(body.byteLength);
+    const fields = { Key: key, LastModified: putAt.toISOString(), ETag: etag, Size: size };
     return `<Contents>${Object.entries(fields).map(element).join("")}</Contents>`;
   });
   const fields = {

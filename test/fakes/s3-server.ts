@@ -153,6 +153,7 @@ export class FakeS3 implements AsyncDisposable {
         objects.set(key, {
           body,
           etag,
+          putAt: new Date(),
           headers: Object.fromEntries(kept) as Record<string, string>,
         });
         return { status: 200, headers: { etag }, body: NOTHING };

@@ -3,6 +3,7 @@
 import type {
   GetOptions,
   Key,
+  ListedObject,
   ObjectHead,
   ObjectInfo,
   PutOptions,
@@ -109,7 +110,7 @@ export class StoreLink implements Store {
     return lose === undefined ? info : fail(lose, signal);
   }
 
-  list(prefix: Key | "", signal: AbortSignal): AsyncIterable<ObjectInfo> {
+  list(prefix: Key | "", signal: AbortSignal): AsyncIterable<ListedObject> {
     return this.#store.list(prefix, signal);
   }
 

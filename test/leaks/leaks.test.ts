@@ -69,6 +69,7 @@ describe("a surface that leaks is found out", () => {
     world.s3.buckets.get("bucket")?.set("k", {
       body: Buffer.from(config),
       etag: '""',
+      putAt: new Date(),
       headers: { "x-amz-meta-held": Buffer.from(adminToken).toString("hex") },
     });
     await world.give(`${adminToken}.txt`, adminToken);

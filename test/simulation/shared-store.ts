@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import type {
   Key,
+  ListedObject,
   ObjectHead,
   ObjectInfo,
   PutOptions,
@@ -68,11 +69,11 @@ export class SharedStore implements Store {
     return info;
   }
 
-  async *list(prefix: Key | ""): AsyncIterable<ObjectInfo> {
+  async *list(prefix: Key | ""): AsyncIterable<ListedObject> {
     const keys = [...this.objects.keys()].filter((key) => key.startsWith(`${prefix}/`));
     for (const key of keys.sort()) {
       const object = this.objects.get(key);
-      if (object !== undefined) yield object;
+      if (object !== undefined) yield { ...object, putAt: undefined };
     }
   }
 

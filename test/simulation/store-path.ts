@@ -3,6 +3,7 @@
 import type {
   GetOptions,
   Key,
+  ListedObject,
   ObjectHead,
   ObjectInfo,
   PutOptions,
@@ -67,9 +68,9 @@ export class StorePath implements Store {
     return this.#call(`put ${key}`, ask, signal);
   }
 
-  async *list(prefix: Key | "", signal: AbortSignal): AsyncIterable<ObjectInfo> {
+  async *list(prefix: Key | "", signal: AbortSignal): AsyncIterable<ListedObject> {
     const ask = async (store: Store) => {
-      const found: ObjectInfo[] = [];
+      const found: ListedObject[] = [];
       for await (const info of store.list(prefix, never())) found.push(info);
       return found;
     };

@@ -3,15 +3,28 @@ import fc from "fast-check";
 import { describe, it } from "vitest";
 import type { HistoryEntry } from "../../src/snapshots/history.ts";
 import { historyId } from "../../src/snapshots/layout.ts";
-import { beyondRetention, type RetentionPolicy } from "../../src/snapshots/retention.ts";
+import { beyondRetention, type RetentionPolicy, timesOf } from "../../src/snapshots/retention.ts";
 import type { Version } from "../../src/store/port.ts";
 
 const NOW = new Date("2026-11-21T12:00:00Z");
 
+interface EntryOptions {
+  readonly held?: boolean;
+  readonly bytes?: number;
+  /** By the store's clock, seconds before now; that of the name if absent. */
+  readonly storeAge?: number | undefined;
+}
+
 /** `age`: seconds before now; its hash is made of it. */
-function entry(age: number, { held = false, bytes = 10 } = {}): HistoryEntry {
-  const at = new Date(NOW.getTime() - age * 1000);
-  return { ...historyId(at, hashOf(age), held), bytes, version: "v" as Version };
+function entry(age: number, options: EntryOptions = {}): HistoryEntry {
+  const { held = false, bytes = 10 } = options;
+  const storeAge = "storeAge" in options ? options.storeAge : age;
+  const putAt = storeAge === undefined ? undefined : ago(storeAge);
+  return { ...historyId(ago(age), hashOf(age), held), bytes, version: "v" as Version, putAt };
+}
+
+function ago(seconds: number): Date {
+  return new Date(NOW.getTime() - seconds * 1000);
 }
 
 function hashOf(age: number): string {
@@ -24,7 +37,8 @@ function plan(
   policy: RetentionPolicy,
   currentHash?: string,
 ): readonly (readonly [number, string])[] {
-  return beyondRetention(entries, policy, { currentHash, now: NOW }).map(
+  const times = { names: NOW, store: NOW };
+  return beyondRetention(entries, policy, { currentHash, times }).map(
     ({ entry: { at }, reason }) => [(NOW.getTime() - at.getTime()) / 1000, reason],
   );
 }
@@ -49,6 +63,22 @@ describe("what goes from the history", () => {
       [5, "age"],
       [4, "age"],
     ]);
+  });
+
+  it("is not what is older by the name alone, or by the store alone", () => {
+    const saved = [
+      entry(1),
+      entry(2),
+      entry(9, { storeAge: 2 }),
+      entry(8, { storeAge: undefined }),
+    ];
+    assert.deepEqual(plan(saved, { maxAgeMs: 3_000 }), [
+      [9, "age"],
+      [8, "age"],
+    ]);
+    const lately = [entry(1), entry(2), entry(9, { storeAge: 2 })];
+    assert.deepEqual(plan(lately, { maxAgeMs: 3_000 }), []);
+    assert.deepEqual(plan([entry(1), entry(2, { storeAge: 9 })], { maxAgeMs: 3_000 }), []);
   });
 
   it("is what is beyond the bytes, and all that is older", () => {
@@ -113,7 +143,8 @@ describe("what goes from the history", () => {
     });
     fc.assert(
       fc.property(history, policy, fc.nat(50), (entries, limits, currentAge) => {
-        const context = { currentHash: hashOf(currentAge), now: NOW };
+        const times = { names: NOW, store: NOW };
+        const context = { currentHash: hashOf(currentAge), times };
         const removals = beyondRetention(entries, limits, context);
         const removed = new Set(removals.map(({ entry: { id } }) => id));
         assert.equal(removed.size, removals.length);
@@ -138,5 +169,43 @@ describe("what goes from the history", () => {
         }
       }),
     );
+  });
+});
+
+const DAY = 86_400;
+
+/** Ages of what goes after a save, by the history's own times; `now`: seconds after the exporter's clock would be right. */
+function unattended(entries: readonly HistoryEntry[], now = 0): readonly number[] {
+  const policy = { maxAgeMs: 90 * DAY * 1000 };
+  const times = timesOf(entries, ago(-now));
+  return beyondRetention(entries, policy, { currentHash: undefined, times }).map(
+    ({ entry: { at } }) => (NOW.getTime() - at.getTime()) / 1000,
+  );
+}
+
+describe("what goes after a save", () => {
+  const eight = [1, 2, 3, 4, 5, 6, 7].map((days) => entry(days * DAY));
+
+  it("is nothing where that save's clock was 100 days ahead, nor after the next", () => {
+    const ahead = entry(-100 * DAY, { storeAge: 0 });
+    assert.deepEqual(unattended([ahead, ...eight], 100 * DAY), []);
+    const next = entry(-101 * DAY, { storeAge: -1 });
+    assert.deepEqual(unattended([next, ahead, ...eight], 101 * DAY), []);
+  });
+
+  it("is nothing where the store's clock went with it, as that of a directory does", () => {
+    const ahead = entry(-100 * DAY);
+    assert.deepEqual(unattended([ahead, ...eight], 100 * DAY), []);
+    const unknown = [entry(-100 * DAY, { storeAge: undefined })];
+    const old = [1, 2].map((days) => entry(days * DAY, { storeAge: undefined }));
+    assert.deepEqual(unattended([...unknown, ...old], 100 * DAY), []);
+    const right = entry(-101 * DAY, { storeAge: -1 });
+    assert.deepEqual(unattended([right, ahead, ...eight], 1), [], "set right again");
+  });
+
+  it("is what was older than the age at the save before", () => {
+    const saved = [0, 1, 90.5, 92].map((days) => entry(days * DAY));
+    assert.deepEqual(unattended(saved), [92 * DAY]);
+    assert.deepEqual(unattended([entry(0), entry(200 * DAY)]), []);
   });
 });

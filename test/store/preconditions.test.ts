@@ -6,6 +6,7 @@ import { describe, it } from "vitest";
 import type {
   GetOptions,
   Key,
+  ListedObject,
   Metadata,
   ObjectHead,
   ObjectInfo,
@@ -56,7 +57,7 @@ class OddStore implements Store {
   }
 
   // biome-ignore lint/correctness/useYield: it never gets that far.
-  async *list(): AsyncIterable<ObjectInfo> {
+  async *list(): AsyncIterable<ListedObject> {
     throw new StoreError("STORE_DENIED", "no permission to list");
   }
 

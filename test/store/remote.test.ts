@@ -137,7 +137,7 @@ describe("a request under way", () => {
 });
 
 describe("a listing", () => {
-  const object = (name: string) => ({ name, version, bytes: 2 });
+  const object = (name: string) => ({ name, version, bytes: 2, putAt: undefined });
   const pages = (given: Readonly<Record<string, Page>>): Partial<Driver> => ({
     page: async (below, token) => {
       assert.equal(below, "team/");

@@ -7,7 +7,7 @@ import { open, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import pRetry from "p-retry";
 import { isKey } from "../keys.ts";
-import type { Key, ObjectHead } from "../port.ts";
+import type { Key, ListedObject, ObjectHead } from "../port.ts";
 import { StoreError } from "../port.ts";
 import { isErrno } from "./errors.ts";
 import type { ObjectFiles } from "./layout.ts";
@@ -20,6 +20,8 @@ const CHUNK_BYTES = 1024 * 1024;
 
 /** A pipe would hang whoever opens it until somebody writes into it, and the process with it. */
 const FOR_READING = constants.O_RDONLY | constants.O_NONBLOCK;
+
+export type FoundObject = ObjectHead & ListedObject;
 
 /** What is done with the body; several beginnings, where reading had to start over. */
 export interface Visitor {
@@ -40,7 +42,7 @@ export function readObject(
   visitor: Visitor | undefined,
   signal: AbortSignal,
   companions?: Companions,
-): Promise<ObjectHead | undefined> {
+): Promise<FoundObject | undefined> {
   // Without a pause: what replaced it is there.
   return pRetry(() => readOnce(files, visitor, signal, companions), {
     retries: READS - 1,
@@ -84,16 +86,17 @@ async function readOnce(
   visitor: Visitor | undefined,
   signal: AbortSignal,
   companions: Companions | undefined,
-): Promise<ObjectHead | undefined> {
+): Promise<FoundObject | undefined> {
   // Kept open to the end: no other file can get its inode number meanwhile.
   await using handle = await openBody(files.body);
   const before = await handle?.stat({ bigint: true });
   if (handle === undefined || before === undefined || before.isDirectory()) return undefined;
   if (!before.isFile()) throw notAFile(files);
   const bytes = Number(before.size);
-  const headOf = ({ digest, text }: Found): ObjectHead => {
+  const headOf = ({ digest, text }: Found): FoundObject => {
     const { metadata } = parseCompanion(text);
-    return { key: files.key, version: versionOf(digest, text), bytes, metadata };
+    const putAt = new Date(Number(before.mtimeMs));
+    return { key: files.key, version: versionOf(digest, text), bytes, metadata, putAt };
   };
   const written =
     (companions && (await writtenWith(before, files, companions))) ??

@@ -8,6 +8,8 @@ export interface GcsObject {
   readonly generation: Version;
   /** Length of the body as stored, before any content encoding is undone. */
   readonly bytes: number;
+  /** See ListedObject. */
+  readonly putAt: Date | undefined;
   /** Base64 of the big-endian CRC32C of the body as stored; absent where an emulator leaves it out. */
   readonly crc32c: string | undefined;
   /** Stored with Content-Encoding gzip, as other tools may do; our own puts never are. */
@@ -27,7 +29,7 @@ export interface GcsApiError {
 }
 
 /** The fields that every object has, for the `fields` parameter: enough for a listing. */
-export const LISTED_FIELDS = "name,generation,size";
+export const LISTED_FIELDS = "name,generation,size,updated";
 
 /** The fields of an object that are read here. */
 export const OBJECT_FIELDS = `${LISTED_FIELDS},crc32c,contentEncoding,metadata`;
@@ -76,6 +78,7 @@ function toObject(json: unknown): GcsObject | undefined {
     name,
     generation: generation as Version,
     bytes: Number(size),
+    putAt: dateOf(textOf(json["updated"])),
     crc32c: textOf(json["crc32c"]),
     gzipped: json["contentEncoding"] === "gzip",
     metadata: Object.fromEntries(
@@ -97,6 +100,11 @@ function parseJson(text: string): unknown {
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function dateOf(text: string | undefined): Date | undefined {
+  const date = new Date(text ?? Number.NaN);
+  return Number.isNaN(date.getTime()) ? undefined : date;
 }
 
 function textOf(value: unknown): string | undefined {

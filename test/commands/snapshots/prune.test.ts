@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { utimes } from "node:fs/promises";
 import { describe, it } from "vitest";
 import { openConfiguredStore } from "../../../src/commands/storage.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
 import { readSettings } from "../../../src/runtime/settings.ts";
+import type { NewSnapshot } from "../../../src/snapshots/snapshot.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
 import { FakeS3 } from "../../fakes/s3-server.ts";
 import {
@@ -18,6 +20,14 @@ import {
 /** 90 days and 10 minutes after the first snapshot. */
 const LATER = new ManualClock(new Date("2027-02-19T12:10:00Z"));
 
+/** Saved when it was exported, by the store's clock, too. */
+async function saveThen(stage: SnapshotsStage, snapshot: NewSnapshot): Promise<string> {
+  const id = await stage.save(snapshot);
+  const { exportedAt } = snapshot.metadata;
+  await utimes(stage.path("3.9.1", "history", `${id}.json.gz`), exportedAt, exportedAt);
+  return id;
+}
+
 async function ids(stage: SnapshotsStage): Promise<readonly string[]> {
   return (await stage.archive().history.list(NEVER)).map(({ id }) => id);
 }
@@ -25,9 +35,9 @@ async function ids(stage: SnapshotsStage): Promise<readonly string[]> {
 describe("kong-fallback snapshots prune", () => {
   it("says what goes and why with --dry-run, and removes just that without", async () => {
     await using stage = await SnapshotsStage.open({ clock: LATER });
-    const first = await stage.save(snapshotAt(0, services("a")));
-    const second = await stage.save(snapshotAt(5, services("b")));
-    const third = await stage.save(snapshotAt(15, services("c")));
+    const first = await saveThen(stage, snapshotAt(0, services("a")));
+    const second = await saveThen(stage, snapshotAt(5, services("b")));
+    const third = await saveThen(stage, snapshotAt(15, services("c")));
     const dry = await stage.run(["snapshots", "prune", "--dry-run"]);
     assert.equal(dry.status, 0);
     const lines = dry.stdout.split("\n").map((line) => line.replaceAll(/ {2,}/g, " | "));
@@ -45,10 +55,21 @@ describe("kong-fallback snapshots prune", () => {
     assert.match(again.stdout, /nothing is beyond the limits/);
   });
 
-  it("gives machines the same", async () => {
+  it("leaves what the store says is younger than its name", async () => {
     await using stage = await SnapshotsStage.open({ clock: LATER });
     const first = await stage.save(snapshotAt(0, services("a")));
-    await stage.save(snapshotAt(15, services("b")));
+    const second = await stage.save(snapshotAt(15, services("b")));
+    const yesterday = new Date(LATER.now().getTime() - 86_400_000);
+    await utimes(stage.path("3.9.1", "history", `${first}.json.gz`), yesterday, yesterday);
+    const { stdout } = await stage.run(["snapshots", "prune"]);
+    assert.match(stdout, /nothing is beyond the limits/);
+    assert.deepEqual(await ids(stage), [second, first]);
+  });
+
+  it("gives machines the same", async () => {
+    await using stage = await SnapshotsStage.open({ clock: LATER });
+    const first = await saveThen(stage, snapshotAt(0, services("a")));
+    await saveThen(stage, snapshotAt(15, services("b")));
     const { stdout } = await stage.run(["snapshots", "prune", "--dry-run", "--json"]);
     const [place] = JSON.parse(stdout);
     assert.equal(place.dryRun, true);
@@ -93,8 +114,8 @@ describe("kong-fallback snapshots prune", () => {
 
   it("ends with 4 where a store does not answer, and prunes the others all the same", async () => {
     await using stage = await SnapshotsStage.open({ clock: LATER, environment: DEAD_STORE });
-    await stage.save(snapshotAt(0, services("a")));
-    const kept = await stage.save(snapshotAt(15, services("b")));
+    await saveThen(stage, snapshotAt(0, services("a")));
+    const kept = await saveThen(stage, snapshotAt(15, services("b")));
     const storage = `${DEAD_STORE_URL},file://${stage.directory}`;
     const { status, stdout } = await stage.run(["snapshots", "prune", "--storage", storage]);
     assert.equal(status, 4);

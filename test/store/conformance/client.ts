@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { it } from "vitest";
 import type {
   Key,
+  ListedObject,
   Metadata,
   ObjectHead,
   ObjectInfo,
@@ -67,8 +68,8 @@ export async function text(store: Store, key: Key): Promise<string> {
   return new TextDecoder().decode((await get(store, key)).body);
 }
 
-export async function list(store: Store, prefix: Key | ""): Promise<ObjectInfo[]> {
-  const found: ObjectInfo[] = [];
+export async function list(store: Store, prefix: Key | ""): Promise<ListedObject[]> {
+  const found: ListedObject[] = [];
   for await (const info of store.list(prefix, never)) found.push(info);
   return found;
 }

@@ -1,6 +1,7 @@
 /** Conformance: a listing is complete, recursive and sorted, and shows objects only. */
 
 import assert from "node:assert/strict";
+import { setTimeout } from "node:timers/promises";
 import { describe, it } from "vitest";
 import type { StoreUnderTest } from "../conformance.ts";
 import { get, keys, list, never, put } from "./client.ts";
@@ -71,12 +72,27 @@ export function describeListing(under: StoreUnderTest): void {
       await put(store, "b/c", "");
       for (const info of await list(store, "")) {
         const { key, version, bytes } = await get(store, info.key);
-        assert.deepEqual({ ...info }, { key, version, bytes });
+        const { putAt, ...rest } = info;
+        assert.deepEqual(rest, { key, version, bytes });
       }
       assert.deepEqual(
         (await list(store, "")).map((info) => info.bytes),
         [4, 0],
       );
+    });
+
+    it("shows for each object when it was put last, by the store's clock", async () => {
+      await using store = await under.open();
+      await put(store, "again", "1");
+      await put(store, "first", "1");
+      // S3 and others tell whole seconds.
+      await setTimeout(1_100);
+      await put(store, "again", "2");
+      const [again, first] = await list(store, "");
+      assert.ok(again?.putAt && first?.putAt);
+      assert.ok(again.putAt > first.putAt, `${again.putAt} after ${first.putAt}`);
+      // The servers under test run on this machine.
+      assert.ok(Math.abs(again.putAt.getTime() - Date.now()) < 60_000, `${again.putAt}`);
     });
 
     it("shows no file of the store's own, whatever was written, overwritten, refused or deleted", async () => {
