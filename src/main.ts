@@ -1,8 +1,9 @@
 /** The program: argv and environment in, a command run, its error printed, its exit status given. */
 
-import { hostname } from "node:os";
+import { homedir, hostname } from "node:os";
 import { parseCommandLine } from "./commands/command-line.ts";
 import { exitStatusOf, printError } from "./commands/failure.ts";
+import { print } from "./commands/output.ts";
 import { exceptMetadata } from "./network/egress.ts";
 import { systemClock } from "./runtime/clock.ts";
 import { createLogger } from "./runtime/logger.ts";
@@ -16,6 +17,8 @@ export async function main(takeOver: () => void): Promise<void> {
     printError(error, process.stderr);
     process.exit(1);
   });
+  // A log that nobody takes (a full disk, a closed pipe) ends no job; who writes a result is told by `print`.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   let status: number;
   try {
     status = await run(takeOver);
@@ -37,11 +40,12 @@ async function run(takeOver: () => void): Promise<number> {
   const { env, stdout, stderr } = process;
   const line = parseCommandLine(process.argv.slice(2), env);
   if (line.kind === "print") {
-    stdout.write(line.text);
+    await print(stdout, line.text, new AbortController().signal);
     return 0;
   }
   const settings = readSettings(line.environment);
   keepMetadataLocal(env, settings.storeProxies.except);
+  ensureHome(env);
   const log = createLogger({ level: settings.logLevel, stream: stderr });
   for (const fault of doubtfulSettings(env)) log.warn({ fault }, "unknown setting, ignored");
   insistOnShutdown(process, settings.shutdownTimeoutMs, (status, { message }) => {
@@ -70,6 +74,15 @@ function keepMetadataLocal(env: NodeJS.ProcessEnv, given: string | undefined): v
   const except = exceptMetadata(given, [google.replace(/:\d+$/, "")]);
   env["no_proxy"] = except;
   env["NO_PROXY"] = except;
+}
+
+/** SDKs look for profiles at home, and fail where there is none: a user without an entry in /etc/passwd, as containers have them, and without HOME. */
+function ensureHome(env: NodeJS.ProcessEnv): void {
+  try {
+    homedir();
+  } catch {
+    env["HOME"] = "/nonexistent";
+  }
 }
 
 /** What keeps the process from ending, but for its own standard streams. */

@@ -39,7 +39,7 @@ export function requireCluster(purpose: string, settings: Settings): ClusterSett
 }
 
 export interface HybridSourceRequest
-  extends Pick<HybridSourceOptions, "syncStatus" | "pluginsInUse" | "checkEveryMs"> {
+  extends Pick<HybridSourceOptions, "syncStatus" | "pluginsInUse" | "checkEveryMs" | "isQuestion"> {
   readonly settings: Settings;
   readonly cluster: ClusterSettings;
   readonly nodeId: string;
@@ -51,7 +51,7 @@ export interface HybridSourceRequest
 
 /** Reads the certificates once before it returns, so that a wrong one is told at start. Rejects with ClusterTlsError. */
 export async function openHybridSource(request: HybridSourceRequest): Promise<HybridSource> {
-  const { settings, cluster, syncStatus, pluginsInUse, checkEveryMs } = request;
+  const { settings, cluster, syncStatus, pluginsInUse, checkEveryMs, isQuestion = false } = request;
   const loadTls = () =>
     loadClusterTls({
       cert: cluster.cert,
@@ -76,6 +76,7 @@ export async function openHybridSource(request: HybridSourceRequest): Promise<Hy
     savedHash: undefined,
     clock: request.clock,
     checkEveryMs,
+    isQuestion,
     ...(syncStatus === undefined ? {} : { syncStatus }),
     ...(pluginsInUse === undefined ? {} : { pluginsInUse }),
   });

@@ -29,7 +29,7 @@ const SAVE_RETRY = { minMs: 1_000, maxMs: 30_000 };
 const CHECK_EVERY_MS = 5 * 60_000;
 
 export const exportCommand: Command = async (context) => {
-  const { settings, log, signals, hostname } = context;
+  const { settings, log, signals } = context;
   const required = requireSettings("export", {
     KONG_CLUSTER_CONTROL_PLANE: settings.controlPlane,
     KONG_CLUSTER_CERT: settings.clusterCert,
@@ -46,7 +46,8 @@ export const exportCommand: Command = async (context) => {
   using shutdown = onShutdown(signals, settings.shutdownTimeoutMs);
   const metrics = createMetrics();
   const purpose = `export from ${cluster.controlPlane.host}`;
-  const nodeId = await loadNodeId(settings.stateDir, hostname, purpose);
+  const { stateDir } = settings;
+  const nodeId = await loadNodeId({ ...context, stateDir, purpose }, shutdown.stop);
   await using storage = await openConfiguredStores(
     required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE,
     context,
@@ -56,8 +57,11 @@ export const exportCommand: Command = async (context) => {
   const exporters: VersionExporter[] = [];
   const adminTls = await openAdminTls(settings);
   await using gates = openGates(context, adminTls);
+  /** As the control plane lists them. */
+  const nodeIds: Record<KongVersion, string> = {};
   for (const version of required.KONG_VERSION) {
     const id = nodeIdFor(nodeId, version);
+    nodeIds[version] = id;
     const parts = { version, nodeId: id, cluster, stores, seal, gates, adminTls };
     exporters.push(await buildExporter(context, parts, metrics, replicas));
   }
@@ -66,10 +70,7 @@ export const exportCommand: Command = async (context) => {
     notReady: () => notReady(exporters),
     details: () => exporters.map(describeCurrency),
   });
-  log.info(
-    { nodeId, stores: stores.map(({ url }) => url), versions: required.KONG_VERSION },
-    "exporter started",
-  );
+  log.info({ nodeIds, stores: stores.map(({ url }) => url) }, "exporter started");
   const results = await runAll(exporters, shutdown);
   const allSaved = results.every((saved) => saved);
   log.info({ allSaved }, "exporter stopped");

@@ -1,16 +1,18 @@
 /** `kong-fallback import`: one shot, for an init container: a new data plane's config, if the control plane cannot give it. */
 
+import type { Log } from "../core/log.ts";
 import { type ImportOutcome, importConfig } from "../importer/import.ts";
 import { readLocalCache } from "../importer/local-cache.ts";
 import { probeControlPlane } from "../importer/probe.ts";
 import { openTarget } from "../importer/targets/open.ts";
+import { TargetError } from "../importer/targets/port.ts";
 import type { KongVersion } from "../kong/version.ts";
-import { loadNodeId, nodeIdFor } from "../runtime/node-id.ts";
+import { questioner } from "../runtime/node-id.ts";
 import { SettingsError } from "../runtime/settings.ts";
 import { onShutdown } from "../runtime/shutdown.ts";
 import { openAdminTls, openHybridSource, requireCluster } from "./cluster.ts";
 import { type Command, type CommandContext, readInTime, requireSettings } from "./context.ts";
-import { createProgress } from "./output.ts";
+import { createProgress, printJson } from "./output.ts";
 import { openConfiguredSeal } from "./seal.ts";
 import { openConfiguredStores, readerOf } from "./storage.ts";
 import { UsageError } from "./usage-error.ts";
@@ -78,9 +80,24 @@ export const importCommand: Command = async (context) => {
     },
     signal,
   );
-  if (json) stdout.write(`${JSON.stringify(report(outcome, target.name, reader.name))}\n`);
+  if (json) await tell(report(outcome, target.name, reader.name), stdout, log, signal);
   return 0;
 };
+
+/** What was done is done, and the exit status says so, though nobody takes the report. */
+async function tell(
+  report: object,
+  stdout: CommandContext["stdout"],
+  log: Log,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await printJson(stdout, report, signal);
+  } catch (error) {
+    if (!(error instanceof TargetError)) throw error;
+    log.warn({ err: error, report }, "report could not be written");
+  }
+}
 
 function onlyVersion(versions: readonly KongVersion[]): KongVersion {
   const [version, another] = versions;
@@ -99,16 +116,15 @@ async function openProbe(
   context: CommandContext,
   version: KongVersion,
 ): Promise<AsyncDisposable & { readonly ask: Ask | undefined }> {
-  const { settings, clock, random, log, hostname } = context;
+  const { settings, clock, random, log } = context;
   if (settings.force) return { ask: undefined, [Symbol.asyncDispose]: async () => {} };
   const cluster = requireCluster("import without --force", settings);
-  const nodeId = await loadNodeId(settings.stateDir, hostname, "import");
   const source = await openHybridSource({
     settings,
     cluster,
-    nodeId: nodeIdFor(nodeId, version),
-    hostname: `kong-fallback-importer.${hostname}`,
+    ...questioner(version),
     version,
+    isQuestion: true,
     clock,
   });
   const { probe: mode, probeTimeoutMs: timeoutMs } = settings;

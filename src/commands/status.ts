@@ -5,7 +5,7 @@ import { fetchConfig } from "../importer/probe.ts";
 import type { ConfigUpdate } from "../kong/reconfigure.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { folderName } from "../maintenance/folder.ts";
-import { loadNodeId, nodeIdFor } from "../runtime/node-id.ts";
+import { questioner } from "../runtime/node-id.ts";
 import type { Settings } from "../runtime/settings.ts";
 import { onShutdown } from "../runtime/shutdown.ts";
 import { sealText } from "../snapshots/seal/seal.ts";
@@ -62,17 +62,15 @@ async function askAs(
   version: KongVersion,
   signal: AbortSignal,
 ): Promise<ConfigUpdate> {
-  const { settings, clock, random, log, hostname } = context;
+  const { settings, clock, random, log } = context;
   const cluster = requireCluster("comparing with the control plane", settings);
-  // Never the exporter's, which may be kept in the state directory: the control plane would mix them up.
-  const nodeId = await loadNodeId(undefined, hostname, "status");
   await using source = await readInTime("the cluster's certificates", context, signal, () =>
     openHybridSource({
       settings,
       cluster,
-      nodeId: nodeIdFor(nodeId, version),
-      hostname: `kong-fallback-status.${hostname}`,
+      ...questioner(version),
       version,
+      isQuestion: true,
       clock,
     }),
   );

@@ -43,6 +43,11 @@ export interface HybridSourceOptions {
   readonly syncStatus?: (signal: AbortSignal) => Promise<string | undefined>;
   /** Asks the Admin API for the names of the plugins in use. */
   readonly pluginsInUse?: (signal: AbortSignal) => Promise<readonly string[]>;
+  /**
+   * For those who only ask what it has: no ping is sent before one is needed to tell a control plane that
+   * withholds its config from one that hangs, since who pings is listed as a data plane.
+   */
+  readonly isQuestion?: boolean;
   /** How long a session may be given nothing before the control plane is asked whether it has nothing, milliseconds; absent: it is never asked. */
   readonly checkEveryMs?: number | undefined;
   readonly clock: Clock;
@@ -72,10 +77,14 @@ export class HybridSource implements ConfigSource {
     using watch = new Scope(signal);
     this.#watch = watch;
     try {
-      const session = await this.#connect(this.#lasting(), watch.signal);
+      const session = await this.#connect(this.#manner(), watch.signal);
       this.#session = session;
-      yield { kind: "connected" };
-      return yield* session.events();
+      try {
+        yield { kind: "connected" };
+        return yield* session.events();
+      } finally {
+        if (!watch.isOver) await session.leave(watch.signal);
+      }
     } finally {
       this.#watch = undefined;
       this.#session = undefined;
@@ -95,8 +104,9 @@ export class HybridSource implements ConfigSource {
     this.#watch?.end(closed(this.name));
   }
 
-  #lasting(): SessionManner {
-    const { checkEveryMs: everyMs, clock } = this.#options;
+  #manner(): SessionManner {
+    const { checkEveryMs: everyMs, isQuestion = false, clock } = this.#options;
+    if (isQuestion) return { firstPingMs: SHORT_SESSION_PING_MS };
     if (everyMs === undefined) return { firstPingMs: 0 };
     const beside: SessionOptions["beside"] = (session, signal) => {
       const ask = (ended: AbortSignal) => this.#askAnew(session, ended);

@@ -74,7 +74,7 @@ export class Session {
     this.#options = options;
     this.#savedHash = savedHash;
     this.#signal = signal;
-    forever(signal).catch(() => connection.webSocket.terminate());
+    forever(signal).catch(() => this.#breakOff());
   }
 
   get peer(): Peer {
@@ -92,10 +92,10 @@ export class Session {
     this.#bell.ring();
   }
 
-  /** Ends it as Kong's own do not complain of: by a close frame. */
+  /** Ends it by a close frame, for a control plane complains of connections that break off. */
   async leave(signal: AbortSignal): Promise<void> {
     const { webSocket } = this.#connection;
-    if (webSocket.readyState === WebSocket.OPEN) {
+    if (this.#mayClose) {
       await inTime(CLOSE_WAIT_MS, this.#options.clock, signal, (both) =>
         until<void>(both, (resolve) => {
           webSocket.once("close", () => resolve());
@@ -104,7 +104,7 @@ export class Session {
         }),
       );
     }
-    webSocket.terminate();
+    this.#breakOff();
   }
 
   /** Reports a newly saved config at once, as a data plane does after applying one. */
@@ -217,6 +217,18 @@ export class Session {
     this.#failure ??= failure;
     this.#connection.webSocket.terminate();
     this.#bell.ring();
+  }
+
+  /** At once, but not without a word. */
+  #breakOff(): void {
+    const { webSocket } = this.#connection;
+    if (this.#mayClose) webSocket.close();
+    webSocket.terminate();
+  }
+
+  /** Not before `basic_info`: there a control plane falls over a close frame. Kong/kong@3.9.1 kong/clustering/control_plane.lua */
+  get #mayClose(): boolean {
+    return this.#isStarted && this.#connection.webSocket.readyState === WebSocket.OPEN;
   }
 
   #ping(): void {

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Clock } from "../core/clock.ts";
+import { makeFolder, syncFolder } from "../core/durable.ts";
 import { fileError, isErrno } from "./file/errors.ts";
 import type { ObjectFiles } from "./file/layout.ts";
 import { companionOf, encodeCompanion, filesOf, refuseHidden, versionOf } from "./file/layout.ts";
@@ -11,7 +12,7 @@ import { Locks } from "./file/locks.ts";
 import type { Companions } from "./file/read.ts";
 import { companionsIn, readObject, walk } from "./file/read.ts";
 import { Turn } from "./file/turn.ts";
-import { makeFolder, removeUnlocked, sweep, syncFolder, writeDurably } from "./file/write.ts";
+import { removeUnlocked, sweep, writeDurably } from "./file/write.ts";
 import { checkKey, checkMetadata, checkPrefix } from "./keys.ts";
 import type {
   GetOptions,

@@ -4,11 +4,13 @@ import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import type { ClusterCertificate } from "../../src/kong/cluster-certificate.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
+import { questioner } from "../../src/runtime/node-id.ts";
 import type { NewSnapshot } from "../../src/snapshots/snapshot.ts";
 import { clusterCertificate, sharedTls } from "../fakes/certificates.ts";
 import { CLUSTER_1, CLUSTER_2 } from "../fakes/config.ts";
 import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { leaseIn } from "../fakes/lease.ts";
+import { BINARY, CLOSE } from "../fakes/websocket-frames.ts";
 import {
   DEAD_STORE,
   DEAD_STORE_URL,
@@ -61,15 +63,22 @@ async function compared(stage: SnapshotsStage) {
 }
 
 describe("kong-fallback status", () => {
-  it("says that what is saved is what the control plane has, though it made it anew", async () => {
+  it("says that what is saved is what the control plane has, though it made it anew, and leaves no row there", async () => {
     const { environment, controlPlane } = await scene(snapshotAt(30, services("a")));
     await using stage = await SnapshotsStage.open({ environment });
     await stage.save(snapshotAt(0, services("a")));
     assert.deepEqual(await compared(stage), { status: 0, comparison: { kind: "same" } });
-    const [session] = controlPlane.sessions;
-    const query = new URL(session?.request.url ?? "", "https://cp").searchParams;
-    assert.equal(query.get("node_hostname"), "kong-fallback-status.workstation");
-    assert.deepEqual(session?.violations, []);
+    const session = await controlPlane.session();
+    await session.ended();
+    const query = new URL(session.request.url ?? "", "https://cp").searchParams;
+    assert.equal(query.get("node_hostname"), "kong-fallback-question");
+    assert.equal(query.get("node_id"), questioner("3.9.1").nodeId);
+    assert.deepEqual(session.violations, []);
+    // No ping, for which the control plane would list it, and a close frame, without which it would complain.
+    assert.deepEqual(
+      session.frames.map(({ opcode }) => opcode),
+      [BINARY, CLOSE],
+    );
   });
 
   it("says by how much it is behind, or ahead, by the control plane's clock", async () => {

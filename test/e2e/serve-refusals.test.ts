@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { describe, it } from "vitest";
 import { clusterCertificate } from "../fakes/certificates.ts";
@@ -30,17 +30,15 @@ describe("kong-fallback serve refuses, with exit status 2,", () => {
     }
   });
 
-  it("to listen where somebody else does, for data planes as for probes", async () => {
+  it("to listen for data planes where somebody else does", async () => {
     await using stage = await Stage.open();
     const holder = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => holder.once("listening", resolve));
     const address = holder.address();
     assert.ok(typeof address === "object" && address !== null);
     const taken = `127.0.0.1:${address.port}`;
-    for (const name of ["KONG_FALLBACK_LISTEN", "KONG_FALLBACK_STATUS_LISTEN"]) {
-      const said = await refusal(stage, { [name]: taken });
-      assert.match(said, new RegExp(`cannot listen on ${taken} for .*EADDRINUSE.*LISTEN_FAILED`));
-    }
+    const said = await refusal(stage, { KONG_FALLBACK_LISTEN: taken });
+    assert.match(said, new RegExp(`cannot listen on ${taken} for .*EADDRINUSE.*LISTEN_FAILED`));
     holder.close();
   });
 
@@ -76,18 +74,6 @@ describe("kong-fallback serve refuses, with exit status 2,", () => {
     assert.match(await refusal(stage, half), /KONG_FALLBACK_SERVER_CERT_KEY: is not set/);
     const shared = { KONG_FALLBACK_SERVER_CERT: stage.path("cluster.crt") };
     assert.match(await refusal(stage, shared), /works only with KONG_CLUSTER_MTLS=pki/);
-  });
-
-  it("a state directory that cannot be used", async () => {
-    await using stage = await Stage.open();
-    await mkdir(stage.path("state", "node-id"), { recursive: true });
-    for (const [path, why] of [
-      [stage.path("state"), "EISDIR"],
-      [stage.path("cluster.crt"), "ENOTDIR"],
-    ] as const) {
-      const said = await refusal(stage, { KONG_FALLBACK_STATE_DIR: path });
-      assert.match(said, new RegExp(`KONG_FALLBACK_STATE_DIR: ${path} cannot be used: .*${why}`));
-    }
   });
 
   it("a store that could never work", async () => {

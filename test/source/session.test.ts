@@ -4,7 +4,7 @@ import { describe, it } from "vitest";
 import { Addresses } from "../../src/network/addresses.ts";
 import { dialTcp, outletTarget, secure, upgrade } from "../../src/source/connect.ts";
 import { FakeControlPlane } from "../fakes/control-plane.ts";
-import { BINARY, encodeFrame, PING, PONG, TEXT } from "../fakes/websocket-frames.ts";
+import { BINARY, CLOSE, encodeFrame, PING, PONG, TEXT } from "../fakes/websocket-frames.ts";
 import {
   capture,
   clusterTls,
@@ -29,6 +29,46 @@ describe("a session with a control plane", () => {
     await session.ended();
     assert.deepEqual(session.frames, []);
     assert.equal(t.clock.sleepers, 0);
+  });
+
+  it("sends no ping for a question while a config may still come, and leaves by a close frame", async () => {
+    await using t = await pair({}, { isQuestion: true });
+    await t.next("connected");
+    const event = t.events.next();
+    const session = await t.controlPlane.session();
+    await session.received(1);
+    await t.clock.advance(4_999);
+    session.sendConfig(SMALL);
+    assert.equal((await event).value.kind, "config");
+    await t.events.return(undefined as never);
+    await session.ended();
+    assert.deepEqual(
+      session.frames.map(({ opcode }) => opcode),
+      [BINARY, CLOSE],
+    );
+    assert.equal(t.clock.sleepers, 0);
+  });
+
+  it("sends a ping for a question after 5 s, which tells a control plane that withholds from one that hangs", async () => {
+    await using t = await pair({ config: SMALL, configured: ["mine"] }, { isQuestion: true });
+    await t.next("connected");
+    const event = t.events.next();
+    const session = await t.controlPlane.session();
+    await session.received(1);
+    await t.clock.advance(5_000);
+    await session.received(2);
+    assert.deepEqual(session.pings, [NO_HASH]);
+    await t.clock.advance(5_000);
+    assert.equal((await event).value.kind, "withheld");
+  });
+
+  it("ends by a close frame when it is told to stop", async () => {
+    await using t = await pair();
+    const { session, event } = await t.begin();
+    t.stop.abort(new Error("stop"));
+    await assert.rejects(event, /stop/);
+    await session.ended();
+    assert.equal(session.frames.at(-1)?.opcode, CLOSE);
   });
 
   it("asks for the upgrade as a data plane does", async () => {

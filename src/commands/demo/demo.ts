@@ -7,6 +7,7 @@ import { ServiceError } from "../../core/errors.ts";
 import type { Command } from "../context.ts";
 import { exportCommand } from "../export.ts";
 import { importCommand } from "../import.ts";
+import { printJson } from "../output.ts";
 import { serveCommand } from "../serve/serve.ts";
 import { changedConfig, type DemoConfig, describeConfig, recordedConfig } from "./config.ts";
 import { DemoControlPlane, DemoDataPlane } from "./planes.ts";
@@ -38,7 +39,7 @@ export const demoCommand: Command = async (context) => {
     await new Promise<void>((resolve) => log.end(resolve));
   }
   const summary = { ok: status === 0, directory, steps: report.steps };
-  if (json) stdout.write(`${JSON.stringify(summary)}\n`);
+  if (json) await printJson(stdout, summary, new AbortController().signal);
   report.say(
     status === 0
       ? `\nEvery promise held. Look around:\n  ${directory}\n    store/3.9.1/config.json   the backup: Kong's declarative configuration\n    data-plane/kong.json      what a new data plane imports\n    demo.log                  what exporter, importer and sidecar said`

@@ -1,10 +1,12 @@
 /** `kong-fallback keys generate`: makes pairs of keys, and says which setting each belongs in. */
 
 import { generateKeyPairSync } from "node:crypto";
-import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
+import { type FileHandle, open, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { generateIdentity, identityToRecipient } from "age-encryption";
+import { makeFolder, syncAsFarAsPossible } from "../../core/durable.ts";
 import { describeCause, ServiceError } from "../../core/errors.ts";
+import { nodeCodeOf } from "../../core/node-code.ts";
 import { Secret } from "../../core/secret.ts";
 import type { SettingName } from "../../runtime/settings/table.ts";
 import { onShutdown } from "../../runtime/shutdown.ts";
@@ -140,19 +142,19 @@ export async function writeNewFiles(
 ): Promise<readonly string[]> {
   const made: string[] = [];
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeFolder(directory);
     for (const { name, text, mode } of files) {
       const path = join(directory, name);
       await using file = await created(path, mode);
       made.push(path);
       await file.writeFile(text.reveal());
-      await file.sync();
+      await syncAsFarAsPossible(file);
     }
     return made;
   } catch (cause) {
     for (const path of made) await rm(path, { force: true });
     const taken = files[made.length]?.name;
-    const why = isTaken(cause) ? `${taken} already exists` : describeCause(cause);
+    const why = nodeCodeOf(cause) === "EEXIST" ? `${taken} already exists` : describeCause(cause);
     throw new KeyFilesError(`the keys could not be written to ${directory}: ${why}`, {
       retryable: false,
       hint: "Name a directory of your own that holds no such keys yet: keys are never overwritten.",
@@ -164,10 +166,4 @@ export async function writeNewFiles(
 /** Fails where anything has that name, a dangling link too. */
 function created(path: string, mode: number): Promise<FileHandle> {
   return open(path, "wx", mode);
-}
-
-/** Not where the directory is none, which has the same code. */
-function isTaken(error: unknown): boolean {
-  if (!(error instanceof Error && "code" in error && "syscall" in error)) return false;
-  return error.code === "EEXIST" && error.syscall === "open";
 }

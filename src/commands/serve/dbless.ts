@@ -25,7 +25,7 @@ export async function serveDbless(context: CommandContext, url: string): Promise
     throw new SettingsError(["KONG_VERSION: a DB-less Kong has one version, not a list"]);
   }
   using shutdown = onShutdown(signals, settings.shutdownTimeoutMs);
-  await using stateDir = await openStateDir(context, `serve ${url}`);
+  await using stateDir = await openStateDir(context, `serve ${url}`, shutdown.stop);
   await using snapshots = await openSnapshots(context, stateDir, log, shutdown.stop);
   const { shelf } = snapshots;
   const loadTls = await readInTime("the Admin API's certificates", context, shutdown.stop, () =>

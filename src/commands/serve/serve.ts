@@ -4,6 +4,7 @@ import { isIPv4 } from "node:net";
 import { formatHostPort, type HostPort } from "../../core/host-port.ts";
 import { declaredPlugins } from "../../kong/plugins.ts";
 import { createMetrics } from "../../runtime/metrics.ts";
+import { questioner } from "../../runtime/node-id.ts";
 import { SettingsError } from "../../runtime/settings.ts";
 import { onShutdown } from "../../runtime/shutdown.ts";
 import { FallbackControlPlane } from "../../sidecar/control-plane.ts";
@@ -36,7 +37,8 @@ async function servePlanes(context: CommandContext): Promise<number> {
   using shutdown = onShutdown(signals, settings.shutdownTimeoutMs);
   const loadCertificates = () => readCertificates(settings, cluster);
   let certificates = await loadCertificates();
-  await using stateDir = await openStateDir(context, `serve ${formatHostPort(upstream)}`);
+  const purpose = `serve ${formatHostPort(upstream)}`;
+  await using stateDir = await openStateDir(context, purpose, shutdown.stop);
   const { nodeId } = stateDir;
   await using snapshots = await openSnapshots(context, stateDir, log, shutdown.stop);
   const { shelf, refresher, remember } = snapshots;
@@ -62,7 +64,7 @@ async function servePlanes(context: CommandContext): Promise<number> {
     }),
     probeTarget: outletTarget({ nodeId, hostname, version: PROBE_VERSION }),
     inquiry: {
-      target: (version) => outletTarget({ nodeId, hostname, version }),
+      target: (version) => outletTarget({ ...questioner(version), version }),
       plugins: declaredPlugins(settings.plugins),
     },
     timing: {

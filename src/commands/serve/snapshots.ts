@@ -3,12 +3,11 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Clock } from "../../core/clock.ts";
-import { describeCause, ServiceError } from "../../core/errors.ts";
+import { ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import { inTime, Scope } from "../../core/waiting.ts";
 import { type KongVersion, parseKongVersion } from "../../kong/version.ts";
 import { loadNodeId } from "../../runtime/node-id.ts";
-import { SettingsError } from "../../runtime/settings.ts";
 import { DiskCache } from "../../sidecar/shelf/disk-cache.ts";
 import { Refresher } from "../../sidecar/shelf/refresher.ts";
 import { Remember } from "../../sidecar/shelf/remember.ts";
@@ -135,16 +134,14 @@ export interface StateDir extends AsyncDisposable {
   readonly snapshots: Store | undefined;
 }
 
-/** `purpose`: see `loadNodeId`. Rejects with SettingsError. */
-export async function openStateDir(context: CommandContext, purpose: string): Promise<StateDir> {
-  const { settings, hostname } = context;
-  const { stateDir } = settings;
-  const nodeId = await loadNodeId(stateDir, hostname, purpose).catch((error: unknown) => {
-    throw new SettingsError(
-      [`KONG_FALLBACK_STATE_DIR: ${stateDir} cannot be used: ${describeCause(error)}`],
-      "It must be a directory that this user may read and write.",
-    );
-  });
+/** `purpose`: see `loadNodeId`. A directory that cannot be used is complained of, and keeps nothing. */
+export async function openStateDir(
+  context: CommandContext,
+  purpose: string,
+  signal: AbortSignal,
+): Promise<StateDir> {
+  const { stateDir } = context.settings;
+  const nodeId = await loadNodeId({ ...context, stateDir, purpose }, signal);
   const snapshots = stateDir === undefined ? undefined : await openDiskStore(stateDir, context);
   return {
     nodeId,

@@ -13,7 +13,9 @@ import {
 } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Clock } from "../../core/clock.ts";
+import { syncAsFarAsPossible, syncFolder } from "../../core/durable.ts";
 import { describeCause } from "../../core/errors.ts";
+import type { Log } from "../../core/log.ts";
 import { within } from "../../core/waiting.ts";
 import type { Snapshot } from "../../snapshots/snapshot.ts";
 import { type Target, TargetError } from "./port.ts";
@@ -26,15 +28,19 @@ export interface FileTargetOptions {
   /** For the file system to take the file, milliseconds. */
   readonly timeoutMs: number;
   readonly clock: Clock;
+  readonly log: Log;
 }
 
 /** Only a run that was killed leaves its temporary file this long. */
 const ORPHAN_AGE_MS = 60 * 60 * 1000;
+/** Of the name, for files beside it: most file systems take 255, and a random part and an ending come to it. */
+const MAX_NAME_BYTES = 200;
 
 /**
  * Writes beside `path` and renames: a reader sees the old file or the new one, and at no moment one
  * that others than its final readers can open. On failure the old file stays as it was and the
- * temporary one is removed. A symbolic link is replaced, not followed.
+ * temporary one is removed. A symbolic link is replaced, not followed. Where the file system has no modes
+ * or does not sync, the config is handed over all the same.
  */
 export class FileTarget implements Target {
   readonly name: string;
@@ -63,13 +69,14 @@ export class FileTarget implements Target {
     });
   }
 
-  /** Renames the file to `<path>.superseded`, over one that lies there. */
+  /** Renames the file to `<path>.superseded`, over one that lies there; a long name is cut. */
   withdraw(signal: AbortSignal): Promise<boolean> {
     return this.#inTime("withdraw", signal, async (both) => {
       try {
         if ((await lstat(this.#path)).isDirectory()) throw errno("EISDIR", "it is a directory");
         both.throwIfAborted();
-        await rename(this.#path, `${this.#path}.superseded`);
+        const aside = `${beside(this.#path)}.superseded`;
+        await rename(this.#path, join(dirname(this.#path), aside));
         return true;
       } catch (error) {
         if (codeOf(error) === "ENOENT") return false;
@@ -105,7 +112,7 @@ export class FileTarget implements Target {
     const file = await open(temporary, "wx", 0o600);
     try {
       await this.#removeOrphans(directory, file);
-      await writeDurably(file, config, this.#mode, signal);
+      await this.#write(file, config, signal);
       signal.throwIfAborted();
       await rename(temporary, this.#path);
     } catch (error) {
@@ -114,13 +121,41 @@ export class FileTarget implements Target {
       });
       throw error;
     }
-    await syncDirectory(directory);
+    await syncFolder(directory).catch(() => {
+      // The new file is in place either way; only a power cut could still take it back.
+    });
+  }
+
+  /** Closes the file in any case. */
+  async #write(file: FileHandle, config: Uint8Array, signal: AbortSignal): Promise<void> {
+    try {
+      await file.writeFile(config, { signal });
+      await file.chmod(this.#mode).catch((error: unknown) => this.#warnOfMode(error));
+      await syncAsFarAsPossible(file);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** E.g. on Azure Files, where modes are options of the mount. */
+  #warnOfMode(error: unknown): void {
+    this.#options.log.warn(
+      {
+        target: this.name,
+        mode: this.#mode.toString(8),
+        reason: describeCause(error),
+        hint: "Kong's user must be able to read it: see the options of the mount, or let the importer run as that user.",
+      },
+      "file's mode could not be set, handing the config over all the same",
+    );
   }
 
   /** Temporary files of runs that were killed: they hold secrets and space. Ages by the file system's clock, not ours. */
   async #removeOrphans(directory: string, fresh: FileHandle): Promise<void> {
     const { mtimeMs: now } = await fresh.stat();
-    for (const name of await readdir(directory)) {
+    // A directory may be one to write into, but not to read.
+    const names = await readdir(directory).catch(() => []);
+    for (const name of names) {
       if (!name.startsWith(this.#temporaryPrefix) || !name.endsWith(".tmp")) continue;
       const path = join(directory, name);
       try {
@@ -149,7 +184,7 @@ export class FileTarget implements Target {
   }
 
   get #temporaryPrefix(): string {
-    return `.${basename(this.#path)}.`;
+    return `.${beside(this.#path)}.`;
   }
 
   #explain(what: string, error: unknown, bytes: number): unknown {
@@ -165,30 +200,11 @@ export class FileTarget implements Target {
   }
 }
 
-/** Closes the file in any case. */
-async function writeDurably(
-  file: FileHandle,
-  config: Uint8Array,
-  mode: number,
-  signal: AbortSignal,
-): Promise<void> {
-  try {
-    await file.writeFile(config, { signal });
-    await file.chmod(mode);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-/** Makes the rename survive a power cut. */
-async function syncDirectory(path: string): Promise<void> {
-  try {
-    await using directory = await open(path, "r");
-    await directory.sync();
-  } catch {
-    // Some network file systems cannot sync a directory. The new file is in place either way.
-  }
+/** The file's name, cut so that something can be added to it. */
+function beside(path: string): string {
+  const characters = [...basename(path)];
+  while (Buffer.byteLength(characters.join("")) > MAX_NAME_BYTES) characters.pop();
+  return characters.join("");
 }
 
 function hintFor(code: string, path: string): string {
@@ -202,6 +218,8 @@ function hintFor(code: string, path: string): string {
     case "ENOENT":
     case "ENOTDIR":
       return `Create the directory ${directory}, or mount the shared volume there.`;
+    case "EBUSY":
+      return `Mount the directory ${directory}, not the single file: a mount point cannot be replaced.`;
     case "EROFS":
       return `Mount ${directory} writable for the importer.`;
     case "EACCES":

@@ -54,7 +54,10 @@ export class StdoutTarget implements Target {
 function unwritable(cause: Error): TargetError {
   return new TargetError(
     "TARGET_UNWRITABLE",
-    `could not write the config to standard output: ${describeCause(cause)}`,
-    { cause, hint: "See why the program behind the pipe stopped reading." },
+    `could not write to standard output: ${describeCause(cause)}`,
+    {
+      cause,
+      hint: "See why the program behind the pipe stopped reading, or whether the disk is full.",
+    },
   );
 }

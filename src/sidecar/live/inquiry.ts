@@ -9,7 +9,7 @@ import type { DialedConnection, Dialer } from "../../source/port.ts";
 
 export interface InquiryOptions {
   readonly dialer: Dialer;
-  /** Path and query to ask for, in the name of this process, as a data plane of this Kong version. */
+  /** Path and query to ask for, as a data plane of this Kong version. */
   readonly target: (kongVersion: string) => string;
   /** Names of the plugins declared, besides those that `ask` is given. */
   readonly plugins: readonly string[];
@@ -98,6 +98,8 @@ export class Inquiry {
         if (bytes - before <= SHORT_BYTES) return undefined;
       }
     } finally {
+      // A control plane complains of connections that break off.
+      connection.webSocket.close();
       connection.webSocket.terminate();
     }
   }

@@ -2,9 +2,10 @@
 
 import { randomInt } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
-import { mkdir, open, readdir, rm, rmdir, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { open, readdir, rm, rmdir, stat } from "node:fs/promises";
+import { join } from "node:path";
 import type { Clock } from "../../core/clock.ts";
+import { syncAsFarAsPossible, UNSUPPORTED } from "../../core/durable.ts";
 import { isErrno } from "./errors.ts";
 import type { ObjectFiles } from "./layout.ts";
 import { parseCompanionName } from "./layout.ts";
@@ -13,26 +14,8 @@ import type { Turn } from "./turn.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
 
-const UNSUPPORTED = ["ENOTSUP", "EOPNOTSUPP", "ENOSYS"];
-
 /** An unfinished write this much older than ours was left by a writer that died. */
 const LEFTOVER_MS = 60 * 60 * 1000;
-
-/**
- * Makes a folder and those above it where they are missing, mode 0700. Not by `recursive` of Node,
- * which reports ENOENT for a full or read-only file system (MKDirp in its src/node_file.cc).
- */
-export async function makeFolder(path: string, withParents = true): Promise<void> {
-  try {
-    await mkdir(path, { mode: 0o700 });
-  } catch (error) {
-    if (isErrno(error, "EEXIST")) return;
-    if (!withParents || !isErrno(error, "ENOENT")) throw error;
-    await makeFolder(dirname(path));
-    return makeFolder(path, false);
-  }
-  await syncFolder(dirname(path));
-}
 
 /**
  * A new file, mode 0600, whose bytes are on the disk when this resolves: to its time of change, in
@@ -72,32 +55,6 @@ async function stamp(file: FileHandle, clock: Clock): Promise<void> {
   } catch (error) {
     // Then what else has changed is told by reading it.
     if (!isErrno(error, "EPERM", "EACCES", "EINVAL", ...UNSUPPORTED)) throw error;
-  }
-}
-
-/** Puts the folder's names on the disk, as far as the file system can. */
-export async function syncFolder(folder: string): Promise<void> {
-  let handle: FileHandle;
-  try {
-    handle = await open(folder, "r");
-  } catch (error) {
-    // A folder above the store that may be entered but not read.
-    if (isErrno(error, "EACCES", "EPERM")) return;
-    throw error;
-  }
-  try {
-    await syncAsFarAsPossible(handle);
-  } finally {
-    await handle.close();
-  }
-}
-
-/** SMB and some FUSE file systems have no fsync for folders, a few none at all: then nothing more can be had there. */
-async function syncAsFarAsPossible(handle: FileHandle): Promise<void> {
-  try {
-    await handle.sync();
-  } catch (error) {
-    if (!isErrno(error, "EINVAL", ...UNSUPPORTED)) throw error;
   }
 }
 

@@ -14,6 +14,7 @@ import { FileTarget } from "../../../src/importer/targets/file.ts";
 import { TargetError } from "../../../src/importer/targets/port.ts";
 import { snapshotOf } from "../../fakes/config.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
+import { RecordingLog } from "../../fakes/recording-log.ts";
 
 const signal = new AbortController().signal;
 const OLD = snapshotOf("old");
@@ -28,9 +29,10 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true, force: true }));
 
 const clock = new ManualClock();
+const log = new RecordingLog();
 
 function targetAt(at: string, mode = 0o640): FileTarget {
-  return new FileTarget({ path: at, mode, timeoutMs: 60_000, clock });
+  return new FileTarget({ path: at, mode, timeoutMs: 60_000, clock, log });
 }
 
 /** A tmpfs of 1 MiB; needs root and the right to mount. */
@@ -65,6 +67,32 @@ describe("a full disk", () => {
       assert.equal(await target.apply(NEW, signal), "applied");
     } finally {
       execFileSync("umount", [small]);
+    }
+  });
+});
+
+describe("a file that is mounted by itself", () => {
+  it("keeps what it holds, and the hint says what to mount", async (context) => {
+    await writeFile(path, OLD.config);
+    try {
+      execFileSync("mount", ["--bind", path, path], { stdio: "ignore" });
+    } catch {
+      return context.skip("no file can be mounted: it takes root");
+    }
+    try {
+      const error = await targetAt(path)
+        .apply(NEW, signal)
+        .then(assert.fail, (it: unknown) => it);
+      assert.ok(error instanceof TargetError, String(error));
+      assert.match(error.message, /EBUSY/);
+      assert.equal(
+        error.hint,
+        `Mount the directory ${directory}, not the single file: a mount point cannot be replaced.`,
+      );
+      assert.deepEqual(await readFile(path), OLD.config);
+      assert.deepEqual(await readdir(directory), ["kong.json"]);
+    } finally {
+      execFileSync("umount", [path]);
     }
   });
 });

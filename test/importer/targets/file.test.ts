@@ -24,6 +24,7 @@ import { FileTarget } from "../../../src/importer/targets/file.ts";
 import { TargetError } from "../../../src/importer/targets/port.ts";
 import { snapshotOf } from "../../fakes/config.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
+import { RecordingLog } from "../../fakes/recording-log.ts";
 
 const signal = new AbortController().signal;
 const isRoot = process.geteuid?.() === 0;
@@ -40,9 +41,10 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true, force: true }));
 
 const clock = new ManualClock();
+const log = new RecordingLog();
 
 function targetAt(at: string, mode = 0o640): FileTarget {
-  return new FileTarget({ path: at, mode, timeoutMs: 60_000, clock });
+  return new FileTarget({ path: at, mode, timeoutMs: 60_000, clock, log });
 }
 
 async function failureOf(promise: Promise<unknown>): Promise<TargetError> {
@@ -55,16 +57,19 @@ async function failureOf(promise: Promise<unknown>): Promise<TargetError> {
   assert.fail("expected a TargetError");
 }
 
-/** Has `body` called in place of each fsync. */
-async function onSync(body: (this: FileHandle) => Promise<void>): Promise<Disposable> {
+/** Has `body` called in place of a method of every open file. */
+async function inPlaceOf(
+  method: "sync" | "chmod",
+  body: (this: FileHandle) => Promise<void>,
+): Promise<Disposable> {
   const handle = await open(directory, "r");
   const prototype: FileHandle = Object.getPrototypeOf(handle);
   await handle.close();
-  const { sync } = prototype;
-  prototype.sync = body;
+  const original = prototype[method];
+  prototype[method] = body;
   return {
     [Symbol.dispose]() {
-      prototype.sync = sync;
+      Object.assign(prototype, { [method]: original });
     },
   };
 }
@@ -195,7 +200,7 @@ describe("a file target", () => {
   it("puts the bytes on the disk before it gives them the name", async () => {
     await targetAt(path).apply(OLD, signal);
     const synced: string[] = [];
-    using _ = await onSync(async function (this: FileHandle) {
+    using _ = await inPlaceOf("sync", async function (this: FileHandle) {
       const isFile = (await this.stat()).isFile();
       const bytes = isFile ? `${(await this.stat()).size} bytes` : "the directory";
       synced.push(`${bytes}, while the file holds ${(await stat(path)).size}`);
@@ -218,7 +223,7 @@ describe("a file target", () => {
     const hung = new Promise<void>((resolve) => {
       hangs = resolve;
     });
-    using _ = await onSync(() => {
+    using _ = await inPlaceOf("sync", () => {
       hangs();
       return hanging;
     });
@@ -235,6 +240,71 @@ describe("a file target", () => {
     while ((await readdir(directory)).length > 1) await setImmediate();
     assert.deepEqual(await readFile(path), OLD.config);
   });
+});
+
+describe("a file target on a file system that cannot do everything", () => {
+  it.each(["EPERM", "ENOTSUP", "EROFS"])(
+    "holds the bytes though fchmod gives %s, with a warning",
+    async (code) => {
+      log.lines.length = 0;
+      const refused = Object.assign(new Error(`${code}, fchmod`), { code, syscall: "fchmod" });
+      using _ = await inPlaceOf("chmod", () => Promise.reject(refused));
+      assert.equal(await targetAt(path).apply(NEW, signal), "applied");
+      assert.deepEqual(await readFile(path), NEW.config);
+      assert.deepEqual(await readdir(directory), ["kong.json"]);
+      assert.deepEqual(
+        log.lines.map(({ level, fields }) => [level, fields["mode"], fields["reason"]]),
+        [["warn", "640", `${code}, fchmod`]],
+      );
+    },
+  );
+
+  it.each(["EINVAL", "ENOTSUP"])("holds the bytes though fsync gives %s", async (code) => {
+    const refused = Object.assign(new Error(`${code}, fsync`), { code, syscall: "fsync" });
+    using _ = await inPlaceOf("sync", () => Promise.reject(refused));
+    assert.equal(await targetAt(path).apply(NEW, signal), "applied");
+    assert.deepEqual(await readFile(path), NEW.config);
+  });
+
+  it("keeps the old file where the bytes do not get onto the disk", async () => {
+    await targetAt(path).apply(OLD, signal);
+    const failed = Object.assign(new Error("ENOSPC, fsync"), { code: "ENOSPC", syscall: "fsync" });
+    using _ = await inPlaceOf("sync", () => Promise.reject(failed));
+    assert.equal((await failureOf(targetAt(path).apply(NEW, signal))).code, "TARGET_FULL");
+    assert.deepEqual(await readFile(path), OLD.config);
+    assert.deepEqual(await readdir(directory), ["kong.json"]);
+  });
+
+  it("holds the bytes where the directory may be written to, but not read", async () => {
+    const blind = join(directory, "blind");
+    await mkdir(blind);
+    await chmod(blind, 0o333);
+    await chmod(directory, 0o755);
+    if (isRoot) process.seteuid?.(65534);
+    try {
+      assert.equal(await targetAt(join(blind, "kong.json")).apply(NEW, signal), "applied");
+    } finally {
+      if (isRoot) process.seteuid?.(0);
+      await chmod(blind, 0o755);
+    }
+    assert.deepEqual(await readFile(join(blind, "kong.json")), NEW.config);
+    assert.deepEqual(await readdir(blind), ["kong.json"]);
+  });
+
+  it.each(["x".repeat(240), "ü".repeat(120)])(
+    "holds the bytes under a name as long as it takes: %s.json",
+    async (name) => {
+      const long = join(directory, `${name}.json`);
+      const target = targetAt(long);
+      await target.apply(OLD, signal);
+      assert.equal(await target.apply(NEW, signal), "applied");
+      assert.deepEqual(await readFile(long), NEW.config);
+      assert.equal(await target.withdraw(signal), true);
+      const [aside, ...others] = await readdir(directory);
+      assert.match(aside ?? "", /^(x{200}|ü{100})\.superseded$/);
+      assert.deepEqual(others, []);
+    },
+  );
 });
 
 describe("a file target that cannot be written", () => {

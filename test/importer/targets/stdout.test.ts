@@ -48,7 +48,7 @@ describe("standard output", () => {
     await assert.rejects(new StdoutTarget(output).apply(big, signal), (error) => {
       assert.ok(error instanceof TargetError);
       assert.equal(error.code, "TARGET_UNWRITABLE");
-      assert.equal(error.message, "could not write the config to standard output: write EPIPE");
+      assert.equal(error.message, "could not write to standard output: write EPIPE");
       return true;
     });
   });
