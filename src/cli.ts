@@ -4,6 +4,9 @@
  * signal that it has no handler for, so one that came meanwhile would be lost.
  */
 
+// Node keeps to itself what a package in node_modules uses of its deprecated parts; ours are bundled.
+process.noDeprecation = true;
+
 function leaveAtOnce(name: "SIGTERM" | "SIGINT"): void {
   process.exit(name === "SIGTERM" ? 143 : 130);
 }

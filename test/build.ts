@@ -8,7 +8,14 @@ import { fileURLToPath } from "node:url";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const CLI = join(ROOT, "dist", "cli.js");
 /** What the build is made of. */
-const SOURCES = ["src", "package.json", "tsconfig.json", "tsconfig.build.json"];
+const SOURCES = [
+  "src",
+  "assets",
+  "package.json",
+  "package-lock.json",
+  "rolldown.config.ts",
+  "tsconfig.json",
+];
 /** Where tests run the program. */
 const RUNS_THE_PROGRAM = /test\/(?:e2e|iam|leaks|bench|package)/;
 

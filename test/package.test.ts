@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, symlink } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, it } from "vitest";
@@ -13,6 +13,12 @@ import { builtCli } from "./build.ts";
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+/** The comment that the bundler leaves above each module, with the name of its package. */
+const MODULE = /^\/\/ (?:.*\/)?node_modules\/((?:@[^/]+\/)?[^/]+)\//gm;
+/** A sentence of each licence that there is. */
+const LICENCE =
+  /Permission is hereby granted|Apache License|Redistribution and use|Permission to use, copy|public domain/;
 
 interface Packed {
   readonly filename: string;
@@ -37,7 +43,7 @@ describe("the npm package", () => {
       const [packed] = JSON.parse(stdout) as readonly Packed[];
       assert.ok(packed);
       const allowed =
-        /^(dist\/.+\.js|assets\/.+|docs\/.+\.md|deploy\/.+|docker-compose\.yml|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/;
+        /^(dist\/.+\.js|dist\/assets\/demo\..+\.bin|dist\/THIRD-PARTY-LICENSES|docs\/.+\.md|deploy\/.+|docker-compose\.yml|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/;
       assert.deepEqual(
         packed.files.map(({ path }) => path).filter((path) => !allowed.test(path)),
         [],
@@ -47,15 +53,37 @@ describe("the npm package", () => {
       assert.ok(executable("dist/cli.js"));
       assert.ok(executable("deploy/start-wrapper/kong-start.sh"));
 
-      await run("tar", ["-xf", packed.filename], { cwd: directory });
-      await symlink(join(ROOT, "node_modules"), join(directory, "package", "node_modules"));
-      const cli = join(directory, "package", "dist", "cli.js");
-      const demo = await run(process.execPath, [cli, "demo", "--json"], {
+      // No registry is asked: it brings all it needs.
+      const install = ["install", "--offline", "--prefix", directory, "--cache", directory];
+      await run("npm", [...install, join(directory, packed.filename)]);
+      assert.deepEqual(
+        (await readdir(join(directory, "node_modules"))).filter((name) => !name.startsWith(".")),
+        ["kong-fallback"],
+      );
+      const cli = join(directory, "node_modules", ".bin", "kong-fallback");
+      const demo = await run(cli, ["demo", "--json"], {
         env: { PATH: process.env["PATH"] ?? "", TMPDIR: directory },
       });
       assert.equal(JSON.parse(demo.stdout).ok, true);
     } finally {
       await rm(directory, { recursive: true });
+    }
+  });
+
+  it("names each package whose code it brings, with its licence", async () => {
+    const dist = dirname(builtCli());
+    const notice = await readFile(join(dist, "THIRD-PARTY-LICENSES"), "utf8");
+    const brought = new Set<string>();
+    for (const name of await readdir(dist)) {
+      if (!name.endsWith(".js")) continue;
+      const code = await readFile(join(dist, name), "utf8");
+      for (const [, module = ""] of code.matchAll(MODULE)) brought.add(module);
+    }
+    assert.ok(brought.size > 100, `${brought.size}`);
+    const sections = notice.split(`\n${"-".repeat(80)}\n`);
+    for (const name of brought) {
+      const section = sections.find((text) => `\n${text}`.includes(`\n${name} `));
+      assert.match(section ?? "", LICENCE, name);
     }
   });
 });

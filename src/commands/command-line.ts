@@ -1,7 +1,7 @@
 /** argv: the command, what it is done to, and flags, of which some stand for settings. */
 
-import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import manifest from "../../package.json" with { type: "json" };
 import { closestOf } from "../core/edit-distance.ts";
 import { describeCause } from "../core/errors.ts";
 import type { Environment, Settings } from "../runtime/settings.ts";
@@ -55,7 +55,7 @@ export function parseCommandLine(
 ): CommandLine {
   const { flags, wantsHelp, wantsVersion, positionals } = parse(argv);
   if (wantsHelp) return { kind: "print", text: helpOf(positionals) };
-  if (wantsVersion) return { kind: "print", text: `${packageVersion()}\n` };
+  if (wantsVersion) return { kind: "print", text: `${manifest.version}\n` };
   const named = positionals.length === 0 ? undefined : nameOf(positionals);
   const begin = (name: SpecName): (() => Promise<Command>) => {
     refuseForeignFlags(name, flags);
@@ -219,11 +219,4 @@ function helpOf([command, action]: readonly string[]): string {
   const [only] = own.filter((name) => name === command || name === `${command} ${action}`);
   if (only !== undefined) return commandHelp(only);
   return own.length === 0 ? generalHelp() : own.map(commandHelp).join("\n");
-}
-
-function packageVersion(): string {
-  const manifest: unknown = JSON.parse(
-    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
-  );
-  return String((manifest as { version: unknown }).version);
 }

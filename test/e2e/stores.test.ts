@@ -1,8 +1,19 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, it } from "vitest";
+import { leaseName } from "../../src/election/kubernetes.ts";
+import { LEASES } from "../election/kubernetes-client.ts";
+import { KubernetesStage } from "../election/kubernetes-stage.ts";
+import { kongVersion } from "../fakes/config.ts";
 import { FakeGcsServer } from "../fakes/gcs-server.ts";
 import { FakeS3, type Fault } from "../fakes/s3-server.ts";
+import { startAzurite } from "../servers/azurite.ts";
+import { startFakeGcs } from "../servers/fake-gcs.ts";
+import { kubeApiserverCommands } from "../servers/kube-apiserver.ts";
+import { titled, whyMissing } from "../servers/locate.ts";
+import { startMinio } from "../servers/minio.ts";
+import { containerOf } from "../store/azure-support.ts";
+import { createBucket } from "../store/s3-support.ts";
 import { Run, runOnce } from "./cli.ts";
 import { captured, Stage } from "./stage.ts";
 
@@ -54,6 +65,77 @@ describe("the main job over a store's own protocol", () => {
       STORAGE_EMULATOR_HOST: gcs.endpoint,
     });
   });
+});
+
+const noAzurite = whyMissing("azurite");
+
+describe.skipIf(noAzurite)(titled("the main job over Azurite", noAzurite), () => {
+  it("saves to it and restores from it", async () => {
+    await using azurite = await startAzurite();
+    await containerOf(azurite).create();
+    await roundTrip({
+      KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: `azure://${azurite.account}/backups/some/prefix`,
+      AZURE_STORAGE_ENDPOINT: azurite.endpoint,
+      AZURE_STORAGE_KEY: azurite.accountKey,
+    });
+  });
+});
+
+const noFakeGcs = whyMissing("fake-gcs-server");
+
+describe.skipIf(noFakeGcs)(titled("the main job over fake-gcs-server", noFakeGcs), () => {
+  it("saves to it and restores from it", async () => {
+    await using server = await startFakeGcs();
+    const created = await fetch(`${server.endpoint}/storage/v1/b?project=test`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ name: "backups" }),
+    });
+    assert.equal(created.status, 200);
+    await roundTrip({
+      KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: "gs://backups/some/prefix",
+      STORAGE_EMULATOR_HOST: server.endpoint,
+    });
+  });
+});
+
+const noMinio = whyMissing("minio");
+
+describe.skipIf(noMinio)(titled("the main job over MinIO", noMinio), () => {
+  it("saves to it and restores from it", async () => {
+    await using minio = await startMinio();
+    await createBucket(minio, "bucket");
+    await roundTrip({
+      ...s3Environment(minio.endpoint),
+      AWS_ACCESS_KEY_ID: minio.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: minio.secretAccessKey,
+    });
+  });
+});
+
+const noKubernetes = whyMissing(...kubeApiserverCommands);
+
+describe.skipIf(noKubernetes)(titled("an election by a kube-apiserver", noKubernetes), () => {
+  it("lets the program save", async () => {
+    await using kubernetes = await KubernetesStage.open(["kong"]);
+    await kubernetes.prepare("kong");
+    const { authority, server } = kubernetes;
+    const user = { token: server.admin.token };
+    await using stage = await Stage.open();
+    await using controlPlane = await stage.controlPlane();
+    const settings = stage.environment(controlPlane.address.port, {
+      KONG_FALLBACK_ELECTION: "kubernetes",
+      KUBECONFIG: await kubernetes.kubeconfig(authority.cert, user, "kong"),
+    });
+    await using run = new Run(["export"], settings);
+    await run.logged("snapshot saved");
+    run.signal("SIGTERM");
+    assert.equal(await run.ended(), 143);
+    const lease = await kubernetes.admin.ask<{
+      readonly spec: { readonly holderIdentity: string };
+    }>("GET", `${LEASES}/${leaseName("kong-fallback-exporter", kongVersion("3.9.1"))}`);
+    assert.equal(lease.spec.holderIdentity, "");
+  }, 120_000);
 });
 
 describe("import from an S3 that does not serve", () => {

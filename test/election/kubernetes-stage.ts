@@ -95,6 +95,12 @@ export class KubernetesStage implements AsyncDisposable {
     user: object,
     namespace = "kong",
   ): Promise<ApiLeaseResource> {
+    const kubeconfig = await this.kubeconfig(ca, user, namespace);
+    return new ApiLeaseResource(await findCluster({ kubeconfig }), LEASE_NAME);
+  }
+
+  /** Its path. */
+  async kubeconfig(ca: string, user: object, namespace: string): Promise<string> {
     const path = join(await mkdtemp(join(this.#directory, "kubeconfig-")), "config");
     const { endpoint: server } = this.server;
     const cluster = { server, "certificate-authority-data": base64(ca) };
@@ -105,7 +111,7 @@ export class KubernetesStage implements AsyncDisposable {
       "current-context": "test",
     };
     await writeFile(path, JSON.stringify(config));
-    return new ApiLeaseResource(await findCluster({ kubeconfig: path }), LEASE_NAME);
+    return path;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
