@@ -1,11 +1,12 @@
 /** `kong-fallback import`: one shot, for an init container: a new data plane's config, if the control plane cannot give it. */
 
 import type { Log } from "../core/log.ts";
-import { type ImportOutcome, importConfig } from "../importer/import.ts";
+import { type ImportJob, type ImportOutcome, importConfig } from "../importer/import.ts";
 import { readLocalCache } from "../importer/local-cache.ts";
 import { probeControlPlane } from "../importer/probe.ts";
 import { openTarget } from "../importer/targets/open.ts";
 import { TargetError } from "../importer/targets/port.ts";
+import { declaredPlugins } from "../kong/plugins.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { questioner } from "../runtime/node-id.ts";
 import { SettingsError } from "../runtime/settings.ts";
@@ -62,8 +63,10 @@ export const importCommand: Command = async (context) => {
   const outcome = await importConfig(
     {
       latest: (until) => reader.latest(until, progress),
+      earlier: (than, until) => reader.earlier(than, until),
       target,
       probe: probe.ask,
+      declared: declaredPlugins(settings.plugins),
       localCache:
         prefixDir === undefined
           ? undefined
@@ -109,7 +112,7 @@ function onlyVersion(versions: readonly KongVersion[]): KongVersion {
   return version;
 }
 
-type Ask = NonNullable<Parameters<typeof importConfig>[0]["probe"]>;
+type Ask = NonNullable<ImportJob["probe"]>;
 
 /** `ask` is undefined where the import is forced. */
 async function openProbe(
@@ -119,24 +122,35 @@ async function openProbe(
   const { settings, clock, random, log } = context;
   if (settings.force) return { ask: undefined, [Symbol.asyncDispose]: async () => {} };
   const cluster = requireCluster("import without --force", settings);
-  const source = await openHybridSource({
-    settings,
-    cluster,
-    ...questioner(version),
-    version,
-    isQuestion: true,
-    clock,
-  });
+  const open = (plugins: readonly string[]) =>
+    openHybridSource({
+      settings: { ...settings, plugins: [...settings.plugins, ...plugins] },
+      cluster,
+      ...questioner(version),
+      version,
+      isQuestion: true,
+      clock,
+    });
+  const source = await open([]);
   const { probe: mode, probeTimeoutMs: timeoutMs } = settings;
   return {
-    ask: (signal) => probeControlPlane(source, { mode, timeoutMs, clock, random, log }, signal),
+    ask: async ({ plugins = [], onAbsent }, signal) => {
+      const options = { mode, timeoutMs, clock, random, log, onAbsent };
+      if (plugins.length === 0) return probeControlPlane(source, options, signal);
+      await using another = await open(plugins);
+      return await probeControlPlane(another, options, signal);
+    },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
 }
 
 function report(outcome: ImportOutcome, target: string, from: string): object {
+  if (outcome.kind === "withheld") {
+    const { code, message, hint = null } = outcome.error;
+    return { outcome: outcome.kind, withdrawn: outcome.withdrawn, why: { code, message, hint } };
+  }
   if (outcome.kind !== "imported") return { outcome: outcome.kind, withdrawn: outcome.withdrawn };
-  const { result, bytes, metadata, changes } = outcome;
+  const { result, bytes, metadata, changes, refused } = outcome;
   return {
     outcome: outcome.kind,
     result,
@@ -144,6 +158,7 @@ function report(outcome: ImportOutcome, target: string, from: string): object {
     from,
     bytes,
     metadata: metadata ?? null,
+    refused,
     ...(changes === undefined ? {} : { changes }),
   };
 }

@@ -382,6 +382,11 @@ export class AdminError extends ServiceError {
   }
 }
 
+/** Whether the config is the matter, so that another one may be taken. */
+export function refusesConfig({ code, reasons }: AdminError): boolean {
+  return reasons !== undefined || code === "ADMIN_TOO_LARGE";
+}
+
 /** An answer that is not the one hoped for. */
 export interface BadAnswer extends Answer {
   /** What was tried, on what: `GET http://127.0.0.1:8001/status`. */

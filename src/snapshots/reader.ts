@@ -6,7 +6,8 @@ import { type Key, type Store, StoreError, type Version } from "../store/port.ts
 import { isNotFound, isPassedOver, SnapshotError, type SnapshotErrorCode } from "./errors.ts";
 import { History, type HistoryEntry } from "./history.ts";
 import { currentKey, versionOfSnapshotKey } from "./layout.ts";
-import { olderVersions, type VersionMatch } from "./order.ts";
+import { isNewer, isSameConfig, olderVersions, type VersionMatch } from "./order.ts";
+import { replacedHashOf } from "./restored.ts";
 import {
   maxCurrentBytes,
   metadataOf,
@@ -15,12 +16,13 @@ import {
   type SightingOptions,
   sightCurrent,
 } from "./sighting.ts";
-import type {
-  Found,
-  FoundSnapshot,
-  OnProgress,
-  SnapshotMetadata,
-  SnapshotOrigin,
+import {
+  type Found,
+  type FoundSnapshot,
+  type OnProgress,
+  type SnapshotMetadata,
+  type SnapshotOrigin,
+  sha256,
 } from "./snapshot.ts";
 
 /** What a reader may ask of a snapshot beyond that it is whole. */
@@ -39,6 +41,12 @@ export interface SnapshotReader {
    * the same still lies there, which spares moving it.
    */
   refresh(seen: Version | undefined, signal: AbortSignal): Promise<Found | undefined>;
+  /**
+   * Those of the history that are older than `than`, which was read here, and hold another config, the
+   * newest first: not what was held back, nor what an operator replaced by `than`. What cannot be used is
+   * passed over, with a warning. Rejects with StoreError.
+   */
+  earlier(than: FoundSnapshot, signal: AbortSignal): AsyncIterable<FoundSnapshot>;
 }
 
 export interface StoreReaderOptions extends SightingOptions, Demands {
@@ -101,6 +109,11 @@ export class StoreReader implements SnapshotReader {
   /** As `refresh`, but one that none of our keys opens will do. */
   async sight(seen: Version | undefined, signal: AbortSignal): Promise<FoundSighting | undefined> {
     return this.#find({ seen, wants: "any" }, signal);
+  }
+
+  earlier(than: FoundSnapshot, signal: AbortSignal): AsyncIterable<FoundSnapshot> {
+    const reader = this.#standIns.get(than.kongVersion) ?? this.#wanted;
+    return reader.earlier(than.metadata, sha256(than.config), signal);
   }
 
   async #find(search: Search, signal: AbortSignal): Promise<FoundSighting | undefined> {
@@ -205,6 +218,31 @@ class VersionReader {
     } catch (error) {
       if (!mayBeReplaced(error)) throw error;
       return this.#fromHistory(error, version, search, signal);
+    }
+  }
+
+  /** See SnapshotReader. `than`: undefined where nobody knows its age; then all others count as older. */
+  async *earlier(
+    than: SnapshotMetadata | undefined,
+    digest: string,
+    signal: AbortSignal,
+  ): AsyncIterable<FoundSnapshot> {
+    const { kongVersion, log } = this.#options;
+    const replaced = than && replacedHashOf(than);
+    for (const { id, held, hash } of await this.#history.list(signal)) {
+      if (held || hash === replaced) continue;
+      try {
+        const sighting = await this.#history.sight(id, signal);
+        const { metadata } = sighting;
+        if (metadata.sha256 === digest) continue;
+        if (than !== undefined && (isSameConfig(metadata, than) || isNewer(metadata, than)))
+          continue;
+        this.#check(sighting, "open", `snapshot ${id}`);
+        yield { ...opened(sighting), kongVersion, origin: { kind: "history", id } };
+      } catch (error) {
+        if (!isPassedOver(error)) throw error;
+        log.warn({ err: error, id }, "snapshot of the history cannot be used");
+      }
     }
   }
 

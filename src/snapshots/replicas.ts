@@ -10,7 +10,7 @@ import type { Version } from "../store/port.ts";
 import { SnapshotError } from "./errors.ts";
 import { isBetter } from "./order.ts";
 import type { SnapshotReader } from "./reader.ts";
-import { describeBare, type Found, type FoundSnapshot } from "./snapshot.ts";
+import { describeBare, type Found, type FoundSnapshot, sha256 } from "./snapshot.ts";
 
 export interface ReplicaReaderOptions {
   /** One for each store, in the order of preference where they are equally new; not empty. */
@@ -93,6 +93,49 @@ export class ReplicaReader implements SnapshotReader {
     const { metadata } = newest.snapshot;
     if (metadata === undefined) return newest;
     return { ...newest, snapshot: { ...newest.snapshot, metadata: untied(metadata) } };
+  }
+
+  /** Of all that answer, each config once. */
+  async *earlier(than: FoundSnapshot, signal: AbortSignal): AsyncIterable<FoundSnapshot> {
+    const { readers, kongVersion } = this.#options;
+    const given = new Set<string>();
+    const walks = readers.map((reader) => reader.earlier(than, signal)[Symbol.asyncIterator]());
+    const step = (walk: AsyncIterator<FoundSnapshot>, index: number) =>
+      this.#step(walk, index, signal);
+    const heads = await Promise.all(walks.map(step));
+    for (;;) {
+      let best: number | undefined;
+      for (const [index, head] of heads.entries()) {
+        const other = best === undefined ? undefined : heads[best];
+        if (head === undefined) continue;
+        if (other === undefined || isBetter(kongVersion, described(head), described(other))) {
+          best = index;
+        }
+      }
+      const [walk, found] = best === undefined ? [] : [walks[best], heads[best]];
+      if (best === undefined || walk === undefined || found === undefined) return;
+      heads[best] = await step(walk, best);
+      const digest = sha256(found.config);
+      if (!given.has(digest)) yield found;
+      given.add(digest);
+    }
+  }
+
+  /** Undefined at the end, and where the store does not answer. */
+  async #step(
+    walk: AsyncIterator<FoundSnapshot>,
+    index: number,
+    signal: AbortSignal,
+  ): Promise<FoundSnapshot | undefined> {
+    try {
+      const { done, value } = await walk.next();
+      return done === true ? undefined : value;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof ServiceError)) throw error;
+      this.#report(index, { kind: "failed", error });
+      return undefined;
+    }
   }
 
   /** All at once. Rejects with `signal.reason`, or for a bug. */

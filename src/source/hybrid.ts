@@ -17,8 +17,13 @@ import { keepChecking } from "./second-look.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import { isIncompatible, type SyncStatus, withheld } from "./session-diagnosis.ts";
 
+/** After so long without a config it is overdue. */
+const CONFIG_WAIT_MS = 10_000;
 /** A config would have come by then; the pong tells one that withholds it from one that hangs. */
 const SHORT_SESSION_PING_MS = 5_000;
+/** Who asks in vain has less patience; what is overdue may still come. */
+const QUESTION = { firstPingMs: 2_000, configWaitMs: 5_000 };
+const SHORT_SESSION = { firstPingMs: SHORT_SESSION_PING_MS, configWaitMs: CONFIG_WAIT_MS };
 
 export interface HybridSourceOptions {
   readonly controlPlane: HostPort;
@@ -106,13 +111,14 @@ export class HybridSource implements ConfigSource {
 
   #manner(): SessionManner {
     const { checkEveryMs: everyMs, isQuestion = false, clock } = this.#options;
-    if (isQuestion) return { firstPingMs: SHORT_SESSION_PING_MS };
-    if (everyMs === undefined) return { firstPingMs: 0 };
+    if (isQuestion) return QUESTION;
+    const lasting = { firstPingMs: 0, configWaitMs: CONFIG_WAIT_MS };
+    if (everyMs === undefined) return lasting;
     const beside: SessionOptions["beside"] = (session, signal) => {
       const ask = (ended: AbortSignal) => this.#askAnew(session, ended);
       return keepChecking(session, { everyMs, ask, clock }, signal);
     };
-    return { firstPingMs: 0, beside };
+    return { ...lasting, beside };
   }
 
   /**
@@ -128,7 +134,7 @@ export class HybridSource implements ConfigSource {
     const { configHash } = session.sent;
     if (status?.value === "normal" && configHash !== undefined) return { kind: "confirmed" };
     using short = new Scope(signal);
-    const another = await this.#connect({ firstPingMs: SHORT_SESSION_PING_MS }, short.signal);
+    const another = await this.#connect(SHORT_SESSION, short.signal);
     const events = another.events();
     const { value } = await events.next();
     await another.leave(signal);
@@ -179,7 +185,7 @@ export class HybridSource implements ConfigSource {
 }
 
 /** What tells a lasting session from a short one. */
-type SessionManner = Pick<SessionOptions, "firstPingMs" | "beside">;
+type SessionManner = Pick<SessionOptions, "firstPingMs" | "configWaitMs" | "beside">;
 
 function closed(name: string): SourceError {
   return new SourceError("SOURCE_LOST", `watching ${name} ended: the source was closed here`, {

@@ -83,6 +83,8 @@ export function withheld(
       : `answers, but sent no config within ${waitedMs / 1000} s`;
   return new SourceError("SOURCE_WITHHELD", `${namePeer(peer)} ${what}${reported}`, {
     hint: hintOf(status),
+    // Nobody but an operator mends that.
+    retryable: status?.value === undefined || !isIncompatible(status.value),
   });
 }
 

@@ -12,8 +12,6 @@ import type { Peer } from "./handshake-diagnosis.ts";
 import type { SourceEvent } from "./port.ts";
 import { diagnoseEnd, type SyncStatus, silent, withheld } from "./session-diagnosis.ts";
 
-/** A control plane that has a config for this node sends it within a second or two. */
-const CONFIG_WAIT_MS = 10_000;
 /** Within this time a close frame is answered, or the connection is broken off. */
 const CLOSE_WAIT_MS = 1_000;
 
@@ -27,6 +25,8 @@ export interface SessionOptions {
   readonly askStatus: (signal: AbortSignal) => Promise<SyncStatus | undefined>;
   /** When the first ping is sent, milliseconds after the start: a control plane sends its config without one. */
   readonly firstPingMs: number;
+  /** From when on a config is overdue, milliseconds after the start: a control plane that has one for this node sends it within a second or two. */
+  readonly configWaitMs: number;
   /** Runs beside the session, and ends it by rejecting. */
   readonly beside?: ((session: Session, signal: AbortSignal) => Promise<never>) | undefined;
   readonly clock: Clock;
@@ -254,7 +254,7 @@ export class Session {
   }
 
   async #expectConfig(): Promise<void> {
-    await this.#options.clock.sleep(CONFIG_WAIT_MS, this.#signal);
+    await this.#options.clock.sleep(this.#options.configWaitMs, this.#signal);
     this.#isOverdue = true;
     this.#explainSilence();
   }
@@ -266,7 +266,8 @@ export class Session {
     this.#inBackground(
       this.#options.askStatus(this.#signal).then((status) => {
         if (this.#hasConfig) return;
-        this.tell({ kind: "withheld", error: withheld(this.peer, CONFIG_WAIT_MS, status) });
+        const { configWaitMs } = this.#options;
+        this.tell({ kind: "withheld", error: withheld(this.peer, configWaitMs, status) });
       }),
     );
   }

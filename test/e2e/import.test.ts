@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { mkdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { describe, it } from "vitest";
+import { sha256 } from "../../src/snapshots/snapshot.ts";
 import { expiredClusterCertificate } from "../fakes/certificates.ts";
-import { configBytes } from "../fakes/config.ts";
+import { configBytes, snapshotOf } from "../fakes/config.ts";
 import { FakeControlPlane } from "../fakes/control-plane.ts";
-import { FakeKongAdmin } from "../fakes/kong-admin.ts";
+import { FakeKongAdmin, refusing } from "../fakes/kong-admin.ts";
 import { Run, runOnce } from "./cli.ts";
-import { captured, Stage } from "./stage.ts";
+import { captured, frameOf, Stage } from "./stage.ts";
 
 /** A stage whose store holds a recorded config, exported by the program itself, and whose control plane is gone. */
 async function exported(): Promise<{ stage: Stage; port: number; configTable: Buffer }> {
@@ -20,6 +21,9 @@ async function exported(): Promise<{ stage: Stage; port: number; configTable: Bu
   await run.ended();
   return { stage, port, configTable };
 }
+
+/** Nothing listens there. */
+const NO_CONTROL_PLANE = 9;
 
 describe("kong-fallback import", () => {
   it("gives a new data plane the config when the control plane is down, readable by its group only", async () => {
@@ -46,16 +50,19 @@ describe("kong-fallback import", () => {
     const { stage, configTable } = await exported();
     await using _ = stage;
     await writeFile(stage.path("kong.json"), configTable);
-    await using controlPlane = await stage.controlPlane({});
+    await using controlPlane = await stage.controlPlane();
     const { status, stdout } = await runOnce(
       ["import", "--json"],
-      stage.environment(controlPlane.address.port),
+      stage.environment(controlPlane.address.port, { KONG_FALLBACK_PROBE_TIMEOUT: "10" }),
     );
     assert.equal(status, 0);
     assert.deepEqual(JSON.parse(stdout.toString()), { outcome: "live", withdrawn: true });
     await assert.rejects(stat(stage.path("kong.json")), { code: "ENOENT" });
     assert.deepEqual(await readFile(stage.path("kong.json.superseded")), configTable);
-    assert.deepEqual(controlPlane.sessions[0]?.frames ?? [], [], "a handshake leaves no trace");
+    const session = await controlPlane.session();
+    await session.ended();
+    assert.deepEqual(session.pings, [], "who pings is listed as a data plane");
+    assert.deepEqual(session.violations, []);
   });
 
   it("imports with --force though the control plane lives", async () => {
@@ -71,20 +78,73 @@ describe("kong-fallback import", () => {
     assert.equal(controlPlane.sessions.length, 0);
   });
 
-  it("takes a control plane that accepts but cannot deliver for dead with --probe config", async () => {
+  it("takes a control plane that accepts but gives nothing to anybody for dead, unless told otherwise", async () => {
     const { stage, configTable } = await exported();
     await using _ = stage;
     await using controlPlane = await stage.controlPlane({});
     const environment = stage.environment(controlPlane.address.port);
-    const { status } = await runOnce(["import", "--probe", "config"], environment);
+    const { status } = await runOnce(["import"], environment);
     assert.equal(status, 0);
     assert.deepEqual(await readFile(stage.path("kong.json")), configTable);
-    await using delivers = await stage.controlPlane();
-    const live = await runOnce(
-      ["import", "--probe", "config", "--json"],
-      stage.environment(delivers.address.port),
+    await rm(stage.path("kong.json"));
+    const shaken = await runOnce(["import", "--probe", "handshake", "--json"], environment);
+    assert.deepEqual(JSON.parse(shaken.stdout.toString()), { outcome: "live", withdrawn: false });
+    await assert.rejects(stat(stage.path("kong.json")), { code: "ENOENT" });
+  });
+
+  it("imports nothing from a control plane that lives and refuses the data plane's version", async () => {
+    await using stage = await Stage.open();
+    await stage.save(snapshotOf("saved"));
+    await using controlPlane = await stage.controlPlane({ version: "3.8.0" });
+    const more = { KONG_FALLBACK_PROBE_TIMEOUT: "10" };
+    const { status, stdout, stderr } = await runOnce(
+      ["import", "--json"],
+      stage.environment(controlPlane.address.port, more),
     );
-    assert.equal(JSON.parse(live.stdout.toString()).outcome, "live");
+    assert.equal(status, 0, stderr);
+    const { outcome, why } = JSON.parse(stdout.toString());
+    assert.equal(outcome, "withheld");
+    assert.equal(why.code, "SOURCE_REFUSED");
+    assert.match(why.message, /closed the session right after it was told version 3\.9\.1/);
+    await assert.rejects(stat(stage.path("kong.json")), { code: "ENOENT" });
+  });
+
+  it("imports nothing where the control plane gives others a config, but not who lacks a plugin that the snapshot has", async () => {
+    await using stage = await Stage.open();
+    const config = Buffer.from('{"_format_version":"3.0","plugins":[{"name":"mine"}]}');
+    const { metadata } = snapshotOf("saved");
+    await stage.save({
+      config,
+      metadata: { ...metadata, sha256: sha256(config), bytes: config.length },
+    });
+    await using controlPlane = await stage.controlPlane({
+      config: frameOf("a").frame,
+      configured: ["mine"],
+    });
+    const environment = stage.environment(controlPlane.address.port, {
+      KONG_FALLBACK_PROBE_TIMEOUT: "2",
+    });
+    const { status, stdout, log } = await runOnce(["import", "--json"], environment);
+    assert.equal(status, 0);
+    const { outcome, why } = JSON.parse(stdout.toString());
+    assert.equal(outcome, "withheld");
+    assert.match(why.message, /plugins mine$/);
+    assert.ok(log.some((line) => line["level"] === "error"));
+    await assert.rejects(stat(stage.path("kong.json")), { code: "ENOENT" });
+    const named = await runOnce(["import", "--json"], {
+      ...environment,
+      KONG_PLUGINS: "bundled,mine",
+    });
+    assert.equal(JSON.parse(named.stdout.toString()).outcome, "live");
+  });
+
+  it("decides within seconds where nothing listens, however long it might ask", async () => {
+    const { stage, port, configTable } = await exported();
+    await using _ = stage;
+    const more = { KONG_FALLBACK_PROBE_TIMEOUT: "600" };
+    const { status } = await runOnce(["import"], stage.environment(port, more));
+    assert.equal(status, 0);
+    assert.deepEqual(await readFile(stage.path("kong.json")), configTable);
   });
 
   it("imports though the cluster certificate has expired: the data plane would be refused as well", async () => {
@@ -121,6 +181,23 @@ describe("kong-fallback import", () => {
     const [received, ...others] = admin.configs;
     assert.equal(others.length, 0);
     assert.equal(JSON.parse(received?.body.toString() ?? "").config, configTable.toString());
+  });
+
+  it("gives an empty Kong that refuses the newest snapshot the newest that it takes", async () => {
+    await using stage = await Stage.open();
+    for (const name of ["good", "bad"]) await stage.save(snapshotOf(name), undefined, true);
+    await using admin = await FakeKongAdmin.start();
+    admin.refuse = refusing("bad");
+    const { status, stdout, log } = await runOnce(
+      ["import", "--json", "--to", admin.url],
+      stage.environment(NO_CONTROL_PLANE),
+    );
+    assert.equal(status, 0);
+    const { outcome, refused, metadata } = JSON.parse(stdout.toString());
+    assert.deepEqual([outcome, refused], ["imported", 1]);
+    assert.equal(metadata.sha256, snapshotOf("good").metadata.sha256);
+    assert.deepEqual(Buffer.from(admin.config ?? ""), snapshotOf("good").config);
+    assert.equal(log.filter((line) => line["level"] === "error").length, 2);
   });
 
   it("takes the role from Kong's own variable, so that its compose files work", async () => {

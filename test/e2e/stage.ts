@@ -71,8 +71,8 @@ export class Stage implements AsyncDisposable {
     return readFile(this.path("store", version, "config.json"));
   }
 
-  /** Saves a snapshot as `export` does. */
-  async save(snapshot: NewSnapshot, seal = PLAIN_SEAL): Promise<void> {
+  /** Saves a snapshot as `export` does, by default without a history. */
+  async save(snapshot: NewSnapshot, seal = PLAIN_SEAL, keepHistory = false): Promise<void> {
     const directory = this.path("store");
     await using store = new FileStore({
       url: `file://${directory}`,
@@ -85,6 +85,7 @@ export class Stage implements AsyncDisposable {
       kongVersion,
       seal,
       maxConfigBytes: 1_000_000,
+      keepHistory,
       log: new RecordingLog(),
     });
     await archive.save(snapshot, { conditional: true }, new AbortController().signal);

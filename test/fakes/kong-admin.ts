@@ -215,6 +215,13 @@ export class FakeKongAdmin implements AsyncDisposable {
   }
 }
 
+/** For `refuse`: finds a fault in the config of this name, see configBytes. */
+export function refusing(name: string): FakeKongAdmin["refuse"] {
+  const errors = [{ type: "entity", message: "no such plugin" }];
+  const fault = { entity_type: "service", entity_name: name, errors };
+  return (config) => (config.includes(`"name":"${name}"`) ? [fault] : []);
+}
+
 function nodeOf(version: string, database: string): Reply {
   return { status: 200, body: JSON.stringify({ version, configuration: { database } }) };
 }

@@ -3,15 +3,15 @@
 import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import { describe, it } from "vitest";
-import { type ImportJob, importConfig } from "../../src/importer/import.ts";
+import { type ImportJob, importConfig, type Question } from "../../src/importer/import.ts";
 import type { LocalCache } from "../../src/importer/local-cache.ts";
 import type { ProbeResult } from "../../src/importer/probe.ts";
 import { type Target, TargetError } from "../../src/importer/targets/port.ts";
 import { SnapshotError } from "../../src/snapshots/errors.ts";
-import type { Snapshot } from "../../src/snapshots/snapshot.ts";
+import type { FoundSnapshot, Snapshot } from "../../src/snapshots/snapshot.ts";
 import { SourceError } from "../../src/source/port.ts";
 import { StoreError } from "../../src/store/port.ts";
-import { snapshotOf } from "../fakes/config.ts";
+import { snapshotOf, V391 } from "../fakes/config.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
 
@@ -42,6 +42,8 @@ class RecordingTarget implements Target {
   hasOldFile = true;
   withdrawError: unknown;
   applyError: unknown;
+  /** Whether it refuses a config, and is left empty. */
+  refuses = (_: Snapshot): boolean => false;
 
   constructor(steps: string[]) {
     this.steps = steps;
@@ -50,6 +52,9 @@ class RecordingTarget implements Target {
   async apply(snapshot: Snapshot): Promise<"applied" | "unchanged"> {
     this.steps.push("apply");
     if (this.applyError !== undefined) throw this.applyError;
+    if (this.refuses(snapshot)) {
+      throw new TargetError("TARGET_REFUSED", "in 'plugins': no such plugin", { leftEmpty: true });
+    }
     this.applied.push(snapshot);
     return this.applied.length === 1 ? "applied" : "unchanged";
   }
@@ -63,33 +68,51 @@ class RecordingTarget implements Target {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
+/** What the control plane answers, now or later. */
+type Probe = ProbeResult | ((question: Question, signal: AbortSignal) => Promise<ProbeResult>);
+
 function scene(options: {
   readonly cache?: LocalCache;
-  readonly probe?: ProbeResult;
+  readonly probe?: Probe;
   readonly snapshots?: readonly (Snapshot | Error)[];
+  readonly earlier?: readonly Snapshot[];
 }) {
   const steps: string[] = [];
   const target = new RecordingTarget(steps);
   const clock = new ManualClock();
   const log = new RecordingLog();
-  const { cache, probe, snapshots = [SNAPSHOT] } = options;
+  const { cache, probe, snapshots = [SNAPSHOT], earlier = [] } = options;
   const queue = [...snapshots];
   const answer = <T>(step: string, value: T): T => {
     steps.push(step);
     return value;
   };
+  const found = (snapshot: Snapshot, id?: string): FoundSnapshot => ({
+    ...snapshot,
+    kongVersion: V391,
+    origin: id === undefined ? { kind: "current" } : { kind: "history", id },
+  });
   const job: ImportJob = {
     async latest(signal) {
       steps.push("read");
       const next = queue.shift();
       if (next instanceof Error) throw next;
-      if (next !== undefined) return next;
+      if (next !== undefined) return found(next);
       return new Promise((_, reject) => {
         signal.addEventListener("abort", () => reject(signal.reason), { once: true });
       });
     },
+    async *earlier() {
+      for (const [index, snapshot] of earlier.entries()) {
+        yield answer("read earlier", found(snapshot, `entry ${index}`));
+      }
+    },
     target,
-    probe: probe && (async () => answer("probe", probe)),
+    probe:
+      probe &&
+      (async (question, signal) =>
+        answer("probe", typeof probe === "function" ? probe(question, signal) : probe)),
+    declared: ["acl", "key-auth"],
     localCache: cache && (async () => answer("cache", cache)),
     readTimeoutMs: 30_000,
     clock,
@@ -109,9 +132,13 @@ describe("importing a config", () => {
       changes: undefined,
       bytes: SNAPSHOT.config.length,
       metadata: SNAPSHOT.metadata,
+      refused: 0,
     });
     assert.deepEqual(steps, ["cache", "probe", "read", "apply"]);
-    assert.deepEqual(target.applied, [SNAPSHOT]);
+    assert.deepEqual(
+      target.applied.map(({ config }) => config),
+      [SNAPSHOT.config],
+    );
   });
 
   it("leaves a data plane alone that has a config, and sets an old file aside", async () => {
@@ -162,6 +189,186 @@ describe("importing a config", () => {
     target.withdrawError = new TargetError("TARGET_UNWRITABLE", "read-only");
     assert.deepEqual(await run(), { kind: "live", withdrawn: false });
     assert.match(inspect(log.find("warn")[0]?.fields["err"]), /TARGET_UNWRITABLE/);
+  });
+});
+
+describe("a control plane that does not answer at once", () => {
+  /** Answers when it is told to. */
+  function pending() {
+    const told: { answer?: (result: ProbeResult) => void; question?: Question } = {};
+    const probe = (question: Question, signal: AbortSignal) => {
+      told.question = question;
+      return new Promise<ProbeResult>((resolve, reject) => {
+        told.answer = resolve;
+        signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+      });
+    };
+    return { told, probe };
+  }
+
+  it("is given half a second before any store is asked", async () => {
+    const { told, probe } = pending();
+    const { run, clock, steps } = scene({ probe });
+    const outcome = run();
+    await clock.advance(499);
+    assert.deepEqual(steps, ["probe"]);
+    told.answer?.(REACHABLE);
+    assert.equal((await outcome).kind, "live");
+    assert.deepEqual(steps, ["probe", "withdraw"]);
+    assert.equal(clock.sleepers, 0);
+  });
+
+  it("is not waited for once it is clear that it is not there and the snapshot is at hand", async () => {
+    const { told, probe } = pending();
+    const { run, clock, steps } = scene({ probe });
+    const outcome = run();
+    await clock.advance(500);
+    assert.deepEqual(steps, ["probe", "read"]);
+    await clock.advance(500);
+    assert.ok(UNREACHABLE.kind === "unreachable");
+    told.question?.onAbsent?.(UNREACHABLE);
+    assert.equal((await outcome).kind, "imported");
+    assert.equal(clock.monotonicMs(), 1_000);
+    assert.equal(clock.sleepers, 0);
+  });
+
+  it("wins with a late answer, while the store is slow", async () => {
+    const { told, probe } = pending();
+    const { run, clock, target } = scene({ probe, snapshots: [] });
+    const outcome = run();
+    await clock.advance(1_000);
+    assert.ok(UNREACHABLE.kind === "unreachable");
+    told.question?.onAbsent?.(UNREACHABLE);
+    await clock.advance(1_000);
+    told.answer?.(REACHABLE);
+    assert.equal((await outcome).kind, "live");
+    assert.deepEqual(target.applied, []);
+  });
+
+  it("is waited for to the end where there is no snapshot", async () => {
+    const { told, probe } = pending();
+    const missing = new SnapshotError("SNAPSHOT_MISSING", "nothing saved");
+    const { run, clock } = scene({ probe, snapshots: [missing, missing] });
+    const outcome = run();
+    await clock.advance(1_000);
+    assert.ok(UNREACHABLE.kind === "unreachable");
+    told.question?.onAbsent?.(UNREACHABLE);
+    await clock.advance(8_000);
+    told.answer?.(REACHABLE);
+    assert.equal((await outcome).kind, "live");
+    const again = run();
+    await clock.advance(1_000);
+    told.answer?.(UNREACHABLE);
+    await assert.rejects(again, (error) => error === missing);
+  });
+});
+
+describe("a control plane that lives", () => {
+  const error = new SourceError("SOURCE_WITHHELD", "connected, but no config came");
+  const SILENT: ProbeResult = { kind: "silent", attempts: 1, error };
+  const config = Buffer.from(
+    '{"_format_version":"3.0","plugins":[{"name":"key-auth"},{"name":"mine"},{"name":"off","enabled":false}]}',
+  );
+  const WITH_OWN_PLUGIN: Snapshot = { config, metadata: SNAPSHOT.metadata };
+
+  it("and withholds its config from this data plane wins: nothing is imported, an old file is set aside, and the reason is told", async () => {
+    const probe: ProbeResult = { kind: "withheld", attempts: 1, error };
+    const { run, log, steps } = scene({ probe });
+    assert.deepEqual(await run(), { kind: "withheld", error, withdrawn: true });
+    assert.deepEqual(steps, ["probe", "withdraw"]);
+    assert.deepEqual(
+      log.find("error").map(({ message, fields }) => [message, fields["err"]]),
+      [
+        [
+          "control plane lives and withholds its config from this data plane, nothing is imported",
+          error,
+        ],
+      ],
+    );
+  });
+
+  it("and gives nothing to anybody lets a snapshot in", async () => {
+    const { run, steps } = scene({ probe: SILENT });
+    assert.equal((await run()).kind, "imported");
+    assert.deepEqual(steps, ["probe", "read", "apply"]);
+  });
+
+  it("is asked again with the plugins of the snapshot, and wins if it gives a config to who has them", async () => {
+    const asked: (readonly string[])[] = [];
+    const probe = async ({ plugins = [] }: Question): Promise<ProbeResult> => {
+      asked.push(plugins);
+      return plugins.includes("mine") ? REACHABLE : SILENT;
+    };
+    const { run, target, log } = scene({ probe, snapshots: [WITH_OWN_PLUGIN] });
+    const outcome = await run();
+    assert.ok(outcome.kind === "withheld");
+    assert.match(outcome.error.message, /only to data planes that have the plugins mine$/);
+    assert.match(outcome.error.hint ?? "", /KONG_PLUGINS/);
+    assert.deepEqual(asked, [[], ["mine"]]);
+    assert.deepEqual(target.applied, []);
+    assert.equal(log.find("error").length, 1);
+  });
+
+  it("lets a snapshot in that uses a plugin of its own if it gives nothing to who has that either", async () => {
+    for (const second of [SILENT, UNREACHABLE]) {
+      const probe = async ({ plugins = [] }: Question) => (plugins.length === 0 ? SILENT : second);
+      const { run, target } = scene({ probe, snapshots: [WITH_OWN_PLUGIN] });
+      assert.equal((await run()).kind, "imported");
+      assert.equal(target.applied.length, 1);
+    }
+  });
+});
+
+describe("a target that refuses the newest snapshot and holds nothing", () => {
+  const [bad, worse, good, older] = ["bad", "worse", "good", "older"].map((name) =>
+    snapshotOf(name),
+  );
+  assert.ok(bad && worse && good && older);
+
+  it("is given the newest of the history that it takes, loudly", async () => {
+    const { run, target, log } = scene({
+      probe: UNREACHABLE,
+      snapshots: [bad],
+      earlier: [worse, good, older],
+    });
+    target.refuses = ({ config }) => config !== good.config;
+    const outcome = await run();
+    assert.ok(outcome.kind === "imported");
+    assert.equal(outcome.metadata, good.metadata);
+    assert.equal(outcome.refused, 2);
+    assert.deepEqual(
+      target.applied.map(({ config }) => config),
+      [good.config],
+    );
+    assert.deepEqual(
+      log.find("error").map(({ message }) => message),
+      [
+        "target refuses the newest snapshot and holds no config, trying older ones of the history",
+        "an older snapshot was imported, for the target refuses what is newer",
+      ],
+    );
+    assert.equal(log.find("error")[1]?.fields["id"], "entry 1");
+  });
+
+  it("is left empty where it takes none, with what it said of the newest", async () => {
+    const { run, target } = scene({ snapshots: [bad], earlier: [worse, older] });
+    target.refuses = () => true;
+    await assert.rejects(run(), (error) => error instanceof TargetError && error.leftEmpty);
+    assert.deepEqual(target.applied, []);
+  });
+
+  it("is offered no more than 20 of them", async () => {
+    const { run, target, steps } = scene({ snapshots: [bad], earlier: Array(50).fill(worse) });
+    target.refuses = () => true;
+    await assert.rejects(run(), TargetError);
+    assert.equal(steps.filter((step) => step === "apply").length, 21);
+  });
+
+  it("is left alone where something else is wrong, or it holds a config", async () => {
+    const { run, target, steps } = scene({ snapshots: [bad], earlier: [good] });
+    target.applyError = new TargetError("TARGET_REFUSED", "in 'plugins': no such plugin");
+    await assert.rejects(run(), (error) => error === target.applyError);
+    assert.ok(!steps.includes("read earlier"));
   });
 });
 

@@ -22,9 +22,12 @@ function probe(source: ConfigSource, mode: ProbeMode = "handshake", signal?: Abo
   return { clock, log, result };
 }
 
-function errorOf(result: ProbeResult): { readonly code: string; readonly message: string } {
-  assert.equal(result.kind, "unreachable");
-  return result.kind === "unreachable" ? result.error : assert.fail();
+function errorOf(
+  result: ProbeResult,
+  kind: "unreachable" | "silent" = "unreachable",
+): { readonly code: string; readonly message: string } {
+  assert.equal(result.kind, kind);
+  return result.kind === kind ? result.error : assert.fail();
 }
 
 describe("the probe by handshake", () => {
@@ -156,7 +159,7 @@ describe("the probe by config", () => {
     source.emit(CONNECTED);
     const { result, clock } = probe(source, "config");
     await clock.advance(10_000);
-    assert.match(errorOf(await result).message, /sent no config within 10 s$/);
+    assert.match(errorOf(await result, "silent").message, /sent no config within 10 s$/);
   });
 
   it("is content with a config", async () => {
@@ -183,7 +186,7 @@ describe("the probe by config", () => {
     source.emit({ kind: "withheld", error: WITHHELD });
     const { result, clock } = probe(source, "config");
     await clock.advance(10_000);
-    assert.deepEqual(await result, { kind: "unreachable", attempts: 1, error: WITHHELD });
+    assert.deepEqual(await result, { kind: "silent", attempts: 1, error: WITHHELD });
   });
 
   it("tells a later failure rather than what an earlier session said", async () => {
@@ -208,6 +211,99 @@ describe("the probe by config", () => {
     source.emit({ kind: "withheld", error: WITHHELD });
     const { result, clock } = probe(source, "config");
     await clock.advance(10_000);
-    assert.deepEqual(await result, { kind: "unreachable", attempts: 2, error: WITHHELD });
+    assert.deepEqual(await result, { kind: "silent", attempts: 2, error: WITHHELD });
+  });
+
+  it.each([
+    [
+      "by its own word",
+      new SourceError("SOURCE_WITHHELD", "it lacks a plugin", { retryable: false }),
+    ],
+    ["in a frame too large for us", new SourceError("SOURCE_FRAME_TOO_LARGE", "more than 16 MiB")],
+  ])(
+    "does not wait where a control plane that lives gives this data plane nothing: %s",
+    async (_, error) => {
+      const source = new ScriptedSource();
+      source.emit(CONNECTED);
+      if (error.code === "SOURCE_WITHHELD") source.emit({ kind: "withheld", error });
+      else source.emit(error);
+      const answer = await probe(source, "config").result;
+      assert.deepEqual(answer, { kind: "withheld", attempts: 1, error });
+    },
+  );
+
+  it("counts a config that is too long for us as withheld: others may take it", async () => {
+    const source = new ScriptedSource();
+    const error = new FrameError("FRAME_TOO_LARGE", "unpacks to more than 256 MiB");
+    source.emit(CONNECTED);
+    source.emit({ kind: "rejected", error });
+    const answer = await probe(source, "config").result;
+    assert.deepEqual(answer, { kind: "withheld", attempts: 1, error });
+  });
+
+  it("believes that a version is refused when a second session says so: one that stops ends sessions, too", async () => {
+    const error = new SourceError("SOURCE_REFUSED", "closed right after it was told 3.10.0");
+    const refusing = new ScriptedSource();
+    for (const event of [CONNECTED, error, CONNECTED, error]) refusing.emit(event);
+    const refused = probe(refusing, "config");
+    await refused.clock.advance(500);
+    assert.deepEqual(await refused.result, { kind: "withheld", attempts: 2, error });
+    const restarting = new ScriptedSource();
+    for (const event of [CONNECTED, error, CONNECTED]) restarting.emit(event);
+    restarting.emitConfig(updateOf("a"));
+    const { result, clock } = probe(restarting, "config");
+    await clock.advance(500);
+    assert.deepEqual(await result, { kind: "reachable", attempts: 2 });
+  });
+});
+
+describe("a control plane that is not there", () => {
+  const refusals = (...codes: readonly string[]) =>
+    codes.map((code) => Object.assign(new Error(code), { code }));
+  const unreachable = (cause: unknown) =>
+    new SourceError("SOURCE_UNREACHABLE", "cannot connect", { cause });
+  const [nobody, unknown] = refusals("ECONNREFUSED", "ENOTFOUND").map(unreachable);
+  const everywhere = unreachable(new AggregateError(refusals("ECONNREFUSED", "ECONNREFUSED")));
+  const partly = unreachable(new AggregateError(refusals("ECONNREFUSED", "ETIMEDOUT")));
+
+  async function absencesAt(events: readonly (Error | undefined)[], ms: number) {
+    const source = new ScriptedSource();
+    for (const event of events) source.emit(event ?? assert.fail());
+    const clock = new ManualClock();
+    const absences: unknown[] = [];
+    const stop = new AbortController();
+    const answer = probeControlPlane(
+      source,
+      {
+        mode: "config",
+        timeoutMs: 10_000,
+        clock,
+        random: () => 0,
+        log: new RecordingLog(),
+        onAbsent: ({ error }) => absences.push(error),
+      },
+      stop.signal,
+    );
+    await clock.advance(ms);
+    stop.abort(new Error("stop"));
+    await assert.rejects(answer, /stop/);
+    assert.equal(clock.sleepers, 0);
+    return absences;
+  }
+
+  it.each([
+    ["refuses", nobody],
+    ["refuses at every address", everywhere],
+    ["has no address", unknown],
+  ])("is known after a second of attempts, while the question goes on: it %s", async (_, error) => {
+    const events = Array(5).fill(error);
+    assert.deepEqual(await absencesAt(events, 999), []);
+    assert.equal((await absencesAt(events, 1_000))[0], error);
+  });
+
+  it("is not known where one address is silent, one attempt met something else, or there was only one", async () => {
+    assert.deepEqual(await absencesAt(Array(9).fill(partly), 3_000), []);
+    assert.deepEqual(await absencesAt([nobody, partly, nobody, partly], 1_400), []);
+    assert.deepEqual(await absencesAt([nobody], 5_000), []);
   });
 });

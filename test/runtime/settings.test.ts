@@ -110,7 +110,7 @@ describe("settings", () => {
     assert.equal(settings.clusterMtls, "shared");
     assert.equal(settings.clusterMaxPayloadBytes, 16_777_216);
     assert.equal(settings.exportDelayMs, 60_000);
-    assert.equal(settings.probe, "handshake");
+    assert.equal(settings.probe, "config");
     assert.equal(settings.probeTimeoutMs, 10_000);
     assert.equal(settings.fileMode, 0o640);
     assert.deepEqual(settings.statusListen, { host: "127.0.0.1", port: 8010 });

@@ -37,7 +37,7 @@ describe("a session with a control plane", () => {
     const event = t.events.next();
     const session = await t.controlPlane.session();
     await session.received(1);
-    await t.clock.advance(4_999);
+    await t.clock.advance(1_999);
     session.sendConfig(SMALL);
     assert.equal((await event).value.kind, "config");
     await t.events.return(undefined as never);
@@ -49,16 +49,16 @@ describe("a session with a control plane", () => {
     assert.equal(t.clock.sleepers, 0);
   });
 
-  it("sends a ping for a question after 5 s, which tells a control plane that withholds from one that hangs", async () => {
+  it("sends a ping for a question after 2 s, which tells a control plane that withholds from one that hangs", async () => {
     await using t = await pair({ config: SMALL, configured: ["mine"] }, { isQuestion: true });
     await t.next("connected");
     const event = t.events.next();
     const session = await t.controlPlane.session();
     await session.received(1);
-    await t.clock.advance(5_000);
+    await t.clock.advance(2_000);
     await session.received(2);
     assert.deepEqual(session.pings, [NO_HASH]);
-    await t.clock.advance(5_000);
+    await t.clock.advance(3_000);
     assert.equal((await event).value.kind, "withheld");
   });
 

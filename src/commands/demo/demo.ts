@@ -83,7 +83,7 @@ async function tell(stage: Stage, report: DemoReport): Promise<void> {
       const { report: answer } = await stage.run(importCommand, environmentFor(stage, port));
       promise(answer.outcome === "live", `the importer said ${answer.outcome}`);
       promise(!(await exists(stage.imported)), "the importer left a file");
-      return "the importer completed a handshake with it";
+      return "the importer was given its config";
     },
   );
   await report.step("change the config: the exporter saves it again", async () => {

@@ -129,7 +129,7 @@ export function environmentFor(stage: Stage, port: number): Record<string, strin
     KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: pathToFileURL(join(stage.directory, "store")).href,
     KONG_CLUSTER_FALLBACK_CONFIG_EXPORT_DELAY: "0",
     KONG_FALLBACK_IMPORT_TO: pathToFileURL(stage.imported).href,
-    KONG_FALLBACK_PROBE_TIMEOUT: "1",
+    KONG_FALLBACK_PROBE_TIMEOUT: "10",
     KONG_FALLBACK_STATE_DIR: join(stage.directory, "state"),
     KONG_FALLBACK_STATUS_LISTEN: "off",
   };

@@ -3,12 +3,14 @@
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
 import { type BackoffPolicy, keepTryingWithin } from "../../core/trying.ts";
+import { inTime } from "../../core/waiting.ts";
 import {
   type AdminClient,
   AdminError,
   type ConfigLoad,
   isEmptyHash,
   prepareConfigLoad,
+  refusesConfig,
 } from "../../kong/admin-client.ts";
 import type { Snapshot } from "../../snapshots/snapshot.ts";
 import { type Target, TargetError } from "./port.ts";
@@ -24,6 +26,8 @@ export interface AdminTargetOptions {
 }
 
 const BACKOFF: BackoffPolicy = { minMs: 250, maxMs: 5_000 };
+/** For one look at `/status`, milliseconds. */
+const LOOK_MS = 5_000;
 
 /**
  * Sends the config as a string inside JSON, because only then is Kong's hash of it known before
@@ -84,7 +88,8 @@ export class AdminTarget implements Target {
       );
     } catch (error) {
       signal.throwIfAborted();
-      throw error instanceof AdminError ? this.#explain(error) : error;
+      if (!(error instanceof AdminError)) throw error;
+      throw this.#explain(error, refusesConfig(error) && (await this.#isEmpty(signal)));
     }
   }
 
@@ -103,11 +108,25 @@ export class AdminTarget implements Target {
     return isLoaded && hash !== undefined && !isEmptyHash(hash);
   }
 
-  #explain(error: AdminError): TargetError {
+  /** As far as is known. */
+  async #isEmpty(signal: AbortSignal): Promise<boolean> {
+    const { client, clock } = this.#options;
+    try {
+      const ask = (both: AbortSignal) => client.configurationHash(both);
+      const hash = await inTime(LOOK_MS, clock, signal, ask);
+      return hash !== undefined && isEmptyHash(hash);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof AdminError)) throw error;
+      return false;
+    }
+  }
+
+  #explain(error: AdminError, leftEmpty: boolean): TargetError {
     return new TargetError(
       error.retryable ? "TARGET_UNAVAILABLE" : "TARGET_REFUSED",
       `could not load the config into Kong: ${error.message}`,
-      { cause: error, ...(error.hint === undefined ? {} : { hint: error.hint }) },
+      { cause: error, leftEmpty, ...(error.hint === undefined ? {} : { hint: error.hint }) },
     );
   }
 

@@ -33,9 +33,16 @@ export type TargetErrorCode =
 export class TargetError extends ServiceError {
   readonly code: TargetErrorCode;
   readonly exitStatus = 4;
+  /** It said no to the config itself, and holds none: another one would be better than nothing. */
+  readonly leftEmpty: boolean;
 
-  constructor(code: TargetErrorCode, message: string, details: ErrorDetails = {}) {
+  constructor(
+    code: TargetErrorCode,
+    message: string,
+    details: ErrorDetails & { readonly leftEmpty?: boolean } = {},
+  ) {
     super(message, { retryable: code === "TARGET_UNAVAILABLE", ...details });
     this.code = code;
+    this.leftEmpty = details.leftEmpty ?? false;
   }
 }

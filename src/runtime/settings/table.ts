@@ -467,10 +467,10 @@ export const SETTINGS = {
   KONG_FALLBACK_PROBE: {
     as: "probe",
     parse: oneOf("handshake", "config"),
-    default: "handshake",
-    example: "config",
+    default: "config",
+    example: "handshake",
     meaning:
-      "When the control plane counts as alive: it completes a `handshake`, or it also delivers a `config`. Flag `--probe`.",
+      "When the control plane counts as alive: it delivers a `config`, or it only completes a `handshake`. Flag `--probe`.",
     readBy: ["import"],
   },
   KONG_FALLBACK_PROBE_TIMEOUT: {

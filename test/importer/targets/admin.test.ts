@@ -190,6 +190,8 @@ describe("an Admin API as target", () => {
     assert.equal(error.exitStatus, 4);
     assert.match(error.hint ?? "", hint);
     assert.equal(kong.configurationHash, EMPTY_HASH);
+    // Only where the config is the matter another one may be taken.
+    assert.equal(error.leftEmpty, answer === "mapFull" || answer === "bodyTooLarge");
   });
 
   it("that refuses the config says why, without the config", async () => {
@@ -201,11 +203,19 @@ describe("an Admin API as target", () => {
     const config = JSON.stringify({ _format_version: "3.0", plugins: [plugin] });
     const error = await failureOf(target.apply(snapshotWith(config), signal));
     assert.equal(error.code, "TARGET_REFUSED");
+    assert.ok(error.leftEmpty);
     assert.match(
       error.message,
       /\n {2}plugin "nope", field name: plugin 'nope' not enabled; add it/,
     );
     assert.ok(!inspect([error, log.lines], { depth: 9 }).includes("hunter2"));
+  });
+
+  it("that refuses the config is not left empty where it holds another one", async () => {
+    const refusal = schemaRefusal({ fields: { services: "bad" }, flattened: [] });
+    await target.apply(snapshotOf("old"), signal);
+    kong.answerNext("/config", refusal);
+    assert.equal((await failureOf(target.apply(snapshotOf("new"), signal))).leftEmpty, false);
   });
 
   it("gets a config that is not UTF-8 undamaged, as the body itself", async () => {
