@@ -120,7 +120,8 @@ export class ReceivedConfig {
         sha256: sha256(config),
         bytes: config.length,
         clusterId,
-        controlPlaneTimestamp: timestamp,
+        // Raised from there on, it tells the order even if our own clock is set back.
+        controlPlaneTimestamp: timestamp ?? this.receipt.at.getTime() / 1000,
         exportedAt: this.receipt.at,
         exporterId,
         fencingToken: 0,

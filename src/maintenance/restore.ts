@@ -61,6 +61,10 @@ export async function restoreIn(
   const conditional = await context.askPreconditions(folder, signal);
   await using lease = await obtainLease({ folder, conditional, takeOver }, context, signal);
   const replaced = await keepCurrent(folder, conditional, clock.now(), signal);
+  // An exporter may have saved it while the lease was waited for.
+  if (replaced?.metadata !== undefined && isSameConfig(replaced.metadata, snapshot.metadata)) {
+    return { kind: "current" };
+  }
   const metadata = restoredMetadata(snapshot, replaced?.metadata, {
     id,
     fencingToken: lease.token,

@@ -241,7 +241,7 @@ export class Archive {
     this.#unkept = undefined;
   }
 
-  /** What is beyond `policy`, the oldest first, at a time that somebody vouches for. For one writer at a time: the leader. Rejects as `recall`. */
+  /** What is beyond `policy`, the oldest first, at a time that somebody vouches for. Rejects as `recall`. */
   async planPrune(
     policy: RetentionPolicy,
     now: Date,
@@ -252,7 +252,7 @@ export class Archive {
     return beyondRetention(entries, policy, { currentHash, times: { names: now, store: now } });
   }
 
-  /** Removes from the history what is beyond `policy`, one by one, the oldest first; see timesOf. For the leader. Rejects as `recall`. */
+  /** Removes from the history what is beyond `policy`, one by one, the oldest first; see timesOf. Needs no lease: whoever else prunes removes the same ones. Rejects as `recall`. */
   async prune(policy: RetentionPolicy, now: Date, signal: AbortSignal): Promise<RemoveReport> {
     const currentHash = await this.#currentHash(signal);
     const entries = await this.history.list(signal);

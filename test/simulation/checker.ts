@@ -1,6 +1,8 @@
 /** What must hold in one store of every world, whatever goes wrong there. */
 
 import type { Leadership } from "../../src/election/port.ts";
+import { historyHash } from "../../src/snapshots/layout.ts";
+import { replacedHashOf } from "../../src/snapshots/restored.ts";
 import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import { Order } from "./order.ts";
@@ -14,6 +16,8 @@ export class Checker {
   readonly #kept = new Set<string>();
   /** Machine that wrote under each token. */
   readonly #writers = new Map<number, string>();
+  /** What an operator replaced by what lies there, as the names of the history have it. */
+  #overruled: string | undefined;
   #newestToken = 0;
   #token = 0;
   nodesApart = 0;
@@ -48,7 +52,17 @@ export class Checker {
     const replaced = this.current;
     this.#checkOrder(metadata);
     this.#checkToken(metadata, machine);
+    if (this.#overruled === historyHash(metadata)) {
+      throw new Violation("an exporter put back what an operator had replaced");
+    }
+    this.#overruled = undefined;
     if (!warned) this.#checkHistory(replaced);
+  }
+
+  /** An operator restored this in the place of another one. */
+  restored(metadata: SnapshotMetadata | undefined): void {
+    this.meddled(metadata);
+    this.#overruled = metadata && replacedHashOf(metadata);
   }
 
   /** Somebody else put this there, as exporters see it: what they write is measured by it. Undefined for nothing that counts. */

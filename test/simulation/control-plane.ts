@@ -32,11 +32,19 @@ export class ControlPlane {
   readonly changes: Change[] = [];
   /** How far its nodes may be apart about which config is the newest, milliseconds: 0 for a single one. */
   readonly spreadMs: number;
+  readonly #isUndated: boolean;
   readonly #schedule: Schedule;
+  readonly #flickers: boolean;
   readonly #bad = new Set<string>();
 
-  constructor(schedule: Schedule, nodes: number) {
+  /** `flickers`: see Variant; `isUndated`: it does not say when it made a config. */
+  constructor(
+    schedule: Schedule,
+    nodes: number,
+    { flickers, isUndated }: { readonly flickers: boolean; readonly isUndated: boolean },
+  ) {
     this.#schedule = schedule;
+    this.#flickers = flickers;
     const skew = () => Math.round((schedule.random() * 2 - 1) * MAX_SKEW_MS);
     this.nodes = Array.from({ length: nodes }, () => ({
       clock: new WallClock(schedule, skew()),
@@ -44,6 +52,7 @@ export class ControlPlane {
       index: -1,
       watchers: new Set<() => void>(),
     }));
+    this.#isUndated = isUndated;
     this.spreadMs = nodes === 1 ? 0 : MAX_LAG_MS;
   }
 
@@ -55,6 +64,8 @@ export class ControlPlane {
   /** To a config that never was, or back to one of the last. */
   change(): Change {
     const { random } = this.#schedule;
+    const before = this.changes.at(-2)?.name;
+    if (this.#flickers && before !== undefined && random() < 0.9) return this.#changeTo(before);
     const recent = this.changes.slice(-4, -1).map(({ name }) => name);
     const back = recent[Math.floor(random() * 2 * recent.length)];
     const isBack = back !== undefined && back !== this.changes.at(-1)?.name;
@@ -110,9 +121,11 @@ export class ControlPlane {
     const index = this.changes.length - 1;
     if (node.index === index) return;
     const name = this.changes[index]?.name ?? "";
-    const { hashes, ...update } = configOf(name, node.clock.nowMs / 1000);
+    const { hashes, ...update } = configOf(name);
+    const timestamp = this.#isUndated ? undefined : node.clock.nowMs / 1000;
     node.newest = {
       ...update,
+      timestamp,
       hashes: { ...hashes, [CHANGE]: index.toString(16).padStart(32, "0") },
     };
     node.index = index;
@@ -121,8 +134,8 @@ export class ControlPlane {
 }
 
 /** An empty one has no services any more. */
-function configOf(name: string, timestamp?: number): ConfigUpdate {
-  const update = updateOf(name, timestamp);
+function configOf(name: string): ConfigUpdate {
+  const update = updateOf(name);
   if (!name.startsWith("empty-")) return update;
   const text = { _format_version: "3.0", _transform: false, upstreams: [{ name }] };
   const configTable = Buffer.from(JSON.stringify(text));

@@ -2,6 +2,7 @@
 
 import { ATTACKS, attack } from "./adversary.ts";
 import type { ExporterProcess } from "./exporter-process.ts";
+import { DEEDS } from "./operator.ts";
 import type { StorePath } from "./store-path.ts";
 import type { Variant } from "./variant.ts";
 import { astrayMs } from "./wall-clock.ts";
@@ -19,6 +20,7 @@ const OF_CLOCKS = [
   "control plane's clock set",
   "reader's clock set",
 ] as const;
+const OF_SUSPENDED = ["suspend", "suspend"] as const;
 const OF_LEASES = ["lease partition"] as const;
 const OF_SEVERAL = ["store outage", "reader partition"] as const;
 const OF_GATES = ["rehearsal away"] as const;
@@ -31,11 +33,13 @@ type Injury = (
   | typeof OF_SEVERAL
   | typeof OF_GATES
   | typeof OF_HOSTILE
+  | typeof OF_SUSPENDED
+  | typeof DEEDS
 )[number];
 
 /** What befalls exporters, in a world with this variant and so many stores. */
 function injuriesOf(
-  { election, gates, isHostile }: Variant,
+  { election, gates, isHostile, hasOperator, suspends }: Variant,
   stores: number,
   isAstray: boolean,
 ): readonly Injury[] {
@@ -46,6 +50,8 @@ function injuriesOf(
     ...(stores === 1 ? [] : OF_SEVERAL),
     ...(gates === undefined ? [] : OF_GATES),
     ...(isHostile ? OF_HOSTILE : []),
+    ...(hasOperator ? DEEDS : []),
+    ...(suspends ? OF_SUSPENDED : []),
   ];
 }
 
@@ -96,6 +102,9 @@ export async function injure(world: World): Promise<void> {
     case "pause":
       machine.pause(world.between(500, 45_000));
       return;
+    case "suspend":
+      machine.suspend(world.between(15_000, 60_000));
+      return;
     case "kill":
       machine.isDead = true;
       later(world.between(100, 40_000), () => comeBack(world, place, victim));
@@ -139,6 +148,11 @@ export async function injure(world: World): Promise<void> {
     case "control plane partition":
       source.cut(how);
       later(world.between(1_000, MAX_SOURCE_CUT_MS), () => source.mend());
+      return;
+    case "operator restores":
+    case "operator prunes":
+    case "lease deleted":
+      world.operators[index]?.do(kind);
       return;
     case "control plane session lost":
       source.lose();

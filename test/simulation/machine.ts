@@ -22,6 +22,7 @@ export class Machine implements Clock {
   timersFirst = true;
   readonly #options: MachineOptions;
   readonly #bornMs: number;
+  #suspendedMs = 0;
 
   constructor(options: MachineOptions) {
     this.name = options.name;
@@ -39,7 +40,8 @@ export class Machine implements Clock {
   }
 
   monotonicMs(): number {
-    return (this.#options.schedule.nowMs - this.#bornMs) * this.#options.rate;
+    const { rate, schedule } = this.#options;
+    return (schedule.nowMs - this.#bornMs - this.#suspendedMs) * rate;
   }
 
   sleep(ms: number, signal: AbortSignal): Promise<void> {
@@ -62,6 +64,13 @@ export class Machine implements Clock {
     const { random, nowMs } = this.#options.schedule;
     this.timersFirst = random() < 0.5;
     this.pausedUntilMs = Math.max(this.pausedUntilMs, nowMs + ms);
+  }
+
+  /** As `pause`, but its monotonic clock and its timers stand still with it, as those of Linux do while a machine is suspended. */
+  suspend(ms: number): void {
+    this.#options.schedule.postpone(this, ms);
+    this.#suspendedMs += ms;
+    this.pause(ms);
   }
 
   /** Calls `run` after `ms` by its own clock. */

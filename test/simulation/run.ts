@@ -88,8 +88,9 @@ async function recover(world: World): Promise<void> {
     if (!process.isRunning || process.isStopping) comeBack(world, place, process);
   }
   await world.pass(Math.max(0, faults.lastArrivalMs - schedule.nowMs));
-  if (variant.isHostile || variant.gates !== undefined) {
-    // Nobody may have received the newest good one, or seen that its body was tampered with.
+  while (world.operators.some(({ isBusy }) => isBusy)) await world.pass(1_000);
+  if (variant.isHostile || variant.hasOperator || variant.gates !== undefined) {
+    // Nobody may have received the newest good one, or seen that its body was tampered with; or an operator put another one in its place.
     world.changeToNew("good");
   }
   await settle(world);

@@ -42,6 +42,13 @@ export class Schedule {
     return { cancel: () => this.#events.delete(event) };
   }
 
+  /** All timers of this machine go off so much later. */
+  postpone(machine: Machine, ms: number): void {
+    for (const event of this.#events) {
+      if (event.machine === machine && event.kind === "timer") event.atMs += ms;
+    }
+  }
+
   /** No time passes until this is over: work that Node does elsewhere, and not in virtual time. */
   async hold<T>(work: Promise<T>): Promise<T> {
     this.#held.add(work);

@@ -18,7 +18,7 @@ import type { Variant } from "./variant.ts";
 /** Shorter than nodes of the control plane may be apart. */
 const EXPORT_DELAY_MS = 2_000;
 /** That of KONG_FALLBACK_LEASE_TTL where it is not set. */
-const LEASE_TTL_MS = 15_000;
+export const LEASE_TTL_MS = 15_000;
 const SAVE_RETRY = { minMs: 500, maxMs: 5_000 };
 export const MAX_CONFIG_BYTES = 100_000;
 

@@ -53,9 +53,12 @@ export class Site {
 
   /** Somebody else put there what lies there now. */
   async meddled(): Promise<void> {
-    const object = await this.#current();
-    const sighting = object && (await sight(object, this.#seals.exporter).catch(() => undefined));
-    this.checker.meddled(sighting && metadataOf(sighting));
+    this.checker.meddled(await this.#seen());
+  }
+
+  /** An operator restored what lies there now. */
+  async restored(): Promise<void> {
+    this.checker.restored(await this.#seen());
   }
 
   /** Another client of the store. */
@@ -67,6 +70,13 @@ export class Site {
       maxConfigBytes: MAX_CONFIG_BYTES,
       log: { debug: ignore, info: ignore, warn: ignore, error: ignore },
     });
+  }
+
+  /** As exporters see it; undefined for nothing that counts. */
+  async #seen(): Promise<SnapshotMetadata | undefined> {
+    const object = await this.#current();
+    const sighting = object && (await sight(object, this.#seals.exporter).catch(() => undefined));
+    return sighting && metadataOf(sighting);
   }
 
   async #current(): Promise<StoredObject | undefined> {

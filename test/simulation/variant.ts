@@ -25,6 +25,12 @@ export interface Variant {
   readonly gates?: Gates;
   /** Where the lease does not lie in the store itself: `path` leads to another one. */
   readonly election?: (options: LeaseElectionOptions, path: StorePath) => Election;
+  /** Nearly every change of the control plane is back to the config before. */
+  readonly flickers?: boolean;
+  /** Machines are suspended now and then. Whoever holds the lease does not hear of it, so there may be two for a while. */
+  readonly suspends?: boolean;
+  /** Somebody who looks after the stores meanwhile, see Operator. A lease that he deletes may have two holders for a moment. */
+  readonly hasOperator?: boolean;
   /** Whether the watching reader takes whatever it finds. */
   readonly isForgetful?: boolean;
 }

@@ -5,6 +5,7 @@ import { Shelf } from "../../src/sidecar/shelf/shelf.ts";
 import { StoreWatch } from "../../src/sidecar/shelf/store-watch.ts";
 import { type SnapshotReader, StoreReader } from "../../src/snapshots/reader.ts";
 import { ReplicaReader } from "../../src/snapshots/replicas.ts";
+import { isRestored } from "../../src/snapshots/restored.ts";
 import type { Seal } from "../../src/snapshots/seal/seal.ts";
 import type { SnapshotMetadata } from "../../src/snapshots/snapshot.ts";
 import { V391 } from "../fakes/config.ts";
@@ -97,6 +98,10 @@ export class Watcher {
     note(() => `reader: has change ${index} under token ${metadata.fencingToken}`);
     if (controlPlane.isBad(metadata.configHash)) {
       throw new Violation("a reader took a config that a gate refuses");
+    }
+    if (isRestored(metadata)) {
+      this.#order.restart(metadata);
+      return;
     }
     if (this.#order.step(metadata) !== "backwards") return;
     if (!variant.isHostile || metadata.fencingToken <= (current?.fencingToken ?? 0)) {

@@ -9,6 +9,7 @@ import { type Change, ControlPlane } from "./control-plane.ts";
 import { ExporterProcess } from "./exporter-process.ts";
 import { Faults } from "./faults.ts";
 import { Machine } from "./machine.ts";
+import { Operator } from "./operator.ts";
 import { RehearsalKong } from "./rehearsal-kong.ts";
 import { Schedule } from "./schedule.ts";
 import { Seat } from "./seat.ts";
@@ -41,6 +42,8 @@ export class World implements Disposable {
   readonly controlPlane: ControlPlane;
   readonly sites: readonly Site[];
   readonly watcher: Watcher;
+  /** One to each store, if the variant has any. */
+  readonly operators: readonly Operator[];
   /** Of the watching reader, one to each store. */
   readonly watcherPaths: readonly StorePath[];
   readonly trace: string[] = [];
@@ -63,7 +66,11 @@ export class World implements Disposable {
     this.random = seededRandom(seed);
     this.schedule = new Schedule(this.random);
     this.faults = new Faults(this.schedule, (text) => this.note(text));
-    this.controlPlane = new ControlPlane(this.schedule, 1 + Math.floor(this.random() * 3));
+    this.controlPlane = new ControlPlane(this.schedule, 1 + Math.floor(this.random() * 3), {
+      flickers: variant.flickers === true,
+      // Nothing orders several stores then but the exporters' own clocks.
+      isUndated: stores.length === 1 && this.random() < 0.1,
+    });
     this.isAstray = this.random() < 0.5;
     for (const { clock } of this.controlPlane.nodes) {
       if (this.isAstray && this.random() < 0.5) clock.set(astrayMs(this.random));
@@ -75,6 +82,7 @@ export class World implements Disposable {
     };
     this.sites = stores.map((store) => new Site(store, this.controlPlane, this.#seals));
     this.#retention = this.random() < 0.5 ? { maxCount: 3 } : {};
+    this.operators = variant.hasOperator ? this.sites.map((site) => this.#operator(site)) : [];
     const machine = this.#machine("reader");
     this.watcherPaths = this.sites.map((site) => this.#path(site.store, machine));
     this.watcher = this.#watcher(machine);
@@ -126,8 +134,11 @@ export class World implements Disposable {
 
   /** Lets time pass; throws Violation, and whatever an exporter ended with. */
   async pass(ms: number): Promise<void> {
+    const { hasOperator, suspends } = this.variant;
+    const mayBeTwo = hasOperator === true || suspends === true;
     await this.schedule.pass(ms, () => {
-      for (const [index, { checker }] of this.sites.entries()) {
+      // Nobody promises one holder where a lease is deleted under it, or its clock stands still.
+      for (const [index, { checker }] of mayBeTwo ? [] : this.sites.entries()) {
         this.judge(() => checker.holders(this.seatsAt(index)));
       }
       for (const { ended } of this.exporters) if (ended?.error !== undefined) throw ended.error;
@@ -207,6 +218,20 @@ export class World implements Disposable {
         this.note(() => `${machine.name}: ${site.store.url} ${JSON.stringify(leadership)}`);
         this.judge(() => site.checker.told(leadership));
       },
+    });
+  }
+
+  #operator(site: Site): Operator {
+    const machine = this.#machine("operator");
+    const onPut = (key: Key) => async () => {
+      if (key === CURRENT) await site.restored();
+      else site.checker.kept(key);
+    };
+    return new Operator({
+      ...{ site, machine, random: this.random, log: this.#log(machine) },
+      path: this.#path(site.store, machine, onPut),
+      seal: this.#seals.exporter,
+      onBug: (error) => this.#broke(error),
     });
   }
 
