@@ -77,7 +77,6 @@ export class StoreReader implements SnapshotReader {
   readonly name: string;
   readonly #options: StoreReaderOptions;
   readonly #wanted: VersionReader;
-  /** Those that were read. */
   readonly #standIns = new Map<KongVersion, VersionReader>();
   /** What a stand-in gave last. Where stores tell contents apart by the body, an object of the wanted version may have the same. */
   #givenByStandIn: Version | undefined;
@@ -112,8 +111,10 @@ export class StoreReader implements SnapshotReader {
   }
 
   earlier(than: FoundSnapshot, signal: AbortSignal): AsyncIterable<FoundSnapshot> {
-    const reader = this.#standIns.get(than.kongVersion) ?? this.#wanted;
-    return reader.earlier(than.metadata, sha256(than.config), signal);
+    const { kongVersion, metadata, config } = than;
+    const isWanted = kongVersion === this.#options.kongVersion;
+    const reader = isWanted ? this.#wanted : this.#standIn(kongVersion);
+    return reader.earlier(metadata, sha256(config), signal);
   }
 
   async #find(search: Search, signal: AbortSignal): Promise<FoundSighting | undefined> {
@@ -148,15 +149,19 @@ export class StoreReader implements SnapshotReader {
     search: Search,
     signal: AbortSignal,
   ): Promise<FoundSighting | undefined | "missing"> {
-    const reader =
-      this.#standIns.get(kongVersion) ?? new VersionReader({ ...this.#options, kongVersion });
-    this.#standIns.set(kongVersion, reader);
     try {
-      return await reader.find(search, signal);
+      return await this.#standIn(kongVersion).find(search, signal);
     } catch (error) {
       if (!isNotFound(error)) throw error;
       return "missing";
     }
+  }
+
+  #standIn(kongVersion: KongVersion): VersionReader {
+    const reader =
+      this.#standIns.get(kongVersion) ?? new VersionReader({ ...this.#options, kongVersion });
+    this.#standIns.set(kongVersion, reader);
+    return reader;
   }
 
   /** None where the store does not tell which there are: for the message alone they are a courtesy, and a policy may forbid listing. */

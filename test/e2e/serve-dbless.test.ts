@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { snapshotOf } from "../fakes/config.ts";
-import { FakeKongAdmin } from "../fakes/kong-admin.ts";
+import { FakeKongAdmin, refusing } from "../fakes/kong-admin.ts";
 import { Run, runOnce } from "./cli.ts";
 import { HASTE } from "./sidecar.ts";
 import { frameOf, Stage } from "./stage.ts";
@@ -65,6 +65,29 @@ describe("kong-fallback serve --target", () => {
     assert.equal((await tellOf(run)).ready, 200);
     await using _ = await FakeKongAdmin.start({ port });
     await run.logged("Kong has the newest snapshot");
+    run.signal("SIGTERM");
+    assert.equal(await run.ended(), 143);
+  });
+
+  it("gives an empty Kong that refuses the newest snapshot an older one, unless the control plane lives", async () => {
+    await using stage = await Stage.open();
+    for (const name of ["good", "bad"]) await stage.save(snapshotOf(name), undefined, true);
+    await using kong = await FakeKongAdmin.start();
+    kong.refuse = refusing("bad");
+    await using controlPlane = await stage.controlPlane();
+    const cluster = {
+      KONG_CLUSTER_CONTROL_PLANE: `127.0.0.1:${controlPlane.address.port}`,
+      KONG_CLUSTER_CERT: stage.path("cluster.crt"),
+      KONG_CLUSTER_CERT_KEY: stage.path("cluster.key"),
+    };
+    await using asking = new Run(["serve", "--target", kong.url], environment(stage, cluster));
+    await asking.logged("control plane lives, so Kong is given no older snapshot than it refuses");
+    assert.equal(kong.configs.length, 1);
+    asking.signal("SIGTERM");
+    await asking.ended();
+    await using run = new Run(["serve", "--target", kong.url], environment(stage));
+    await run.logged("Kong refuses the newest snapshot, it is given an older one");
+    assert.deepEqual(Buffer.from(kong.config ?? ""), snapshotOf("good").config);
     run.signal("SIGTERM");
     assert.equal(await run.ended(), 143);
   });

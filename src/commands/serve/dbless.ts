@@ -1,12 +1,17 @@
 /** `serve --target admin`: keeps a DB-less Kong configured. */
 
+import { ServiceError } from "../../core/errors.ts";
+import { probeControlPlane } from "../../importer/probe.ts";
 import { AdminClient } from "../../kong/admin-client.ts";
+import type { KongVersion } from "../../kong/version.ts";
 import { createMetrics } from "../../runtime/metrics.ts";
+import { questioner } from "../../runtime/node-id.ts";
 import { SettingsError } from "../../runtime/settings.ts";
 import { onShutdown } from "../../runtime/shutdown.ts";
 import { DblessKeeper } from "../../sidecar/dbless/keeper.ts";
 import { unpackSnapshot } from "../../sidecar/shelf/shelf.ts";
-import { openAdminTls } from "../cluster.ts";
+import { sha256 } from "../../snapshots/snapshot.ts";
+import { openAdminTls, openHybridSource } from "../cluster.ts";
 import { type CommandContext, readInTime, requireSettings } from "../context.ts";
 import { exitStatusBy, openStatusServer, untilStopped } from "../daemon.ts";
 import { missingSnapshots, reportSnapshots } from "./report.ts";
@@ -43,6 +48,17 @@ export async function serveDbless(context: CommandContext, url: string): Promise
         }
       );
     },
+    async *earlier(signal) {
+      const servable = shelf.newest(version);
+      if (servable === undefined) return;
+      const newest = await unpackSnapshot(servable);
+      const { kongVersion } = newest.metadata;
+      const than = { ...newest, kongVersion, origin: { kind: "current" } as const };
+      for await (const { config } of snapshots.earlier(than, signal)) {
+        yield { id: sha256(config), config: async () => config };
+      }
+    },
+    isControlPlaneLive: (signal) => isControlPlaneLive(context, version, signal),
     graceMs: settings.serveGraceMs,
     clock,
     random,
@@ -63,4 +79,30 @@ export async function serveDbless(context: CommandContext, url: string): Promise
   await keeping.ended;
   log.info({}, "stopped");
   return exitStatusBy(shutdown.stop);
+}
+
+/** For a control plane to send its config, milliseconds. */
+const PROBE_TIMEOUT_MS = 10_000;
+
+/** As far as is known: false where none is configured. Only one that gives nothing to anybody does not live. */
+async function isControlPlaneLive(
+  { settings, clock, random, log }: CommandContext,
+  version: KongVersion,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { controlPlane, clusterCert: cert, clusterCertKey: key } = settings;
+  if (controlPlane === undefined || cert === undefined || key === undefined) return false;
+  const cluster = { controlPlane, cert, key };
+  try {
+    const request = { settings, cluster, ...questioner(version), version, isQuestion: true, clock };
+    await using source = await openHybridSource(request);
+    const options = { mode: "config", timeoutMs: PROBE_TIMEOUT_MS, clock, random, log } as const;
+    const { kind } = await probeControlPlane(source, options, signal);
+    return kind === "reachable" || kind === "withheld";
+  } catch (err) {
+    signal.throwIfAborted();
+    if (!(err instanceof ServiceError)) throw err;
+    log.warn({ err }, "control plane cannot be asked whether it lives");
+    return false;
+  }
 }

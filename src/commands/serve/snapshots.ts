@@ -14,6 +14,7 @@ import { Remember } from "../../sidecar/shelf/remember.ts";
 import { Shelf } from "../../sidecar/shelf/shelf.ts";
 import { versionOfCurrentKey } from "../../snapshots/layout.ts";
 import { checkDemands } from "../../snapshots/reader.ts";
+import type { FoundSnapshot } from "../../snapshots/snapshot.ts";
 import type { Store } from "../../store/port.ts";
 import { parseStorageUrl } from "../../store/storage-url.ts";
 import type { CommandContext } from "../context.ts";
@@ -28,6 +29,8 @@ export interface ServableSnapshots extends AsyncDisposable {
   readonly refresher: Refresher;
   /** Undefined where nothing is to be remembered. */
   readonly remember: Remember | undefined;
+  /** See SnapshotReader; none where no store is configured. */
+  earlier(than: FoundSnapshot, signal: AbortSignal): AsyncIterable<FoundSnapshot>;
   /**
    * Works until `stop` aborts or it is disposed of; what was found by then is still written to disk,
    * for as long as `deadline` allows.
@@ -91,6 +94,10 @@ export async function openSnapshots(
     shelf,
     refresher,
     remember,
+    async *earlier(than, stop) {
+      if (stores.length === 0) return;
+      yield* readerOf(stores, than.kongVersion, context, { seal, log }).earlier(than, stop);
+    },
     keep(stop, deadline) {
       const keeping = new Scope(stop);
       const ended = run(keeping.signal, deadline);

@@ -1,6 +1,7 @@
 /** Keeps a DB-less Kong configured: fills it when nobody else does, and never touches what somebody else filled in. */
 
 import type { Clock } from "../../core/clock.ts";
+import { ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import { NewsLog } from "../../core/news-log.ts";
 import { type AdminClient, AdminError, isEmptyHash } from "../../kong/admin-client.ts";
@@ -11,6 +12,10 @@ export interface DblessKeeperOptions {
   readonly client: AdminClient;
   /** The newest snapshot for the version of this Kong; undefined while there is none. */
   readonly newest: () => LoadableSnapshot | undefined;
+  /** Those of the history that are older than the newest, the newest of them first. Rejects with a ServiceError. */
+  readonly earlier: (signal: AbortSignal) => AsyncIterable<LoadableSnapshot>;
+  /** Whether the control plane is known to live, so that nothing older than the newest may be loaded. */
+  readonly isControlPlaneLive: (signal: AbortSignal) => Promise<boolean>;
   /** How long an empty Kong is left to others, milliseconds. */
   readonly graceMs: number;
   readonly clock: Clock;
@@ -41,6 +46,8 @@ export type DblessState = DblessFinding & { readonly since: Date };
 
 /** Between two looks at `/status`. */
 export const POLL_MS = 2_000;
+/** Older ones that are tried where Kong refuses the newest. */
+const MAX_EARLIER = 20;
 
 /**
  * What a look saw. `silent`: no hash is told. Kong before 2.8, which never tells, or one whose worker is not done
@@ -61,7 +68,8 @@ interface Filled {
  * Goes by Kong's `configuration_hash`. Empty for `graceMs`: the newest snapshot is loaded. The hash
  * of a config of ours: a newer snapshot replaces it. Any other: somebody else's, left alone until
  * Kong is empty again. What Kong refuses is not sent again until there is a newer snapshot or Kong
- * was away; other failures are tried again with a growing delay.
+ * was away; other failures are tried again with a growing delay. An empty Kong that refuses the newest
+ * is given the newest of the history that it takes, unless the control plane is known to live.
  *
  * Three limits:
  * - Kong has no conditional POST. The hash is looked at again right before, but a config pushed in
@@ -79,6 +87,8 @@ export class DblessKeeper {
   #state: DblessState;
   #emptySinceMs: number | undefined;
   #hasAnswered = false;
+  /** Id of the newest one, where Kong has refused it and all that were older. */
+  #exhaustedId: string | undefined;
 
   constructor(options: DblessKeeperOptions) {
     const { client, clock, random, log } = options;
@@ -119,7 +129,7 @@ export class DblessKeeper {
     switch (sight.kind) {
       case "failed": {
         const { error: err } = sight;
-        this.#loader.restarted();
+        this.#restarted();
         this.#found({ kind: "unreachable" });
         if (err.retryable) this.#news.say("warn", { err }, "Kong does not answer, waiting for it");
         else this.#news.say("error", { err }, "Kong's Admin API refuses, an operator must act");
@@ -132,7 +142,7 @@ export class DblessKeeper {
       case "empty": {
         const now = clock.monotonicMs();
         // It had a config at the last look, so it was restarted since.
-        if (this.#emptySinceMs === undefined) this.#loader.restarted();
+        if (this.#emptySinceMs === undefined) this.#restarted();
         this.#emptySinceMs ??= now;
         if (now - this.#emptySinceMs >= graceMs) return this.#fill(sight, signal);
         this.#found({ kind: "waiting" });
@@ -181,8 +191,59 @@ export class DblessKeeper {
     }
     const isStillSo = async (): Promise<boolean> => sawSame(sight, await this.#look(signal));
     const outcome = await this.#loader.load(newest, hash, isStillSo, signal);
-    if (outcome === "refused") this.#found({ kind: "refused", hash });
-    return outcome === "sent";
+    if (outcome !== "refused") return outcome === "sent";
+    this.#found({ kind: "refused", hash });
+    if (sight.kind !== "empty" || !this.#loader.hasRefusedConfig(newest.id)) return false;
+    return this.#walkBack(newest, isStillSo, signal);
+  }
+
+  /** Kong has refused the newest, and is empty. Whether an older one was sent. */
+  async #walkBack(
+    newest: LoadableSnapshot,
+    isStillSo: () => Promise<boolean>,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { earlier, isControlPlaneLive } = this.#options;
+    if (this.#exhaustedId === newest.id || !this.#loader.mayTry) return false;
+    if (await isControlPlaneLive(signal)) {
+      this.#loader.postpone();
+      const message = "control plane lives, so Kong is given no older snapshot than it refuses";
+      this.#news.say("error", { snapshot: newest.id }, message, newest.id);
+      return false;
+    }
+    let tried = 0;
+    try {
+      for await (const snapshot of earlier(signal)) {
+        const outcome = await this.#loader.load(snapshot, undefined, isStillSo, signal);
+        if (outcome === "later") return false;
+        if (outcome === "sent") {
+          const fields = { refused: newest.id, snapshot: snapshot.id };
+          const message = "Kong refuses the newest snapshot, it is given an older one";
+          this.#news.say("error", fields, message, snapshot.id);
+          return true;
+        }
+        tried += 1;
+        if (tried === MAX_EARLIER) break;
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof ServiceError)) throw error;
+      this.#loader.postpone();
+      const message = "could not read older snapshots for Kong, will try again";
+      this.#news.say("warn", { err: error }, message, error.message);
+      return false;
+    }
+    this.#exhaustedId = newest.id;
+    if (tried === 0) return false;
+    const message = "Kong refuses the newest snapshot and all older ones that were tried";
+    this.#news.say("error", { tried }, message, newest.id);
+    return false;
+  }
+
+  /** Kong was away: it may think differently of what it refused. */
+  #restarted(): void {
+    this.#loader.restarted();
+    this.#exhaustedId = undefined;
   }
 
   #found(finding: DblessFinding): void {

@@ -11,6 +11,7 @@ import {
   type ConfigBody,
   type ConfigLoad,
   prepareConfigLoad,
+  refusesConfig,
 } from "../../kong/admin-client.ts";
 
 /** The newest snapshot for this Kong's version. */
@@ -45,7 +46,8 @@ export class DblessLoader {
   /** The last snapshot that was read, and the hash Kong would give it. */
   #foreseen: { readonly id: string; readonly hash: string | undefined } | undefined;
   #acceptedId: string | undefined;
-  #refusedId: string | undefined;
+  /** Ids of what Kong refused since it was last away, and whether the config was the matter. */
+  readonly #refused = new Map<string, boolean>();
   /** Counts attempts since Kong last reported what it was sent. */
   readonly #attempts: Backoff;
   /** Monotonic time before which nothing is tried. */
@@ -63,7 +65,7 @@ export class DblessLoader {
     signal: AbortSignal,
   ): Promise<string | undefined> {
     const isNews = newest !== undefined && newest.id !== this.#foreseen?.id;
-    if (isNews && !this.#sent.has(hash) && this.#mayTry()) await this.#prepare(newest, signal);
+    if (isNews && !this.#sent.has(hash) && this.mayTry) await this.#prepare(newest, signal);
     return this.#foreseen?.hash === hash ? this.#foreseen.id : this.#sent.get(hash);
   }
 
@@ -72,7 +74,7 @@ export class DblessLoader {
     this.#sent.clear();
     this.#sent.set(hash, id);
     this.#acceptedId = undefined;
-    this.#refusedId = undefined;
+    this.#refused.clear();
     this.#attempts.succeeded();
     this.#retryAtMs = Number.NEGATIVE_INFINITY;
   }
@@ -80,11 +82,26 @@ export class DblessLoader {
   /** Kong was away: it may think differently of what it refused. Delays go on, for the config may be what it fell over. */
   restarted(): void {
     this.#acceptedId = undefined;
-    this.#refusedId = undefined;
+    this.#refused.clear();
+  }
+
+  /** Not too soon after a former attempt. */
+  get mayTry(): boolean {
+    return this.#options.clock.monotonicMs() >= this.#retryAtMs;
+  }
+
+  /** Nothing is tried for a while, as after an attempt that failed. */
+  postpone(): void {
+    this.#delay(0);
   }
 
   hasRefused(id: string): boolean {
-    return id === this.#refusedId;
+    return this.#refused.has(id);
+  }
+
+  /** Whether it was refused for what it holds, so that another one may be taken. */
+  hasRefusedConfig(id: string): boolean {
+    return this.#refused.get(id) ?? false;
   }
 
   /**
@@ -101,7 +118,7 @@ export class DblessLoader {
     const { log } = this.#options;
     const snapshot = newest.id;
     if (this.hasRefused(snapshot)) return "refused";
-    if (!this.#mayTry()) return "later";
+    if (!this.mayTry) return "later";
     if (snapshot === this.#acceptedId) {
       log.say("warn", { snapshot }, "Kong took the snapshot but does not report it", snapshot);
     }
@@ -113,7 +130,7 @@ export class DblessLoader {
     if (!(await isStillWanted())) return "later";
     const refusal = await this.#post(body, signal);
     if (refusal !== undefined && !refusal.retryable) {
-      this.#refusedId = snapshot;
+      this.#refused.set(snapshot, refusesConfig(refusal));
       log.say("error", { err: refusal, snapshot }, "Kong refuses the snapshot", snapshot);
       return "refused";
     }
@@ -160,10 +177,6 @@ export class DblessLoader {
       this.#putOff(error, newest.id, "could not read the snapshot for Kong, will try again");
       return undefined;
     }
-  }
-
-  #mayTry(): boolean {
-    return this.#options.clock.monotonicMs() >= this.#retryAtMs;
   }
 
   #putOff(err: ServiceError, snapshot: string, message: string): void {

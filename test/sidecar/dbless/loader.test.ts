@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, it } from "vitest";
 import { SnapshotError } from "../../../src/snapshots/errors.ts";
+import { StoreError } from "../../../src/store/port.ts";
 import { configBytes } from "../../fakes/config.ts";
-import { EMPTY_HASH } from "../../fakes/kong-admin.ts";
+import { EMPTY_HASH, refusing } from "../../fakes/kong-admin.ts";
 import { ANSWERS, schemaRefusal } from "../../fakes/kong-admin-answers.ts";
 import { DblessStage, FOREIGN, GRACE_MS, GRACE_POLLS, hashOf, loadable } from "./stage.ts";
 
@@ -95,6 +96,85 @@ describe("a snapshot that Kong refuses", () => {
     stage.kong.configurationHash = EMPTY_HASH;
     await stage.poll(GRACE_POLLS + 1);
     assert.equal(stage.kong.configurationHash, hashOf("b"));
+  });
+});
+
+describe("an empty Kong that refuses the newest snapshot", () => {
+  beforeEach(() => {
+    stage.newest = loadable("bad");
+    stage.earlier = ["worse", "good", "older"].map((name) => loadable(name));
+    stage.kong.refuse = (config) => [...refusing("bad")(config), ...refusing("worse")(config)];
+  });
+
+  async function startEmpty(): Promise<void> {
+    await stage.start();
+    await stage.poll(GRACE_POLLS);
+  }
+
+  it("gets the newest that it takes, loudly, and keeps it until there is a newer one than it refuses", async () => {
+    await startEmpty();
+    await stage.poll(20);
+    assert.equal(stage.kong.configurationHash, hashOf("good"));
+    assert.equal(stage.posts, 3);
+    const { kind, ...rest } = stage.keeper.state;
+    assert.deepEqual([kind, "hash" in rest && rest.hash], ["refused", hashOf("good")]);
+    const [said] = stage.log.find("Kong refuses the newest snapshot, it is given an older one");
+    assert.deepEqual([said?.level, said?.fields], ["error", { refused: "bad", snapshot: "good" }]);
+    stage.newest = loadable("mended");
+    await stage.poll();
+    assert.equal(stage.kong.configurationHash, hashOf("mended"));
+    assert.equal(stage.keeper.state.kind, "ours");
+  });
+
+  it("gets it again when it restarts empty", async () => {
+    await startEmpty();
+    await stage.poll(5);
+    stage.kong.configurationHash = EMPTY_HASH;
+    await stage.poll(GRACE_POLLS + 20);
+    assert.equal(stage.kong.configurationHash, hashOf("good"));
+  });
+
+  it("gets nothing while the control plane is known to live, and an older one once it is not", async () => {
+    stage.isControlPlaneLive = true;
+    await startEmpty();
+    await stage.poll(30);
+    assert.equal(stage.posts, 1);
+    const message = "control plane lives, so Kong is given no older snapshot than it refuses";
+    assert.equal(stage.log.find(message).length, 1);
+    stage.isControlPlaneLive = false;
+    await stage.poll(30);
+    assert.equal(stage.kong.configurationHash, hashOf("good"));
+  });
+
+  it("is left empty where it takes none, which is said once", async () => {
+    stage.kong.refuse = () => [{ errors: [{ type: "entity", message: "no" }] }];
+    await startEmpty();
+    await stage.poll(50);
+    assert.equal(stage.posts, 4);
+    const message = "Kong refuses the newest snapshot and all older ones that were tried";
+    assert.equal(stage.log.find(message).length, 1);
+    assert.equal(stage.keeper.state.kind, "refused");
+  });
+
+  it("is looked after again where the history cannot be read", async () => {
+    stage.earlier = [new StoreError("STORE_UNAVAILABLE", "the store is down")];
+    await startEmpty();
+    await stage.poll(10);
+    assert.equal(
+      stage.log.find("could not read older snapshots for Kong, will try again").length,
+      1,
+    );
+    stage.earlier = [loadable("good")];
+    await stage.poll(30);
+    assert.equal(stage.kong.configurationHash, hashOf("good"));
+  });
+
+  it("is given nothing older where it refuses whoever asks", async () => {
+    stage.kong.refuse = () => [];
+    stage.kong.answerNext("/config", ANSWERS.unauthorized);
+    await startEmpty();
+    await stage.poll(20);
+    assert.equal(stage.posts, 1);
   });
 });
 

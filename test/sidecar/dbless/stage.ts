@@ -20,6 +20,9 @@ export class DblessStage implements AsyncDisposable {
   readonly clock = new ManualClock();
   readonly log = new RecordingLog();
   newest: LoadableSnapshot | undefined;
+  /** Those before the newest; an error: they cannot be read. */
+  earlier: readonly (LoadableSnapshot | Error)[] = [];
+  isControlPlaneLive = false;
   random = (): number => 0;
   kong: FakeKongAdmin;
   readonly keeper: DblessKeeper;
@@ -33,11 +36,20 @@ export class DblessStage implements AsyncDisposable {
     this.keeper = new DblessKeeper({
       client: this.#client,
       newest: () => this.newest,
+      earlier: () => this.#earlier(),
+      isControlPlaneLive: async () => this.isControlPlaneLive,
       graceMs: GRACE_MS,
       clock: this.clock,
       random: () => this.random(),
       log: this.log,
     });
+  }
+
+  async *#earlier(): AsyncIterable<LoadableSnapshot> {
+    for (const snapshot of this.earlier) {
+      if (snapshot instanceof Error) throw snapshot;
+      yield snapshot;
+    }
   }
 
   static async open(): Promise<DblessStage> {
