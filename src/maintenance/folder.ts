@@ -51,7 +51,7 @@ export async function versionsIn(
   const failures: StoreError[] = [];
   for (const store of stores) {
     try {
-      found.push(...(await savedVersions(store, Number.POSITIVE_INFINITY, signal)));
+      found.push(...(await savedVersions(store, Number.POSITIVE_INFINITY, signal)).keys());
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       failures.push(error);

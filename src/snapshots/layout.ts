@@ -32,10 +32,14 @@ export function versionOfCurrentKey(key: Key): KongVersion | undefined {
   return parseKongVersion(version);
 }
 
-/** The version of which `key` is the current config or one of the history; undefined for every other object. */
-export function versionOfSnapshotKey(key: Key): KongVersion | undefined {
-  const [, version = ""] = /^([^/]+)\/(?:config\.json|history\/[^/]+\.json\.gz)$/.exec(key) ?? [];
-  return parseKongVersion(version);
+/** Of which version `key` is the current config or one of the history, and whether it was held back; undefined for every other object. */
+export function parseSnapshotKey(
+  key: Key,
+): { readonly version: KongVersion; readonly held: boolean } | undefined {
+  const [, text = "", held] =
+    /^([^/]+)\/(?:config\.json|history\/[^/]+?(\.held)?\.json\.gz)$/.exec(key) ?? [];
+  const version = parseKongVersion(text);
+  return version && { version, held: held !== undefined };
 }
 
 /** What an entry of the history is called: when it was taken, which config it is, whether it was held back. */

@@ -5,7 +5,7 @@ import type { KongVersion } from "../kong/version.ts";
 import { type Key, type Store, StoreError, type Version } from "../store/port.ts";
 import { isNotFound, isPassedOver, SnapshotError, type SnapshotErrorCode } from "./errors.ts";
 import { History, type HistoryEntry } from "./history.ts";
-import { currentKey, versionOfSnapshotKey } from "./layout.ts";
+import { currentKey, parseSnapshotKey } from "./layout.ts";
 import { isNewer, isSameConfig, olderVersions, type VersionMatch } from "./order.ts";
 import { replacedHashOf } from "./restored.ts";
 import {
@@ -128,7 +128,7 @@ export class StoreReader implements SnapshotReader {
     } catch (cause) {
       if (!isNotFound(cause)) throw cause;
       const saved = await this.#savedVersions(signal);
-      for (const version of olderVersions(kongVersion, saved, match)) {
+      for (const version of olderVersions(kongVersion, [...saved.keys()], match)) {
         const found = await this.#tryStandIn(version, search, signal);
         if (found === "missing") continue;
         // What was seen before was said before.
@@ -165,14 +165,14 @@ export class StoreReader implements SnapshotReader {
   }
 
   /** None where the store does not tell which there are: for the message alone they are a courtesy, and a policy may forbid listing. */
-  async #savedVersions(signal: AbortSignal): Promise<readonly KongVersion[]> {
+  async #savedVersions(signal: AbortSignal): Promise<SavedVersions> {
     const { store, match = "exact" } = this.#options;
     const limit = match === "exact" ? MAX_NAMED : Number.POSITIVE_INFINITY;
     try {
       return await savedVersions(store, limit, signal);
     } catch (error) {
       if (!(error instanceof StoreError) || (error.retryable && match !== "exact")) throw error;
-      return [];
+      return new Map();
     }
   }
 }
@@ -355,7 +355,7 @@ export async function missingSnapshot(
   cause: unknown,
   signal: AbortSignal,
 ): Promise<SnapshotError> {
-  let found: readonly KongVersion[] = [];
+  let found: SavedVersions = new Map();
   try {
     found = await savedVersions(store, MAX_NAMED, signal);
   } catch {
@@ -368,11 +368,14 @@ export async function missingSnapshot(
 function nothingSaved(
   store: Store,
   kongVersion: KongVersion,
-  found: readonly KongVersion[],
+  found: SavedVersions,
   cause: unknown,
 ): SnapshotError {
-  if (found.includes(kongVersion)) return currentIsGone(store, kongVersion, cause);
-  const named = found.slice(0, MAX_NAMED).join(", ");
+  const own = found.get(kongVersion);
+  if (own === "saved") return currentIsGone(store, kongVersion, cause);
+  if (own === "held") return allHeld(store, kongVersion, cause);
+  const saved = [...found].flatMap(([version, what]) => (what === "saved" ? [version] : []));
+  const named = saved.slice(0, MAX_NAMED).join(", ");
   return new SnapshotError(
     "SNAPSHOT_MISSING",
     `no snapshot for Kong ${kongVersion} in ${store.url}${named === "" ? "" : `; there are some for ${named}`}`,
@@ -382,6 +385,18 @@ function nothingSaved(
         named === ""
           ? "Check the storage URL's prefix, and that an exporter runs with this KONG_VERSION."
           : "Set KONG_VERSION to the data plane's exact version, or run an exporter for this one.",
+    },
+  );
+}
+
+/** As where the first config that ever came is refused by the rehearsal. */
+function allHeld(store: Store, kongVersion: KongVersion, cause: unknown): SnapshotError {
+  return new SnapshotError(
+    "SNAPSHOT_MISSING",
+    `no config for Kong ${kongVersion} has become current in ${store.url}: all that came were held back`,
+    {
+      cause,
+      hint: "kong-fallback status says why; mend the config, or make one of those that kong-fallback snapshots list shows current with kong-fallback snapshots restore.",
     },
   );
 }
@@ -397,17 +412,23 @@ function currentIsGone(store: Store, kongVersion: KongVersion, cause: unknown): 
   );
 }
 
-/** The first `limit` folders that hold a current config or a history, in the order of the store. Rejects with StoreError. */
+/** Of which versions anything lies in a store: a config that was current at some time, or only such as were held back. */
+export type SavedVersions = ReadonlyMap<KongVersion, "saved" | "held">;
+
+/** The first `limit` of them, in the order of the store. Rejects with StoreError. */
 export async function savedVersions(
   store: Store,
   limit: number,
   signal: AbortSignal,
-): Promise<readonly KongVersion[]> {
-  const found = new Set<KongVersion>();
+): Promise<SavedVersions> {
+  const found = new Map<KongVersion, "saved" | "held">();
   for await (const { key } of store.list("", signal)) {
-    const version = versionOfSnapshotKey(key);
-    if (version !== undefined) found.add(version);
-    if (found.size >= limit) break;
+    const parsed = parseSnapshotKey(key);
+    if (parsed === undefined) continue;
+    const { version, held } = parsed;
+    const known = found.get(version);
+    if (known === undefined && found.size >= limit) break;
+    if (known !== "saved") found.set(version, held ? "held" : "saved");
   }
-  return [...found];
+  return found;
 }

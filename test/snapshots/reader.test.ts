@@ -352,6 +352,21 @@ describe("a reader that may take an older version", () => {
     });
   });
 
+  it("says that all were held back where none has ever become current, and does not name such versions", async () => {
+    const store = new MemoryStore();
+    const { history } = archiveOn(store);
+    await history.add(snapshotOf("first"), { held: "Kong refuses it", conditional: true }, signal);
+    const own = new StoreReader(optionsOn(store));
+    await assert.rejects(own.latest(signal), {
+      code: "SNAPSHOT_MISSING",
+      message:
+        "no config for Kong 3.9.1 has become current in memory://test: all that came were held back",
+    });
+    await assert.rejects(archiveOn(store).sightCurrent(signal), /all that came were held back/);
+    const other = new StoreReader({ ...optionsOn(store), kongVersion: kongVersion("3.8.0") });
+    await assert.rejects(other.latest(signal), /no snapshot for Kong 3\.8\.0 in memory:\/\/test$/);
+  });
+
   it("does not take a store that is down for one without the version", async () => {
     const { store, reader } = await wanting("3.9.1", ["3.9.0"]);
     const down = new StoreError("STORE_UNAVAILABLE", "down");
