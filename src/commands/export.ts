@@ -207,7 +207,7 @@ function adminQuestions(
   return {
     syncStatus: async (signal) => {
       await using client = open();
-      return (await client.dataPlaneStatus(nodeId, signal))?.syncStatus;
+      return await client.syncStatus(nodeId, signal);
     },
     pluginsInUse: async (signal) => {
       await using client = open();

@@ -10,6 +10,7 @@ import { raced } from "../core/waiting.ts";
 import { Addresses } from "../network/addresses.ts";
 import type { AdminTls } from "./cluster-tls.ts";
 import { describeConfigRefusal, printableLine } from "./config-refusal.ts";
+import { SILENCE_LIMIT_MS } from "./wire.ts";
 
 export interface AdminClientOptions {
   /** `http:` or `https:`, with a path prefix if a proxy needs one. Credentials, query and fragment are not used. */
@@ -24,15 +25,6 @@ export interface AdminClientOptions {
 export interface ConfigBody {
   readonly contentType: "application/json";
   readonly bytes: Uint8Array;
-}
-
-/** One row of the control plane's list of data planes. Kong/kong@3.9.1 kong/db/schema/entities/clustering_data_planes.lua */
-export interface DataPlaneStatus {
-  /** E.g. `normal`, `plugin_set_incompatible`; stays what it was when the data plane is gone. */
-  readonly syncStatus: string;
-  /** By the control plane's clock. */
-  readonly lastSeen: Date | undefined;
-  readonly version: string | undefined;
 }
 
 /** What a Kong says it is; members are undefined where it does not say. */
@@ -59,6 +51,7 @@ const MAX_PAGES = 100;
 interface Answer {
   readonly status: number;
   readonly retryAfter: string | undefined;
+  readonly date: Date | undefined;
   /** JSON where Kong itself answered, HTML where nginx did. */
   readonly body: string;
 }
@@ -121,16 +114,20 @@ export class AdminClient implements AsyncDisposable {
     throw this.#refused("POST", "/config", answer, body.bytes.length);
   }
 
-  /** What the control plane knows of this data plane; undefined if nothing. ADMIN_REFUSED if this Kong is no control plane. */
-  async dataPlaneStatus(nodeId: string, signal: AbortSignal): Promise<DataPlaneStatus | undefined> {
+  /**
+   * How the control plane judges this data plane, e.g. `normal`, `plugin_set_incompatible`. Undefined if
+   * it does not know it, or has not heard of it lately: the row of one that is gone says what it was then.
+   * ADMIN_REFUSED if this Kong is no control plane.
+   */
+  async syncStatus(nodeId: string, signal: AbortSignal): Promise<string | undefined> {
     const path = `/clustering/data-planes?size=${PAGE_SIZE}`;
     let offset = "";
     for (let page = 0; page < MAX_PAGES; page += 1) {
-      const answer = await this.#getJson(path + offset, signal);
-      const rows = memberOf(answer, "data");
+      const { value, date } = await this.#getDatedJson(path + offset, signal);
+      const rows = memberOf(value, "data");
       const row = Array.isArray(rows) && rows.find((it) => memberOf(it, "id") === nodeId);
-      if (row) return readDataPlane(row);
-      const next = memberOf(answer, "offset");
+      if (row) return isStale(row, date) ? undefined : (lineOf(row, "sync_status") ?? "unknown");
+      const next = memberOf(value, "offset");
       if (typeof next !== "string" || next === "") return undefined;
       offset = `&offset=${encodeURIComponent(next)}`;
     }
@@ -142,10 +139,18 @@ export class AdminClient implements AsyncDisposable {
   }
 
   async #getJson(path: string, signal: AbortSignal): Promise<unknown> {
+    return (await this.#getDatedJson(path, signal)).value;
+  }
+
+  /** `date`: when it answered, by its own clock. */
+  async #getDatedJson(
+    path: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly value: unknown; readonly date: Date | undefined }> {
     const answer = await this.#send("GET", path, signal);
     if (answer.status !== 200) throw this.#refused("GET", path, answer, 0);
     try {
-      return JSON.parse(answer.body);
+      return { value: JSON.parse(answer.body), date: answer.date };
     } catch {
       // The parser quotes the text, and whatever answers there may repeat the token or a config.
       throw new AdminError("ADMIN_NOT_FOUND", `GET ${this.url}${path} did not answer in JSON`, {
@@ -265,7 +270,11 @@ function inReadTime<T>(read: Promise<T>): Promise<T> {
 async function readAnswer(response: Dispatcher.ResponseData, signal: AbortSignal): Promise<Answer> {
   const { statusCode: status, headers, body } = response;
   const retryAfter = headers["retry-after"];
-  const answer = { status, retryAfter: typeof retryAfter === "string" ? retryAfter : undefined };
+  const answer = {
+    status,
+    retryAfter: typeof retryAfter === "string" ? retryAfter : undefined,
+    date: parseDate(headers["date"]),
+  };
   if (status === 201 || status === 304) {
     await body.dump({ limit: 64 * 1024, signal });
     return { ...answer, body: "" };
@@ -280,13 +289,19 @@ async function readAnswer(response: Dispatcher.ResponseData, signal: AbortSignal
   return { ...answer, body: Buffer.concat(chunks).toString("utf8") };
 }
 
-function readDataPlane(row: unknown): DataPlaneStatus {
+function parseDate(header: string | string[] | undefined): Date | undefined {
+  const date = new Date(String(header));
+  return Number.isNaN(date.getTime()) ? undefined : date;
+}
+
+/**
+ * Whether the control plane has heard nothing of it for twice as long as a data plane may be silent, both
+ * times by the clocks of Kong's own nodes. Kong/kong@3.9.1 kong/db/schema/entities/clustering_data_planes.lua
+ */
+function isStale(row: unknown, now: Date | undefined): boolean {
   const lastSeen = memberOf(row, "last_seen");
-  return {
-    syncStatus: lineOf(row, "sync_status") ?? "unknown",
-    lastSeen: typeof lastSeen === "number" ? new Date(lastSeen * 1000) : undefined,
-    version: lineOf(row, "version"),
-  };
+  if (typeof lastSeen !== "number" || now === undefined) return false;
+  return now.getTime() - lastSeen * 1000 > 2 * SILENCE_LIMIT_MS;
 }
 
 function memberOf(value: unknown, key: string): unknown {
@@ -388,7 +403,7 @@ export function refusesConfig({ code, reasons }: AdminError): boolean {
 }
 
 /** An answer that is not the one hoped for. */
-export interface BadAnswer extends Answer {
+export interface BadAnswer extends Omit<Answer, "date"> {
   /** What was tried, on what: `GET http://127.0.0.1:8001/status`. */
   readonly request: string;
   readonly requestBytes: number;
