@@ -40,7 +40,7 @@ function firstColumn(page: string, heading: string): string[] {
 async function metricNames(): Promise<string[]> {
   const metrics = createMetrics();
   metrics.replicas(() => []);
-  metrics.sidecar({ dataPlanes: () => ({}), snapshotAges: () => ({}) });
+  metrics.sidecar({ dataPlanes: () => ({}), snapshotAges: () => ({}), heldBack: () => ({}) });
   return (await metrics.registry.getMetricsAsJSON()).map(({ name }) => name);
 }
 
@@ -175,7 +175,12 @@ describe("the documents", () => {
         ],
       },
       upstream: "control-plane:8005",
-      shelf: { versions: () => [version], newest: () => servable, confirmedAt: () => at },
+      shelf: {
+        versions: () => [version],
+        newest: () => servable,
+        held: () => undefined,
+        confirmedAt: () => at,
+      },
       wanted: [],
       clock: { now: () => at },
     } as unknown as ReportSubject;

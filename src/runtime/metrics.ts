@@ -27,6 +27,8 @@ export interface SidecarGauges {
   readonly dataPlanes: () => Readonly<Record<string, number>>;
   /** Age of the snapshot that would be served, seconds, by Kong version; versions of unknown age are left out. */
   readonly snapshotAges: () => Readonly<Record<string, number>>;
+  /** By Kong version: whether the control plane's config is passed on, but not remembered. */
+  readonly heldBack: () => Readonly<Record<string, boolean>>;
 }
 
 export interface ReplicaMetrics {
@@ -242,6 +244,18 @@ function createSidecarMetrics(registry: Registry, gauges: SidecarGauges): Sideca
       this.reset();
       for (const [version, age] of Object.entries(gauges.snapshotAges())) {
         this.set({ kong_version: version }, age);
+      }
+    },
+  });
+  new Gauge({
+    name: "kong_fallback_passing_config_held",
+    help: "1 while the control plane's config is passed on, but not what would be served in an outage, since it lost too much.",
+    labelNames: ["kong_version"],
+    registers,
+    collect() {
+      this.reset();
+      for (const [version, isHeld] of Object.entries(gauges.heldBack())) {
+        this.set({ kong_version: version }, isHeld ? 1 : 0);
       }
     },
   });

@@ -52,7 +52,11 @@ describe("the metrics of an exporter's replicas", () => {
 describe("the sidecar's metrics", () => {
   it("tell one state at a time, and count what happens", async () => {
     const { registry, sidecar } = createMetrics();
-    const metrics = sidecar({ dataPlanes: () => ({}), snapshotAges: () => ({}) });
+    const metrics = sidecar({
+      dataPlanes: () => ({}),
+      snapshotAges: () => ({}),
+      heldBack: () => ({}),
+    });
     metrics.upstream("connecting");
     metrics.upstream("live");
     metrics.served(1_500);
@@ -77,7 +81,7 @@ describe("the sidecar's metrics", () => {
     const { registry, sidecar } = createMetrics();
     let ages: Record<string, number> = { "3.8.1": 7, "3.9.1": 9 };
     let live = 1;
-    sidecar({ dataPlanes: () => ({ live }), snapshotAges: () => ages });
+    sidecar({ dataPlanes: () => ({ live }), snapshotAges: () => ages, heldBack: () => ({}) });
     const first = await registry.metrics();
     assert.match(first, /^kong_fallback_snapshot_age_seconds\{kong_version="3\.8\.1"\} 7$/m);
     assert.match(first, /^kong_fallback_data_planes\{state="live"\} 1$/m);

@@ -15,8 +15,7 @@ import {
 import type { SidecarMetrics } from "../../src/sidecar/metrics.ts";
 import type { PlaneSession } from "../../src/sidecar/plane/session.ts";
 import { Remember } from "../../src/sidecar/shelf/remember.ts";
-import type { Servable } from "../../src/sidecar/shelf/shelf.ts";
-import { Shelf } from "../../src/sidecar/shelf/shelf.ts";
+import { type Servable, Shelf, type ShelfGuard } from "../../src/sidecar/shelf/shelf.ts";
 import type { NewSnapshot } from "../../src/snapshots/snapshot.ts";
 import { ClusterDialer } from "../../src/source/dialer.ts";
 import type { DialRequest } from "../../src/source/port.ts";
@@ -43,6 +42,8 @@ export interface StageOptions {
   readonly behind?: Partial<FakeControlPlaneOptions> | "none" | "dead";
   /** Whether what passes is remembered; true by default. */
   readonly remembers?: boolean;
+  /** See ShelfGuard; everything may pass by default. */
+  readonly guard?: ShelfGuard["examine"];
   readonly timing?: Partial<FallbackControlPlaneOptions["timing"]>;
   readonly maxPayloadBytes?: number;
   readonly random?: () => number;
@@ -91,7 +92,7 @@ class PassingTime {
 }
 
 export class Stage extends PassingTime implements AsyncDisposable {
-  readonly shelf = new Shelf();
+  readonly shelf: Shelf;
   readonly counts = { served: 0, resent: 0, rejected: 0, unserved: 0 };
   /** Configs that passed by, in order. */
   readonly passed: Buffer[] = [];
@@ -105,9 +106,14 @@ export class Stage extends PassingTime implements AsyncDisposable {
   #sidecar: FallbackControlPlane | undefined;
   #remembering: Promise<void> | undefined;
 
+  private constructor(guard: ShelfGuard["examine"] = () => []) {
+    super();
+    this.shelf = new Shelf({ examine: guard, onHeld: () => {} });
+  }
+
   static async open(options: StageOptions = {}): Promise<Stage> {
     const { behind = "dead", remembers = true, maxPayloadBytes = 16_777_216 } = options;
-    const stage = new Stage();
+    const stage = new Stage(options.guard);
     const { clock, log, shelf, counts } = stage;
     if (typeof behind === "object") await stage.revive(behind);
     const remember = new Remember({
@@ -148,7 +154,7 @@ export class Stage extends PassingTime implements AsyncDisposable {
       remember: remembers
         ? (version, frame) => {
             stage.passed.push(frame);
-            remember.offer(version, frame);
+            return remember.offer(version, frame);
           }
         : undefined,
       clock,

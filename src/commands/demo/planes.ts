@@ -54,7 +54,7 @@ export class DemoControlPlane implements AsyncDisposable {
       clock,
       log,
     });
-    const gauges = { dataPlanes: () => ({}), snapshotAges: () => ({}) };
+    const gauges = { dataPlanes: () => ({}), snapshotAges: () => ({}), heldBack: () => ({}) };
     const server = await FallbackControlPlane.listen({
       host: "127.0.0.1",
       port,

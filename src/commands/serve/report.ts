@@ -3,7 +3,7 @@
 import type { Clock } from "../../core/clock.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import type { FallbackControlPlane } from "../../sidecar/control-plane.ts";
-import type { Shelf } from "../../sidecar/shelf/shelf.ts";
+import type { HeldBack, Shelf } from "../../sidecar/shelf/shelf.ts";
 
 export interface ReportSubject {
   readonly controlPlane: Pick<FallbackControlPlane, "state" | "planes">;
@@ -47,8 +47,15 @@ export function reportSnapshots(shelf: Shelf, clock: Clock): readonly object[] {
       takenAt: servable?.takenAt ?? null,
       confirmedAt: shelf.confirmedAt(version) ?? null,
       ageSeconds: ageSeconds(shelf, version, clock) ?? null,
+      ...describeHeld(shelf.held(version)),
     };
   });
+}
+
+function describeHeld(held: HeldBack | undefined): object {
+  if (held === undefined) return {};
+  const { configHash = null, exportedAt: passedAt } = held.metadata;
+  return { held: { configHash, passedAt, reasons: held.reasons } };
 }
 
 /** Since the config was last known to be the control plane's; undefined where nobody knows. */

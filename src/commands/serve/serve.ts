@@ -90,6 +90,10 @@ async function servePlanes(context: CommandContext): Promise<number> {
             return age === undefined ? [] : [[version, age]];
           }),
         ),
+      heldBack: () =>
+        Object.fromEntries(
+          shelf.versions().map((version) => [version, shelf.held(version) !== undefined]),
+        ),
     }),
   });
   controlPlane = serving;

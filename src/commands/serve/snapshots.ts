@@ -6,12 +6,13 @@ import type { Clock } from "../../core/clock.ts";
 import { ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import { inTime, Scope } from "../../core/waiting.ts";
+import { compareCounts, type GuardPolicy } from "../../exporter/guard.ts";
 import { type KongVersion, parseKongVersion } from "../../kong/version.ts";
 import { loadNodeId } from "../../runtime/node-id.ts";
 import { DiskCache } from "../../sidecar/shelf/disk-cache.ts";
 import { Refresher } from "../../sidecar/shelf/refresher.ts";
 import { Remember } from "../../sidecar/shelf/remember.ts";
-import { Shelf } from "../../sidecar/shelf/shelf.ts";
+import { Shelf, type ShelfGuard } from "../../sidecar/shelf/shelf.ts";
 import { versionOfCurrentKey } from "../../snapshots/layout.ts";
 import { checkDemands } from "../../snapshots/reader.ts";
 import type { FoundSnapshot } from "../../snapshots/snapshot.ts";
@@ -23,6 +24,8 @@ import { openConfiguredStore, openConfiguredStores, readerOf } from "../storage.
 
 /** A dead store does not hold up the start for longer, milliseconds. */
 const FIRST_ROUND_MS = 3_000;
+/** What one line of the log tells of a hold. */
+const MAX_LOGGED_REASONS = 10;
 
 export interface ServableSnapshots extends AsyncDisposable {
   readonly shelf: Shelf;
@@ -55,7 +58,7 @@ export async function openSnapshots(
   const seal = await openConfiguredSeal(settings);
   const storage = await openConfiguredStores(settings.storages, context);
   const { stores } = storage;
-  const shelf = new Shelf();
+  const shelf = new Shelf(guardOf(settings.guard, log));
   const common = { shelf, maxConfigBytes, clock, random, log };
   const { trusted } = seal;
   const disk =
@@ -110,6 +113,30 @@ export async function openSnapshots(
       };
     },
     [Symbol.asyncDispose]: () => storage[Symbol.asyncDispose](),
+  };
+}
+
+/** The exporter's rule: what it would not save is not given in an outage either. */
+export function guardOf(policy: GuardPolicy, log: Log): ShelfGuard {
+  return {
+    examine: (fresh, current) => {
+      const answer = compareCounts(fresh, current, policy);
+      return answer.kind === "held" ? answer.reasons : [];
+    },
+    onHeld: (kongVersion, held) => {
+      if (held === undefined) {
+        log.info({ kongVersion }, "what the control plane sends is remembered again");
+        return;
+      }
+      const { configHash } = held.metadata;
+      log.error(
+        {
+          ...{ kongVersion, configHash, reasons: held.reasons.slice(0, MAX_LOGGED_REASONS) },
+          hint: "Data planes get it from the control plane. In an outage new ones get the one before, until this one is saved as current: kong-fallback snapshots restore lets it pass.",
+        },
+        "config passed on but not remembered: it lost too much of what the one before has",
+      );
+    },
   };
 }
 

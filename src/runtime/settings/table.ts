@@ -731,8 +731,8 @@ export const SETTINGS = {
     default: "*=50",
     example: "services=20,routes=20,*=50",
     meaning:
-      "A config that lost more than this of what the current one has is held back, percent by kind, `*` for all others; `off`: every config is saved.",
-    readBy: ["export"],
+      "A config that lost more than this of what the current one has is held back, percent by kind, `*` for all others; `off`: every config is saved. `serve` gives none that would be held back in an outage.",
+    readBy: ["export", "serve"],
   },
   KONG_FALLBACK_HISTORY_MAX_COUNT: {
     as: "historyMaxCount",

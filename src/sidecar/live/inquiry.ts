@@ -6,6 +6,7 @@ import { Backoff, type BackoffPolicy, retryAfterMsOf } from "../../core/trying.t
 import { inTime, Slots, until } from "../../core/waiting.ts";
 import { encodeBasicInfo } from "../../kong/basic-info.ts";
 import type { DialedConnection, Dialer } from "../../source/port.ts";
+import { MAX_RETRY_AFTER_MS } from "./upstream.ts";
 
 export interface InquiryOptions {
   readonly dialer: Dialer;
@@ -66,7 +67,8 @@ export class Inquiry {
         } catch (error) {
           signal.throwIfAborted();
           if (!(error instanceof ServiceError)) throw error;
-          await clock.sleep(failing.failed(RETRY, retryAfterMsOf(error)), signal);
+          const asked = Math.min(retryAfterMsOf(error), MAX_RETRY_AFTER_MS);
+          await clock.sleep(failing.failed(RETRY, asked), signal);
         }
       }
     });

@@ -3,6 +3,7 @@
 import type { Clock } from "../../core/clock.ts";
 import { ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
+import { retryAfterMsOf } from "../../core/trying.ts";
 import { Bell, forever, inTime, raced, until } from "../../core/waiting.ts";
 import {
   type DialedConnection,
@@ -39,6 +40,8 @@ export interface UpstreamOptions {
 
 /** While no data plane is connected to show whether the control plane lives, it is asked this often. */
 const IDLE_PROBE_MS = 30_000;
+/** Longest `Retry-After` obeyed: a nonsensical one must not keep data planes from their control plane for a day. */
+export const MAX_RETRY_AFTER_MS = 10 * 60_000;
 
 export class Upstream {
   readonly #options: UpstreamOptions;
@@ -46,6 +49,8 @@ export class Upstream {
   readonly #waiting = new WaitingRoom();
   /** Rung at each new state, and when a lost control plane begins to answer. */
   readonly #news = new Bell();
+  /** It asked to be left alone, by `Retry-After`; `untilMs` by the monotonic clock. */
+  #busy: { readonly error: ServiceError; readonly untilMs: number } | undefined;
 
   constructor(options: UpstreamOptions) {
     const { dialer, timing, clock, log, onState } = options;
@@ -77,11 +82,14 @@ export class Upstream {
     return this.#evidence.isAnswering;
   }
 
-  /** A connection for a data plane, and what it tells about the control plane. Rejects with SourceError or `signal.reason`. */
+  /**
+   * A connection for a data plane, and what it tells about the control plane. Rejects with SourceError
+   * or `signal.reason`; at once with the last error while the control plane has asked to be left alone.
+   */
   async dial(request: DialRequest, signal: AbortSignal): Promise<DialedConnection> {
     const { dialer } = this.#options;
     if (dialer === undefined) throw noControlPlane();
-    const dialing = dialer.dial(request, signal);
+    const dialing = this.#dial(dialer, request, signal);
     const connection = await raced(signal, dialing).catch((error: unknown) => {
       if (signal.aborted) dialing.then(({ webSocket }) => webSocket.terminate()).catch(() => {});
       signal.throwIfAborted();
@@ -218,7 +226,8 @@ export class Upstream {
   /** Why it does not answer. Nothing is sent on the connection, so that the control plane lists no data plane. */
   async #ask(dialer: Dialer, signal: AbortSignal): Promise<ServiceError | undefined> {
     try {
-      const { webSocket } = await dialer.dial({ target: this.#options.probeTarget }, signal);
+      const request = { target: this.#options.probeTarget };
+      const { webSocket } = await this.#dial(dialer, request, signal);
       webSocket.terminate();
     } catch (error) {
       signal.throwIfAborted();
@@ -227,6 +236,26 @@ export class Upstream {
     }
     this.#evidence.answered();
     return undefined;
+  }
+
+  /** Whatever it is for: who asks for patience asks it of all. */
+  async #dial(
+    dialer: Dialer,
+    request: DialRequest,
+    signal: AbortSignal,
+  ): Promise<DialedConnection> {
+    const { clock } = this.#options;
+    if (this.#busy !== undefined && clock.monotonicMs() < this.#busy.untilMs)
+      throw this.#busy.error;
+    try {
+      return await dialer.dial(request, signal);
+    } catch (error) {
+      if (error instanceof ServiceError) {
+        const waitMs = Math.min(retryAfterMsOf(error), MAX_RETRY_AFTER_MS);
+        if (waitMs > 0) this.#busy = { error, untilMs: clock.monotonicMs() + waitMs };
+      }
+      throw error;
+    }
   }
 
   /** Whether the time went by without news. */

@@ -16,8 +16,6 @@ export interface SnapshotFeedOptions {
   /** Undefined where what the data plane gave is no version: nothing fits it. */
   readonly version: KongVersion | undefined;
   readonly shelf: Shelf;
-  /** Whether the shelf holds what came from the control plane, so that a live config can be sent again. */
-  readonly remembers: boolean;
   /** There is no control plane whose config could be overwritten: every data plane gets the newest snapshot. */
   readonly isAuthority: boolean;
   /** How many long frames may be on their way at a time, to all data planes together. */
@@ -117,24 +115,14 @@ export class SnapshotFeed {
 
   /**
    * A config of the live control plane is being sent: it wins over whatever we were delivering.
-   * Where the data plane loses it, as an empty one may, it is sent again, from memory. `sent`
-   * resolves when it has left this process.
+   * Where the data plane loses it, as an empty one may, it is sent again, from `kept`; undefined: it
+   * is not. `sent` resolves when it has left this process.
    */
-  live(frameBytes: number, sent: Promise<void>): void {
-    const { channel, remembers, log } = this.#options;
+  live(frameBytes: number, sent: Promise<void>, kept: Uint8Array | undefined): void {
+    const { channel } = this.#options;
     this.stop();
-    if (channel.hash.isConfigured || !remembers) return;
-    const again = async (signal: AbortSignal) => {
-      const { newest } = this;
-      if (newest === undefined) {
-        log.debug({}, "config was not remembered, so it is not sent again");
-        this.#delivery?.over.end();
-        signal.throwIfAborted();
-      } else {
-        await channel.send(newest.frame);
-      }
-    };
-    const send = (attempt: number, signal: AbortSignal) => (attempt === 1 ? sent : again(signal));
+    if (channel.hash.isConfigured || kept === undefined) return;
+    const send = (attempt: number) => (attempt === 1 ? sent : channel.send(kept));
     this.#deliver({ of: "live", send, frameBytes, expectedHash: undefined });
   }
 

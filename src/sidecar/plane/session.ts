@@ -46,8 +46,8 @@ export interface PlaneContext {
   /** Undefined: there is no control plane. */
   readonly inquiry: Inquiry | undefined;
   readonly shelf: Shelf;
-  /** Is shown every config that passes; undefined: none is remembered. */
-  readonly remember: ((version: KongVersion, frame: Buffer) => void) | undefined;
+  /** Is shown every config that passes, and gives it back as it is kept, see Remember; undefined: none is remembered. */
+  readonly remember: ((version: KongVersion, frame: Buffer) => Uint8Array | undefined) | undefined;
   /** For long messages of the control plane. */
   readonly slots: Slots;
   /** For long frames from the shelf. */
@@ -144,12 +144,11 @@ export class PlaneSession {
   async #follow(introduction: PlaneIntroduction, gone: AbortSignal): Promise<never> {
     using life = new Scope(gone);
     const { signal } = life;
-    const { upstream, clock, random, reconnectMs, remember } = this.#context;
+    const { upstream, clock, random, reconnectMs } = this.#context;
     const feed = new SnapshotFeed({
       ...this.#context,
       channel: this.#channel,
       info: introduction.info,
-      remembers: remember !== undefined,
       version: this.#options.version,
       log: this.#log,
       onBug: (error) => life.end(error),
@@ -246,8 +245,8 @@ export class PlaneSession {
         hasConfig = true;
         upstream.delivered(connection);
         this.#becomeLive();
-        if (version !== undefined) remember?.(version, config);
-        feed.live(config.length, sent);
+        const kept = version && remember?.(version, config);
+        feed.live(config.length, sent, kept);
       },
     });
     this.#channel.link = link;

@@ -12,8 +12,8 @@ import { decodeMetadata, encodeMetadata } from "../../snapshots/metadata.ts";
 import { olderVersions, type VersionMatch } from "../../snapshots/order.ts";
 import type { Seal } from "../../snapshots/seal/seal.ts";
 import { maxCurrentBytes, opened, sightCurrent } from "../../snapshots/sighting.ts";
-import type { NewSnapshot } from "../../snapshots/snapshot.ts";
 import { type Metadata, type Store, type StoredObject, StoreError } from "../../store/port.ts";
+import type { KeptSnapshot } from "./refresher.ts";
 import { type Origin, type Servable, unpackSnapshot } from "./shelf.ts";
 
 export interface DiskCacheOptions {
@@ -40,6 +40,8 @@ export interface DiskCacheOptions {
 /** Name of the metadata that say who vouched for a config when it was put here: the disk asks for no signature, and keys change. */
 const VOUCHED_BY = "vouched-by";
 const CONTROL_PLANE = "control-plane";
+/** Of a config that there was nothing to measure by, see Servable. */
+const UNMEASURED = "unmeasured";
 /** Metadata have 2 kB in all. */
 const MAX_NAMED = 30;
 /** While the disk takes nothing. */
@@ -62,7 +64,7 @@ export class DiskCache {
    * cannot be trusted, or was saved for a version that may not stand in, StoreError if it cannot be read. Unlike in a store, a config without metadata
    * counts as corrupt: nobody copies one here by hand, and without its digest damage may go unseen.
    */
-  async read(version: KongVersion, signal: AbortSignal): Promise<NewSnapshot | undefined> {
+  async read(version: KongVersion, signal: AbortSignal): Promise<KeptSnapshot | undefined> {
     const { store, seal, trusted, match, maxConfigBytes } = this.#options;
     const key = currentKey(version);
     const name = `${store.url}/${key}`;
@@ -79,7 +81,8 @@ export class DiskCache {
     const options = { seal, kongVersion: standIn ?? version, maxConfigBytes };
     const { config, metadata } = opened(await sightCurrent(object, name, options));
     if (!seal.isUpToDate(object.metadata)) this.#toReseal.add(version);
-    if (metadata !== undefined) return { config, metadata };
+    const isMeasured = object.metadata[UNMEASURED] === undefined;
+    if (metadata !== undefined) return { config, metadata, isMeasured };
     throw new SnapshotError("SNAPSHOT_CORRUPT", `${name} has no readable metadata`, {
       hint: "Nothing has to be done: it is replaced by the next config.",
     });
@@ -139,11 +142,12 @@ export class DiskCache {
 
   async #write(servable: Servable, signal: AbortSignal): Promise<void> {
     const { store, seal, trusted, log } = this.#options;
-    const { kongVersion, configHash, bytes } = servable;
+    const { kongVersion, configHash, bytes, isMeasured } = servable;
     const { config, metadata } = await unpackSnapshot(servable);
     const sealed = await seal.close(config, {
       ...encodeMetadata(metadata),
       ...voucher(servable.origin, trusted),
+      ...(!isMeasured && { [UNMEASURED]: "true" }),
     });
     await store.put(
       currentKey(kongVersion),

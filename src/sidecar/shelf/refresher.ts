@@ -9,10 +9,16 @@ import type { NewSnapshot } from "../../snapshots/snapshot.ts";
 import { MAX_VERSIONS, type Shelf } from "./shelf.ts";
 import { StoreWatch, type StoreWatchOptions } from "./store-watch.ts";
 
+/** As an earlier run of this process kept it. */
+export interface KeptSnapshot extends NewSnapshot {
+  /** See Servable. */
+  readonly isMeasured: boolean;
+}
+
 /** What an earlier run of this process kept: a DiskCache. */
 export interface DiskReader {
   /** Verified, be it another version's that stands in; undefined if there is nothing. Rejects with a ServiceError. */
-  read(version: KongVersion, signal: AbortSignal): Promise<NewSnapshot | undefined>;
+  read(version: KongVersion, signal: AbortSignal): Promise<KeptSnapshot | undefined>;
 }
 
 export interface RefresherOptions {

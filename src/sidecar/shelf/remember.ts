@@ -41,14 +41,16 @@ export class Remember {
   /**
    * For every binary message on its way from the control plane to a data plane of this version. Only
    * compares it with the one before; `run` does the rest. The bytes must not change afterwards.
+   * The same bytes as they are kept, one copy for all data planes; undefined if they are not.
    */
-  offer(version: KongVersion, frame: Uint8Array): void {
+  offer(version: KongVersion, frame: Uint8Array): Uint8Array | undefined {
     const last = this.#last.get(version);
-    if (last !== undefined && Buffer.compare(last, frame) === 0) return;
-    if (last === undefined && this.#last.size >= MAX_VERSIONS) return;
+    if (last !== undefined && Buffer.compare(last, frame) === 0) return last;
+    if (last === undefined && this.#last.size >= MAX_VERSIONS) return undefined;
     this.#last.set(version, frame);
     this.#pending.set(version, { frame, at: this.#options.clock.now() });
     this.#bell.ring();
+    return frame;
   }
 
   /** Reads one frame at a time, until `stop` aborts and nothing is left to read. Rejects only for a bug. */

@@ -1,6 +1,7 @@
 /** What can be served now: per Kong version the best snapshot, wherever it was found, in the form in which data planes get it. */
 
 import { constants } from "node:buffer";
+import { countEntities, type EntityCounts } from "../../kong/entity-counts.ts";
 import { configuredPlugins } from "../../kong/plugins.ts";
 import { decodeReconfigure, encodeReconfigure } from "../../kong/reconfigure.ts";
 import type { KongVersion } from "../../kong/version.ts";
@@ -14,6 +15,8 @@ export type Origin = "memory" | "disk" | "store";
 export interface Offer extends NewSnapshot {
   /** Kong version that it is to be served for; absent: the one that it was saved for. */
   readonly wanted?: KongVersion;
+  /** See Servable; absent: it was. */
+  readonly isMeasured?: boolean;
 }
 
 /** A verified snapshot, ready to be sent. The config itself is kept only in the compressed frame. */
@@ -34,6 +37,23 @@ export interface Servable {
   readonly takenAt: Date | undefined;
   readonly origin: Origin;
   readonly metadata: SnapshotMetadata;
+  readonly counts: EntityCounts;
+  /** Whether there was anything for the guard to measure it by when it was taken. */
+  readonly isMeasured: boolean;
+}
+
+/** A config that passed by, and is not given in an outage: it lost too much of the one that is. */
+export interface HeldBack {
+  readonly metadata: SnapshotMetadata;
+  /** Sentences for people, the weightiest first. */
+  readonly reasons: readonly string[];
+}
+
+export interface ShelfGuard {
+  /** Why `fresh` may not take the place of `current`; none: it may. */
+  readonly examine: (fresh: EntityCounts, current: EntityCounts) => readonly string[];
+  /** Told of each config that is held back, once; and with undefined that none is any more. Must not throw. */
+  readonly onHeld: (version: KongVersion, held: HeldBack | undefined) => void;
 }
 
 /** Data planes name their version themselves: this many are kept in memory, not more. */
@@ -49,11 +69,22 @@ interface Entry {
   readonly servable: Servable;
   /** Of the newest snapshot of this config: the control plane may have come back to it since. */
   readonly age: SnapshotMetadata;
+  /** As in Servable, or since. */
+  readonly isMeasured: boolean;
 }
 
+/** Takes everything. */
+const NO_GUARD: ShelfGuard = { examine: () => [], onHeld: () => {} };
+
 export class Shelf {
+  readonly #guard: ShelfGuard;
   readonly #entries = new Map<KongVersion, Entry>();
+  readonly #held = new Map<KongVersion, HeldBack>();
   readonly #listeners = new Set<NewerListener>();
+
+  constructor(guard = NO_GUARD) {
+    this.#guard = guard;
+  }
 
   /**
    * The newest of those saved for this version, else of those for the nearest version that stands in
@@ -61,6 +92,11 @@ export class Shelf {
    */
   newest(version: KongVersion): Servable | undefined {
     return this.#entries.get(version)?.servable;
+  }
+
+  /** What the control plane sent last, where that is not what would be given in an outage. */
+  held(version: KongVersion): HeldBack | undefined {
+    return this.#held.get(version);
   }
 
   /** When the newest config was last known to be the control plane's; undefined where nobody knows. */
@@ -78,20 +114,30 @@ export class Shelf {
    * Takes a verified snapshot if it is better than what is there and another one. What passes by
    * from the control plane is newer than all that was there before, whatever the clocks say: where
    * they contradict, its times are moved up, so that it stays the newer one after a restart, too.
+   * But what the guard would hold back is not taken until it is found saved: an exporter let it pass,
+   * or an operator. Nor does it stay if it was taken while there was nothing to measure it by.
    * Resolves to whether it did, when the listeners have been called. `frame`: see `packSnapshot`.
    */
   async offer(offer: Offer, origin: Origin, frame?: Uint8Array): Promise<boolean> {
     const { wanted = offer.metadata.kongVersion } = offer;
-    const current = (): SnapshotMetadata =>
-      origin === "memory" ? this.#asNewest(wanted, offer.metadata) : offer.metadata;
-    if (!this.#takes(wanted, current())) return false;
+    let counted: EntityCounts | undefined;
+    const count = (): EntityCounts => {
+      counted ??= countsOf(offer);
+      return counted;
+    };
+    if (this.#judge(wanted, offer, origin, count) === undefined) return false;
     const packed = await packSnapshot(offer, origin, frame);
     // Packing takes time: a better one may have come meanwhile.
-    const metadata = current();
-    if (!this.#takes(wanted, metadata)) return false;
+    const metadata = this.#judge(wanted, offer, origin, count);
+    if (metadata === undefined) return false;
     const { controlPlaneTimestamp } = metadata;
-    const servable = { ...packed, controlPlaneTimestamp, takenAt: takenAt(metadata), metadata };
-    this.#entries.set(wanted, { servable, age: metadata });
+    const isMeasured =
+      origin === "memory" ? this.#entries.get(wanted)?.isMeasured === true : packed.isMeasured;
+    const timed = { metadata, controlPlaneTimestamp, takenAt: takenAt(metadata) };
+    const servable = { ...packed, ...timed, isMeasured };
+    this.#entries.set(wanted, { servable, age: metadata, isMeasured });
+    const held = this.#held.get(wanted);
+    if (held !== undefined && isSameConfig(held.metadata, metadata)) this.#hold(wanted, undefined);
     for (const listener of [...this.#listeners]) listener(wanted, servable);
     return true;
   }
@@ -102,6 +148,45 @@ export class Shelf {
     return () => {
       this.#listeners.delete(listener);
     };
+  }
+
+  /** With which metadata it is to be taken; undefined if it is not. */
+  #judge(
+    wanted: KongVersion,
+    { metadata: fresh }: Offer,
+    origin: Origin,
+    count: () => EntityCounts,
+  ): SnapshotMetadata | undefined {
+    const entry = this.#entries.get(wanted);
+    if (entry === undefined) return this.#entries.size < MAX_VERSIONS ? fresh : undefined;
+    const { servable } = entry;
+    const isSame = isSameConfig(fresh, servable.metadata);
+    const held = this.#held.get(wanted);
+    if (origin === "memory") {
+      const reasons = isSame ? [] : this.#guard.examine(count(), servable.counts);
+      this.#hold(wanted, reasons.length === 0 ? undefined : { metadata: fresh, reasons });
+      return reasons.length === 0 ? this.#newer(wanted, this.#asNewest(wanted, fresh)) : undefined;
+    }
+    if (held !== undefined && isSameConfig(fresh, held.metadata)) {
+      return this.#newer(wanted, this.#asNewest(wanted, fresh));
+    }
+    if (!entry.isMeasured && !isSame) {
+      const reasons = this.#guard.examine(servable.counts, count());
+      if (reasons.length > 0) {
+        this.#hold(wanted, { metadata: servable.metadata, reasons });
+        return fresh;
+      }
+    }
+    this.#entries.set(wanted, { ...entry, isMeasured: true });
+    return this.#newer(wanted, fresh);
+  }
+
+  #hold(wanted: KongVersion, held: HeldBack | undefined): void {
+    const before = this.#held.get(wanted);
+    if (held === undefined) this.#held.delete(wanted);
+    else this.#held.set(wanted, held);
+    const isKnown = before && held && isSameConfig(before.metadata, held.metadata);
+    if (before !== held && !isKnown) this.#guard.onHeld(wanted, held);
   }
 
   /** With times later than those of what is there. */
@@ -117,23 +202,25 @@ export class Shelf {
     };
   }
 
-  #takes(wanted: KongVersion, fresh: SnapshotMetadata): boolean {
+  /** Undefined if it is none, or another copy of what is there, which is as new as that then. */
+  #newer(wanted: KongVersion, fresh: SnapshotMetadata): SnapshotMetadata | undefined {
     const entry = this.#entries.get(wanted);
-    if (entry === undefined) return this.#entries.size < MAX_VERSIONS;
-    if (!isBetter(wanted, fresh, entry.age)) return false;
+    if (entry === undefined) return fresh;
+    if (!isBetter(wanted, fresh, entry.age)) return undefined;
     const { metadata } = entry.servable;
-    if (fresh.kongVersion !== metadata.kongVersion || !isSameConfig(fresh, metadata)) return true;
+    if (fresh.kongVersion !== metadata.kongVersion || !isSameConfig(fresh, metadata)) return fresh;
     this.#entries.set(wanted, { ...entry, age: fresh });
-    return false;
+    return undefined;
   }
 }
 
 /** `frame`: the message the config came in, to be sent again as it is; absent: one is made. */
 export async function packSnapshot(
-  { config, metadata, wanted = metadata.kongVersion }: Offer,
+  offer: Offer,
   origin: Origin,
   frame?: Uint8Array,
 ): Promise<Servable> {
+  const { config, metadata, wanted = metadata.kongVersion, isMeasured = true } = offer;
   const { configHash, hashes, bytes, controlPlaneTimestamp } = metadata;
   return {
     frame:
@@ -152,7 +239,13 @@ export async function packSnapshot(
     takenAt: takenAt(metadata),
     origin,
     metadata,
+    counts: countsOf(offer),
+    isMeasured,
   };
+}
+
+function countsOf({ config, metadata }: Offer): EntityCounts {
+  return metadata.entities ?? countEntities(config);
 }
 
 /** The snapshot itself, its config unpacked anew: use it and let it go. */

@@ -63,6 +63,16 @@ describe("what a sidecar tells of itself", () => {
     assert.deepEqual({ reason, code }, { reason: "it is gone", code: "SOURCE_UNREACHABLE" });
   });
 
+  it("tells of a config that passes by and is held back, with the reasons", async () => {
+    shelf = new Shelf({ examine: () => ["routes fell"], onHeld: () => {} });
+    await shelf.offer(snapshotOf("a"), "store");
+    const emptied = snapshotOf("b", { exportedAt: clock.now() });
+    await shelf.offer(emptied, "memory");
+    const [{ held } = {}] = reportSnapshots(shelf, clock) as { held?: unknown }[];
+    const { configHash } = emptied.metadata;
+    assert.deepEqual(held, { configHash, passedAt: clock.now(), reasons: ["routes fell"] });
+  });
+
   it("tells the age of a snapshot from its last confirmation, never below 0, and null where nobody knows", async () => {
     const agesOf = () =>
       reportSnapshots(shelf, clock).map((report) => (report as { ageSeconds: unknown }).ageSeconds);

@@ -171,3 +171,35 @@ describe("a live upstream", () => {
     );
   });
 });
+
+describe("a control plane that asks to be left alone", () => {
+  const busy = (retryAfterMs: number) =>
+    new SourceError("SOURCE_BUSY", "cp.example:8005 answers 503", { retryAfterMs });
+
+  it("is, by data planes and probes alike, and is tried when the time is over", async () => {
+    const stage = await UpstreamStage.lost();
+    stage.dialer.meets = busy(60_000);
+    const before = stage.dialer.dials.length;
+    const error = await failureOf(stage.dial());
+    assert.equal(error.code, "SOURCE_BUSY");
+    await stage.clock.advance(59_999);
+    assert.equal(await failureOf(stage.dial()), error);
+    assert.equal(stage.dialer.dials.length, before + 1);
+    stage.dialer.up();
+    await stage.clock.advance(1);
+    await stage.dial();
+    assert.equal(stage.dialer.open.length, 1);
+    await stage.end();
+  });
+
+  it("for a day, is tried after 10 minutes", async () => {
+    const stage = await UpstreamStage.lost();
+    stage.dialer.meets = busy(86_400_000);
+    await failureOf(stage.dial());
+    const before = stage.dialer.dials.length;
+    await stage.clock.advance(600_000);
+    await failureOf(stage.dial());
+    assert.ok(stage.dialer.dials.length > before);
+    await stage.end();
+  });
+});

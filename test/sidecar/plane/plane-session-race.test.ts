@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
+import { V391 } from "../../fakes/config.ts";
 import { BINARY } from "../../fakes/websocket-frames.ts";
 import { SMALL } from "../../source/harness.ts";
 import { largeConfig, recorded, Stage } from "../stage.ts";
@@ -81,6 +82,20 @@ describe("a data plane that loses the config because its database is not made ye
     assert.deepEqual(stage.counts, { served: 0, resent: 1, rejected: 0, unserved: 0 });
     await stage.pass(60_000);
     assert.equal(plane.received.length, 2);
+  });
+
+  it("is sent again what the control plane sent, though that lost too much to be remembered", async () => {
+    await using stage = await Stage.open({ behind: { config: SMALL }, guard: () => ["too much"] });
+    await stage.shelve("before");
+    const plane = await stage.plane({ behaviour: { race: 1 } });
+    await plane.until(() => plane.refused.length === 1);
+    await stage.until(() => stage.shelf.held(V391) !== undefined);
+    await stage.pass(10_000);
+    await plane.configured();
+    assert.deepEqual(
+      plane.received.map(({ frame }) => frame),
+      [SMALL, SMALL],
+    );
   });
 
   it("is not sent it again where it runs one, however often the control plane repeats itself", async () => {

@@ -54,7 +54,10 @@ function setUp(options: { disk?: DiskReader; hasStore?: boolean; random?: number
 /** A disk on which these lie. */
 function diskWith(...snapshots: NewSnapshot[]): DiskReader {
   return {
-    read: async (version) => snapshots.find(({ metadata }) => metadata.kongVersion === version),
+    read: async (version) => {
+      const snapshot = snapshots.find(({ metadata }) => metadata.kongVersion === version);
+      return snapshot && { ...snapshot, isMeasured: true };
+    },
   };
 }
 

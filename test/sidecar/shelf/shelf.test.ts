@@ -42,6 +42,8 @@ describe("what is on the shelf", () => {
       controlPlaneTimestamp: T0,
       takenAt: snapshot.metadata.exportedAt,
       origin: "store",
+      counts: { services: 1 },
+      isMeasured: true,
     });
     assert.equal(metadata, snapshot.metadata);
     const update = await decodeReconfigure(frame, { maxConfigBytes: 10_000 });
