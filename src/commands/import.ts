@@ -4,7 +4,7 @@ import type { Log } from "../core/log.ts";
 import { type ImportJob, type ImportOutcome, importConfig } from "../importer/import.ts";
 import { readLocalCache } from "../importer/local-cache.ts";
 import { probeControlPlane } from "../importer/probe.ts";
-import { openTarget } from "../importer/targets/open.ts";
+import { openTarget, parseTarget } from "../importer/targets/open.ts";
 import { TargetError } from "../importer/targets/port.ts";
 import { declaredPlugins } from "../kong/plugins.ts";
 import type { KongVersion } from "../kong/version.ts";
@@ -15,7 +15,7 @@ import { openAdminTls, openHybridSource, requireCluster } from "./cluster.ts";
 import { type Command, type CommandContext, readInTime, requireSettings } from "./context.ts";
 import { createProgress, printJson } from "./output.ts";
 import { openConfiguredSeal } from "./seal.ts";
-import { openConfiguredStores, readerOf } from "./storage.ts";
+import { openReadableStores, readerOf } from "./storage.ts";
 import { UsageError } from "./usage-error.ts";
 
 export const importCommand: Command = async (context) => {
@@ -38,10 +38,14 @@ export const importCommand: Command = async (context) => {
   const seal = await readInTime("the seal's keys", context, signal, () =>
     openConfiguredSeal(settings),
   );
-  const adminTls = await readInTime("the Admin API's certificates", context, signal, () =>
-    openAdminTls(settings),
-  );
-  await using target = await openTarget(required.KONG_FALLBACK_IMPORT_TO, {
+  const to = required.KONG_FALLBACK_IMPORT_TO;
+  const adminTls =
+    parseTarget(to).kind === "admin"
+      ? await readInTime("the Admin API's certificates", context, signal, () =>
+          openAdminTls(settings),
+        )
+      : undefined;
+  await using target = await openTarget(to, {
     fileMode: settings.fileMode,
     stdout,
     adminToken: settings.adminToken,
@@ -55,7 +59,7 @@ export const importCommand: Command = async (context) => {
     openProbe(context, version),
   );
   await using storage = await readInTime("the store's certificates", context, signal, () =>
-    openConfiguredStores(required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE, context),
+    openReadableStores(required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE, context, log),
   );
   const { readTimeoutMs, prefixDir } = settings;
   const reader = readerOf(storage.stores, version, context, { seal, log });

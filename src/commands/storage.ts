@@ -1,7 +1,7 @@
 /** Settings to stores, and to who reads snapshots in them: shared by the commands that read or write snapshots. */
 
 import { readFile } from "node:fs/promises";
-import { describeCause } from "../core/errors.ts";
+import { describeCause, ServiceError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { SettingsError } from "../runtime/settings.ts";
@@ -24,7 +24,7 @@ export async function openConfiguredStore(
     region: settings.awsRegion,
     endpoint: settings.s3Endpoint,
     addressing: settings.s3Addressing,
-    caBundle: await readBundle(settings.awsCaBundle),
+    caBundle: location.kind === "s3" ? await readBundle(settings.awsCaBundle) : undefined,
     putOptions: settings.s3PutOptions,
     credentials: settings.gcpServiceAccount,
     apiEndpoint: settings.gcsEmulator,
@@ -45,22 +45,50 @@ export interface ConfiguredStores extends AsyncDisposable {
   readonly stores: readonly Store[];
 }
 
+/**
+ * Those that can be opened, for who reads what any of them has; of the others `log` tells. Rejects as
+ * openConfiguredStore for the first where none can be.
+ */
+export async function openReadableStores(
+  locations: readonly StorageLocation[],
+  context: CommandContext,
+  log: Log,
+): Promise<ConfiguredStores> {
+  const stores: Store[] = [];
+  const faults: ServiceError[] = [];
+  for (const location of locations) {
+    try {
+      stores.push(await openConfiguredStore(location, context));
+    } catch (error) {
+      if (!(error instanceof ServiceError)) throw error;
+      faults.push(error);
+      if (locations.length > 1) {
+        log.error({ err: error, store: location.url }, "one of several stores cannot be used");
+      }
+    }
+  }
+  const [first] = faults;
+  if (stores.length === 0 && first !== undefined) throw first;
+  return { stores, [Symbol.asyncDispose]: () => closeAll(stores) };
+}
+
+async function closeAll(stores: readonly Store[]): Promise<void> {
+  for (const store of stores) await store[Symbol.asyncDispose]();
+}
+
 /** Those of a list. Rejects as openConfiguredStore; then none is left open. */
 export async function openConfiguredStores(
   locations: readonly StorageLocation[],
   context: CommandContext,
 ): Promise<ConfiguredStores> {
   const stores: Store[] = [];
-  const close = async () => {
-    for (const store of stores) await store[Symbol.asyncDispose]();
-  };
   try {
     for (const location of locations) stores.push(await openConfiguredStore(location, context));
   } catch (error) {
-    await close();
+    await closeAll(stores);
     throw error;
   }
-  return { stores, [Symbol.asyncDispose]: close };
+  return { stores, [Symbol.asyncDispose]: () => closeAll(stores) };
 }
 
 /**

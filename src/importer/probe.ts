@@ -24,7 +24,8 @@ export interface ProbeOptions {
   readonly log: Log;
   /**
    * Called once it is clear that nobody is there: for at least `ABSENT_AFTER_MS` every attempt, of two
-   * or more, was refused by every address, or the name does not exist. The question goes on.
+   * or more, was refused or hung up on at once by every address, or the name does not exist. The question
+   * goes on.
    */
   readonly onAbsent?: ((absence: Unreachable) => void) | undefined;
 }
@@ -232,11 +233,17 @@ class Absence {
   }
 }
 
-const ABSENT: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTFOUND"]);
+/** Answers that come at once, and say that nobody is there: a load balancer without a control plane behind it takes connections and hangs up. */
+const ABSENT: ReadonlySet<string> = new Set([
+  ...["ECONNREFUSED", "ECONNRESET", "EPIPE"],
+  ...["ENOTFOUND", "ENETUNREACH", "EHOSTUNREACH", "EADDRNOTAVAIL"],
+]);
 
-/** Whether every address refused, or there is none; of the proxy, where one is used. */
+/** Whether every address says so, or there is none; of the proxy, where one is used. */
 function isAbsence({ cause }: ServiceError): boolean {
-  const causes: readonly unknown[] = cause instanceof AggregateError ? cause.errors : [cause];
+  // What failed at TLS stands one level deeper.
+  const inner = cause instanceof Error && nodeCodeOf(cause) === "" ? (cause.cause ?? cause) : cause;
+  const causes: readonly unknown[] = inner instanceof AggregateError ? inner.errors : [inner];
   return causes.length > 0 && causes.every((each) => ABSENT.has(nodeCodeOf(each)));
 }
 

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { describe, it } from "vitest";
 import { sha256 } from "../../src/snapshots/snapshot.ts";
 import { expiredClusterCertificate } from "../fakes/certificates.ts";
@@ -181,6 +183,20 @@ describe("kong-fallback import", () => {
     const [received, ...others] = admin.configs;
     assert.equal(others.length, 0);
     assert.equal(JSON.parse(received?.body.toString() ?? "").config, configTable.toString());
+  });
+
+  it("decides within seconds at a load balancer that has no control plane behind it", async () => {
+    await using stage = await Stage.open();
+    await stage.save(snapshotOf("saved"));
+    const balancer = createServer((socket) => socket.destroy()).listen(0, "127.0.0.1");
+    await once(balancer, "listening");
+    const address = balancer.address();
+    assert.ok(typeof address === "object" && address !== null);
+    const more = { KONG_FALLBACK_PROBE_TIMEOUT: "600" };
+    const { status } = await runOnce(["import"], stage.environment(address.port, more));
+    assert.equal(status, 0);
+    assert.deepEqual(await readFile(stage.path("kong.json")), snapshotOf("saved").config);
+    balancer.close();
   });
 
   it("gives an empty Kong that refuses the newest snapshot the newest that it takes", async () => {

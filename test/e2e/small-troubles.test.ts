@@ -79,6 +79,33 @@ describe("kong-fallback import hands the config over", () => {
     },
   );
 
+  it("though files are missing that neither its store nor its target needs", async () => {
+    await using stage = await savedStage();
+    const more = {
+      AWS_CA_BUNDLE: stage.path("missing.pem"),
+      KONG_FALLBACK_ADMIN_CERT: stage.path("missing.crt"),
+      KONG_FALLBACK_ADMIN_CERT_KEY: stage.path("missing.key"),
+    };
+    const { status, stderr } = await runOnce(["import"], stage.environment(NO_CONTROL_PLANE, more));
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(await readFile(stage.path("kong.json")), SAVED.config);
+  });
+
+  it("though one of several stores can never be used, and says which", async () => {
+    await using stage = await savedStage();
+    const environment = stage.environment(NO_CONTROL_PLANE, {
+      KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: `s3://bucket/prefix,file://${stage.path("store")}`,
+      AWS_CA_BUNDLE: stage.path("missing.pem"),
+    });
+    const { status, stderr, log } = await runOnce(["import"], environment);
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(await readFile(stage.path("kong.json")), SAVED.config);
+    const said = log.find((line) => line["msg"] === "one of several stores cannot be used");
+    assert.equal(said?.["store"], "s3://bucket/prefix");
+    const only = { ...environment, KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: "s3://bucket/prefix" };
+    assert.equal((await runOnce(["import"], only)).status, 2);
+  });
+
   it("from S3 though the user has no home directory", async () => {
     await using stage = await savedStage();
     await using s3 = await FakeS3.start();

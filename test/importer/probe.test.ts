@@ -264,6 +264,8 @@ describe("a control plane that is not there", () => {
     new SourceError("SOURCE_UNREACHABLE", "cannot connect", { cause });
   const [nobody, unknown] = refusals("ECONNREFUSED", "ENOTFOUND").map(unreachable);
   const everywhere = unreachable(new AggregateError(refusals("ECONNREFUSED", "ECONNREFUSED")));
+  const halfRouted = unreachable(new AggregateError(refusals("ECONNREFUSED", "ENETUNREACH")));
+  const hungUp = unreachable(new Error("TLS failed", { cause: refusals("ECONNRESET")[0] }));
   const partly = unreachable(new AggregateError(refusals("ECONNREFUSED", "ETIMEDOUT")));
 
   async function absencesAt(events: readonly (Error | undefined)[], ms: number) {
@@ -295,6 +297,8 @@ describe("a control plane that is not there", () => {
     ["refuses", nobody],
     ["refuses at every address", everywhere],
     ["has no address", unknown],
+    ["refuses at one address, and there is no way to the other", halfRouted],
+    ["hangs up in place of TLS, as a load balancer with nobody behind it does", hungUp],
   ])("is known after a second of attempts, while the question goes on: it %s", async (_, error) => {
     const events = Array(5).fill(error);
     assert.deepEqual(await absencesAt(events, 999), []);

@@ -20,7 +20,7 @@ import type { Store } from "../../store/port.ts";
 import { parseStorageUrl } from "../../store/storage-url.ts";
 import type { CommandContext } from "../context.ts";
 import { openConfiguredSeal } from "../seal.ts";
-import { openConfiguredStore, openConfiguredStores, readerOf } from "../storage.ts";
+import { openConfiguredStore, openReadableStores, readerOf } from "../storage.ts";
 
 /** A dead store does not hold up the start for longer, milliseconds. */
 const FIRST_ROUND_MS = 3_000;
@@ -56,7 +56,7 @@ export async function openSnapshots(
   const { settings, clock, random } = context;
   const { maxConfigBytes, refreshMs, versionMatch: match } = settings;
   const seal = await openConfiguredSeal(settings);
-  const storage = await openConfiguredStores(settings.storages, context);
+  const storage = await openReadableStores(settings.storages, context, log);
   const { stores } = storage;
   const shelf = new Shelf(guardOf(settings.guard, log));
   const common = { shelf, maxConfigBytes, clock, random, log };
