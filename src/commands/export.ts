@@ -47,7 +47,7 @@ export const exportCommand: Command = async (context) => {
   const metrics = createMetrics();
   const purpose = `export from ${cluster.controlPlane.host}`;
   const { stateDir } = settings;
-  const nodeId = await loadNodeId({ ...context, stateDir, purpose }, shutdown.stop);
+  const { nodeId } = await loadNodeId({ ...context, stateDir, purpose }, shutdown.stop);
   await using storage = await openConfiguredStores(
     required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE,
     context,

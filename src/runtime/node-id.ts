@@ -26,21 +26,32 @@ export interface NodeIdOptions {
   readonly log: Log;
 }
 
+export interface LoadedNodeId {
+  readonly nodeId: string;
+  /** The state directory hangs: who touches it again has one more call hang, and there are few threads for them. */
+  readonly hangs: boolean;
+}
+
 /**
  * The id kept in `<stateDir>/node-id`, made at the first call. Without a state directory it is
  * derived from `hostname` and `purpose`: the same as long as the host keeps its name. So it is, with a
  * warning, where the directory cannot be used. Rejects only with `signal.reason`.
  */
-export async function loadNodeId(options: NodeIdOptions, signal: AbortSignal): Promise<string> {
+export async function loadNodeId(
+  options: NodeIdOptions,
+  signal: AbortSignal,
+): Promise<LoadedNodeId> {
   const { stateDir, hostname, purpose, clock, log } = options;
   const derived = nameUuid("kong-fallback", `${hostname}/${purpose}`);
-  if (stateDir === undefined) return derived;
+  if (stateDir === undefined) return { nodeId: derived, hangs: false };
+  let hangs = true;
   let reason = `the file system did not answer within ${STATE_DIR_TIMEOUT_MS / 1000} s`;
   try {
     const kept = await inTime(STATE_DIR_TIMEOUT_MS, clock, signal, () => keptId(stateDir));
-    if (kept !== "late") return kept;
+    if (kept !== "late") return { nodeId: kept, hangs: false };
   } catch (error) {
     signal.throwIfAborted();
+    hangs = false;
     reason = describeCause(error);
   }
   log.warn(
@@ -52,7 +63,7 @@ export async function loadNodeId(options: NodeIdOptions, signal: AbortSignal): P
     },
     "state directory cannot be used, the node id is derived from the host name",
   );
-  return derived;
+  return { nodeId: derived, hangs };
 }
 
 async function keptId(stateDir: string): Promise<string> {

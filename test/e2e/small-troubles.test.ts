@@ -215,6 +215,16 @@ describe.each([
 });
 
 describe("kong-fallback serve", () => {
+  it("takes the snapshot from the store though the state directory hangs, and leaves that alone", async () => {
+    await using stage = await savedStage();
+    await mkdir(stage.path("state"));
+    await using _ = await makeFifo(stage.path("state", "node-id"));
+    const environment = stage.environment(NO_CONTROL_PLANE, HASTE);
+    await using run = new Run(["serve"], environment);
+    await run.logged("snapshot taken from the store");
+    assert.ok(!existsSync(stage.path("state", "snapshots")));
+  });
+
   it("gives data planes the snapshot though it cannot keep it", async () => {
     await using stage = await savedStage();
     const environment = stage.environment(NO_CONTROL_PLANE, {

@@ -23,13 +23,15 @@ describe("the node id", () => {
     log = new RecordingLog();
   });
 
-  function load(
+  async function load(
     stateDir: string | undefined,
     hostname: string,
     purpose: string,
-    clock = new ManualClock(),
   ): Promise<string> {
-    return loadNodeId({ stateDir, hostname, purpose, clock, log }, signal);
+    const clock = new ManualClock();
+    const loaded = await loadNodeId({ stateDir, hostname, purpose, clock, log }, signal);
+    assert.equal(loaded.hangs, false);
+    return loaded.nodeId;
   }
 
   it("is made once and kept across restarts, readable only by its owner", async () => {
@@ -86,10 +88,12 @@ describe("the node id", () => {
     await mkdir(stateDir);
     await using _ = await makeFifo(join(stateDir, "node-id"));
     const clock = new ManualClock();
-    const loading = load(stateDir, "host", "export", clock);
+    const options = { stateDir, hostname: "host", purpose: "export", clock, log };
+    const loading = loadNodeId(options, signal);
     await clock.untilSleeping(2_000);
     await clock.advance(2_000);
-    assert.equal(await loading, await load(undefined, "host", "export"));
+    const nodeId = await load(undefined, "host", "export");
+    assert.deepEqual(await loading, { nodeId, hangs: true });
     assert.equal(
       log.find("warn")[0]?.fields["reason"],
       "the file system did not answer within 2 s",

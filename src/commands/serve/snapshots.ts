@@ -168,15 +168,16 @@ export interface StateDir extends AsyncDisposable {
   readonly snapshots: Store | undefined;
 }
 
-/** `purpose`: see `loadNodeId`. A directory that cannot be used is complained of, and keeps nothing. */
+/** `purpose`: see `loadNodeId`. A directory that cannot be used is complained of; one that hangs is left alone from then on. */
 export async function openStateDir(
   context: CommandContext,
   purpose: string,
   signal: AbortSignal,
 ): Promise<StateDir> {
   const { stateDir } = context.settings;
-  const nodeId = await loadNodeId({ ...context, stateDir, purpose }, signal);
-  const snapshots = stateDir === undefined ? undefined : await openDiskStore(stateDir, context);
+  const { nodeId, hangs } = await loadNodeId({ ...context, stateDir, purpose }, signal);
+  const isUsed = stateDir !== undefined && !hangs;
+  const snapshots = isUsed ? await openDiskStore(stateDir, context) : undefined;
   return {
     nodeId,
     snapshots,

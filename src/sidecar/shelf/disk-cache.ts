@@ -4,7 +4,7 @@ import type { Clock } from "../../core/clock.ts";
 import { ServiceError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import { Backoff, type BackoffPolicy } from "../../core/trying.ts";
-import { Bell, orAborted } from "../../core/waiting.ts";
+import { Bell, orAborted, raced } from "../../core/waiting.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import { SnapshotError } from "../../snapshots/errors.ts";
 import { currentKey } from "../../snapshots/layout.ts";
@@ -125,7 +125,8 @@ export class DiskCache {
     let allWritten = true;
     for (const [version, servable] of [...this.#pending]) {
       try {
-        await this.#write(servable, signal);
+        // A disk that hangs takes no notice of any signal.
+        await raced(signal, this.#write(servable, signal));
         if (this.#pending.get(version) === servable) this.#pending.delete(version);
       } catch (error) {
         signal.throwIfAborted();

@@ -38,6 +38,8 @@ export interface RefresherOptions {
 }
 
 const MAX_BACKOFF_FACTOR = 4;
+/** More than a healthy disk takes; then the store is asked meanwhile, milliseconds. */
+const DISK_MS = 1_000;
 
 export class Refresher {
   /**
@@ -114,7 +116,10 @@ export class Refresher {
 
   async #keepWarm(version: KongVersion, onTried: () => void, signal: AbortSignal): Promise<void> {
     const { shelf, store, clock, log } = this.#options;
-    await this.#diskTurn.within(signal, () => this.#readDisk(version, signal));
+    // A disk that hangs keeps its turn, so that no more calls to it do, and keeps nobody from the store.
+    await inTime(DISK_MS, clock, signal, (both) =>
+      this.#diskTurn.within(both, () => this.#readDisk(version, signal)),
+    );
     const reader = store?.(version);
     const watch = reader && new StoreWatch({ ...this.#options, reader, kongVersion: version });
     for (let failures = 0, isFirst = true; ; isFirst = false) {

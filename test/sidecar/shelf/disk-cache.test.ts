@@ -172,6 +172,22 @@ describe("the end of writing", () => {
     assert.ok(await disk.read(V391, signal));
   });
 
+  it("comes with the deadline for a disk that hangs and heeds no signal", async () => {
+    const { store, shelf, disk, stop, deadline } = setUp();
+    await shelf.offer(made("a", 0), "store");
+    const hangs = new Promise<void>((resolve) => {
+      store.put = () => {
+        resolve();
+        return new Promise(() => {});
+      };
+    });
+    const running = disk.run(stop.signal, deadline.signal);
+    await hangs;
+    stop.abort(new Error("stop"));
+    deadline.abort(new Error("deadline"));
+    assert.equal(await running, false);
+  });
+
   it("comes with the deadline, and it is told what was left", async () => {
     const { store, shelf, disk, stop, deadline } = setUp();
     onPut(store, () => {

@@ -153,6 +153,28 @@ describe("keeping the shelf warm", () => {
     await running;
   });
 
+  it("does not let a disk that hangs keep it from the store, nor calls it again", async () => {
+    let calls = 0;
+    const read = () => {
+      calls += 1;
+      return never();
+    };
+    const { refresher, save, served, stop, clock } = setUp({ disk: { read } });
+    await save(made("a", 0));
+    await save(snapshotOf("old", { kongVersion: V342 }));
+    for (const version of [V391, V342]) void refresher.want(version);
+    const running = refresher.run(stop.signal);
+    await clock.untilSleeping(1_000);
+    await clock.advance(1_000);
+    await refresher.firstRound;
+    assert.equal(served(), sha256Of("a"));
+    assert.equal(served(V342), sha256Of("old"));
+    assert.equal(calls, 1);
+    stop.abort();
+    await running;
+    assert.equal(clock.sleepers, 0);
+  });
+
   it("goes on without a disk that cannot be read or trusted, and says what to do", async () => {
     for (const error of [
       new SnapshotError("SNAPSHOT_CORRUPT", "it is truncated", { hint: "do this" }),
