@@ -173,6 +173,7 @@ describe("the documents", () => {
             hash: metadata.configHash,
           },
         ],
+        unserved: [],
       },
       upstream: "control-plane:8005",
       shelf: {

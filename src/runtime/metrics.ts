@@ -276,7 +276,11 @@ function createSidecarMetrics(registry: Registry, gauges: SidecarGauges): Sideca
   );
   const unserved = counter(
     "kong_fallback_data_planes_unserved_total",
-    "Times a data plane was given no config: none for its version, or one it cannot take.",
+    "Times a data plane was given no config: none for its version, one it cannot take, or none by incremental sync.",
+  );
+  const distrusted = counter(
+    "kong_fallback_handshakes_broken_off_total",
+    "Times a data plane broke off the TLS handshake: it does not take the certificate it is shown.",
   );
   return {
     upstream: (current) => {
@@ -286,5 +290,6 @@ function createSidecarMetrics(registry: Registry, gauges: SidecarGauges): Sideca
     resent: () => resent.inc(),
     rejected: () => rejected.inc(),
     unserved: () => unserved.inc(),
+    distrusted: () => distrusted.inc(),
   };
 }

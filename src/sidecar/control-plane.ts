@@ -7,8 +7,8 @@ import type { Log } from "../core/log.ts";
 import { inTime, orAborted, Scope, Slots } from "../core/waiting.ts";
 import type { ClusterTls } from "../kong/cluster-tls.ts";
 import { type KongVersion, parseKongVersion } from "../kong/version.ts";
-import type { Dialer } from "../source/port.ts";
-import type { Arrival } from "./door/admission.ts";
+import { type Dialer, SourceError } from "../source/port.ts";
+import type { Arrival, Introduction } from "./door/admission.ts";
 import { Listener, type ServerCertificate } from "./door/listener.ts";
 import { PacedStream } from "./door/paced-stream.ts";
 import { WarningLimit } from "./door/rate-limit.ts";
@@ -16,7 +16,7 @@ import type { UpstreamState } from "./live/evidence.ts";
 import { Inquiry, type InquiryOptions } from "./live/inquiry.ts";
 import { Upstream, type UpstreamTiming } from "./live/upstream.ts";
 import type { SidecarMetrics } from "./metrics.ts";
-import { type PlaneContext, PlaneSession } from "./plane/session.ts";
+import { type ListedPlane, type PlaneContext, PlaneSession } from "./plane/session.ts";
 import { serveRpc } from "./rpc/rpc.ts";
 import type { Shelf } from "./shelf/shelf.ts";
 
@@ -68,6 +68,7 @@ export class FallbackControlPlane implements AsyncDisposable {
   readonly #upstream: Upstream;
   readonly #warnings: WarningLimit;
   readonly #sessions = new Set<PlaneSession>();
+  readonly #unserved = new Set<ListedPlane>();
   readonly #ends = new Set<Promise<void>>();
   readonly #closed = new Scope();
   #listener: Listener | undefined;
@@ -76,7 +77,11 @@ export class FallbackControlPlane implements AsyncDisposable {
     const { timing, maxPayloadBytes, dialer, clock, log, metrics } = options;
     this.#options = options;
     this.#warnings = new WarningLimit(log, clock, this.#closed.signal);
-    this.#upstream = new Upstream({ ...options, onState: ({ kind }) => metrics.upstream(kind) });
+    this.#upstream = new Upstream({
+      ...options,
+      served: () => options.shelf.versions(),
+      onState: ({ kind }) => metrics.upstream(kind),
+    });
     this.#context = {
       ...options,
       reconnectMs: timing.reconnectMs,
@@ -95,6 +100,7 @@ export class FallbackControlPlane implements AsyncDisposable {
     controlPlane.#listener = await Listener.listen({
       ...options,
       onRequest: (arrival) => controlPlane.#take(arrival),
+      onDistrust: () => options.metrics.distrusted(),
     });
     return controlPlane;
   }
@@ -110,6 +116,11 @@ export class FallbackControlPlane implements AsyncDisposable {
   /** Those whose connection is up, in the order they came. */
   get planes(): readonly PlaneSession[] {
     return [...this.#sessions];
+  }
+
+  /** Those that get nothing, for they take their config over version 2 only, and no control plane is there. */
+  get unserved(): readonly ListedPlane[] {
+    return [...this.#unserved];
   }
 
   /** Watches the control plane while no data plane does. Ends by rejecting with `signal.reason`. */
@@ -184,9 +195,26 @@ export class FallbackControlPlane implements AsyncDisposable {
       maxPayloadBytes,
       wrap: (socket) => this.#pace(socket),
       releaseMs: timing.releaseMs,
+      isOnVersion1: (nodeId) => this.planes.some((it) => it.introduction.nodeId === nodeId),
+      onUnserved: (introduction) => this.#listUnserved(introduction),
       clock,
       random,
     });
+  }
+
+  #listUnserved(introduction: Introduction): Disposable {
+    const { clock, log, metrics } = this.#options;
+    const { nodeId, hostname, version: kongVersion } = introduction;
+    const error = incrementalSync();
+    metrics.unserved();
+    log.warn({ nodeId, hostname, kongVersion, err: error }, "data plane gets no config");
+    const since = clock.now();
+    const plane: ListedPlane = {
+      ...{ introduction, connectedAt: since, hash: undefined },
+      state: { kind: "unserved", since, error },
+    };
+    this.#unserved.add(plane);
+    return { [Symbol.dispose]: () => this.#unserved.delete(plane) };
   }
 
   #pace(socket: Duplex): Duplex {
@@ -202,4 +230,14 @@ export class FallbackControlPlane implements AsyncDisposable {
     const reason = `the control plane is lost, and there is no snapshot for ${wanted}${have === "" ? "" : `, only for ${have}`}: run an exporter with this KONG_VERSION`;
     this.#warnings.warn({ reason, address }, "data plane gets no config", NOTHING_LOG_MS);
   }
+}
+
+function incrementalSync(): SourceError {
+  return new SourceError(
+    "SOURCE_WITHHELD",
+    "the data plane takes its config by incremental sync only, which needs a control plane, and none is there",
+    {
+      hint: "It goes on with a config that it has; one without stays empty until the control plane is back. Turn KONG_CLUSTER_INCREMENTAL_SYNC off on data planes that are to start without one.",
+    },
+  );
 }

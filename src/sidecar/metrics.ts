@@ -10,6 +10,8 @@ export interface SidecarMetrics {
   resent(): void;
   /** A data plane did not take a config at all. */
   rejected(): void;
-  /** A data plane was not given a config: it lacks a plugin, or there is none for its version. */
+  /** A data plane was not given a config: it lacks a plugin, there is none for its version, or it takes none from here. */
   unserved(): void;
+  /** A data plane left since it does not take the certificate it is shown. */
+  distrusted(): void;
 }

@@ -126,6 +126,7 @@ async function playSidecar(
       served: nothing,
       resent: nothing,
       rejected: nothing,
+      distrusted: () => {},
       unserved: nothing,
     },
   });

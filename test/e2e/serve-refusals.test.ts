@@ -94,7 +94,7 @@ describe("kong-fallback serve does not refuse", () => {
       "store gives no snapshot, an operator must act; what is there is served",
     );
     assert.equal((said["err"] as { code: string }).code, "STORE_MISCONFIGURED");
-    await sidecar.run.logged("control plane lost, new data planes are served from the snapshot");
+    await sidecar.run.logged("control plane lost, and there is no snapshot for new data planes");
     assert.equal((await sidecar.get("/readyz")).status, 503);
     assert.equal(await sidecar.stop(), 143);
   });

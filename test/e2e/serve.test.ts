@@ -7,6 +7,7 @@ import { Gate, Sidecar } from "./sidecar.ts";
 import { frameOf, Stage } from "./stage.ts";
 
 const LOST = "control plane lost, new data planes are served from the snapshot";
+const LOST_WITHOUT = "control plane lost, and there is no snapshot for new data planes";
 const NO_STORE = { KONG_CLUSTER_FALLBACK_CONFIG_STORAGE: "" };
 const NO_VERSION = { KONG_VERSION: "" };
 
@@ -56,7 +57,7 @@ describe("kong-fallback serve, with the control plane dead", () => {
     await using gate = await Gate.shut();
     await corruptCache(stage);
     await using sidecar = await Sidecar.start(stage, gate.port);
-    await sidecar.run.logged(LOST);
+    await sidecar.run.logged(LOST_WITHOUT);
     assert.deepEqual(await sidecar.get("/readyz"), {
       status: 503,
       body: "the control plane is not live, and there is no usable snapshot for Kong 3.9.1\n",
@@ -214,7 +215,7 @@ describe("kong-fallback serve, between data planes and a control plane", () => {
     await plane.connect();
     await plane.configured(hashOf("live"));
     await gate.shut();
-    await sidecar.run.logged(LOST);
+    await sidecar.run.logged(LOST_WITHOUT);
     assert.equal((await sidecar.get("/readyz")).status, 503);
     assert.equal(await sidecar.stop(), 143);
     await assert.rejects(readFile(cacheOf(stage)), { code: "ENOENT" });

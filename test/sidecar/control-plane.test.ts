@@ -28,7 +28,10 @@ import { clusterTls, HASH, hybridSource, NO_HASH, NODE_ID } from "../source/harn
 
 const T0 = 1_795_220_000;
 const none = () => {};
-const NO_METRICS = { upstream: none, served: none, resent: none, rejected: none, unserved: none };
+const NO_METRICS = {
+  ...{ upstream: none, served: none, resent: none, rejected: none, unserved: none },
+  distrusted: none,
+};
 
 describe("a control plane of our own, with none behind it", () => {
   let clock: ManualClock;

@@ -166,6 +166,7 @@ export class Stage extends PassingTime implements AsyncDisposable {
         resent: count("resent"),
         rejected: count("rejected"),
         unserved: count("unserved"),
+        distrusted: () => {},
         ...options.metrics,
       },
     });

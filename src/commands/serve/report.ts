@@ -6,7 +6,7 @@ import type { FallbackControlPlane } from "../../sidecar/control-plane.ts";
 import type { HeldBack, Shelf } from "../../sidecar/shelf/shelf.ts";
 
 export interface ReportSubject {
-  readonly controlPlane: Pick<FallbackControlPlane, "state" | "planes">;
+  readonly controlPlane: Pick<FallbackControlPlane, "state" | "planes" | "unserved">;
   /** The real one, `host:port`. */
   readonly upstream: string;
   readonly shelf: Shelf;
@@ -24,11 +24,11 @@ export function reportPlanes({ controlPlane, upstream, shelf, clock }: ReportSub
     controlPlane: upstream,
     ...(state.kind === "fallback" && { reason: state.error.message, code: state.error.code }),
     snapshots: reportSnapshots(shelf, clock),
-    dataPlanes: controlPlane.planes.map((plane) => ({
+    dataPlanes: [...controlPlane.planes, ...controlPlane.unserved].map((plane) => ({
       ...plane.introduction,
       state: plane.state.kind,
       since: plane.state.since,
-      ...(plane.state.kind === "withheld" && { reason: plane.state.error.message }),
+      ...("error" in plane.state && { reason: plane.state.error.message }),
       connectedAt: plane.connectedAt,
       configHash: plane.hash ?? null,
     })),

@@ -43,7 +43,8 @@ async function servePlanes(context: CommandContext): Promise<number> {
   await using snapshots = await openSnapshots(context, stateDir, log, shutdown.stop);
   const { shelf, refresher, remember } = snapshots;
   const metrics = createMetrics();
-  const planes = () => controlPlane?.planes ?? [];
+  const planes = () =>
+    controlPlane === undefined ? [] : [...controlPlane.planes, ...controlPlane.unserved];
   let controlPlane: FallbackControlPlane | undefined;
   await using keeping = snapshots.keep(shutdown.stop, shutdown.deadline);
   await Promise.race([refresher.firstRound, keeping.ended]);
@@ -134,7 +135,9 @@ async function servePlanes(context: CommandContext): Promise<number> {
 }
 
 function countBy(states: readonly string[]): Readonly<Record<string, number>> {
-  const counts: Record<string, number> = { connecting: 0, live: 0, withheld: 0, fallback: 0 };
+  const counts: Record<string, number> = {
+    ...{ connecting: 0, live: 0, withheld: 0, fallback: 0, unserved: 0 },
+  };
   for (const state of states) counts[state] = (counts[state] ?? 0) + 1;
   return counts;
 }

@@ -4,9 +4,11 @@ import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import https from "node:https";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { SecureContextOptions, TLSSocket } from "node:tls";
 import type { Clock } from "../../core/clock.ts";
 import { describeCause } from "../../core/errors.ts";
+import { FailureNews } from "../../core/failure-news.ts";
 import { formatHostPort, type HostPort } from "../../core/host-port.ts";
 import { ListenError } from "../../core/listen-error.ts";
 import type { Log } from "../../core/log.ts";
@@ -41,6 +43,8 @@ export interface ListenerOptions extends HostPort {
   readonly log: Log;
   /** Decides on each data plane let in, at once or later. Must not throw. */
   readonly onRequest: (arrival: Arrival) => void;
+  /** Called for each data plane that leaves since it does not take the certificate it is shown. */
+  readonly onDistrust: () => void;
   /** For a TLS handshake, milliseconds of the machine's time; default 5,000. */
   readonly handshakeTimeoutMs?: number;
 }
@@ -49,6 +53,9 @@ export interface ListenerOptions extends HostPort {
 const MAX_WAIT_SECONDS = 4;
 
 const KEEP_ALIVE_MS = 60_000;
+
+/** Hosts whose distrust is remembered as told; more than have data planes. */
+const MAX_TOLD = 1_000;
 
 export class Listener implements AsyncDisposable {
   readonly #options: ListenerOptions;
@@ -59,7 +66,9 @@ export class Listener implements AsyncDisposable {
   readonly #warnings: WarningLimit;
   readonly #connections = new Set<Socket>();
   /** Of each secured connection that has asked nothing yet. Over when it is let in, or has gone. */
-  readonly #deadlines = new WeakMap<Socket, Scope>();
+  readonly #deadlines = new WeakMap<Duplex, Scope>();
+  /** By host. */
+  readonly #distrust = new Map<string, FailureNews>();
   readonly #closed = new Scope();
   #tls: ClusterTls;
 
@@ -140,9 +149,12 @@ export class Listener implements AsyncDisposable {
     server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
       const address = addressOf(socket);
       // Whoever hangs up before it asks, as a load balancer's probe does, is no fault.
-      if (error.code === "ECONNRESET") {
+      if (error.code?.includes("_ALERT_")) {
+        this.#tellDistrust(address, error.code);
+      } else if (error.code === "ECONNRESET") {
         this.#options.log.debug({ address }, "connection ended before its request");
       } else {
+        this.#deadlines.delete(socket);
         this.#warn(error.code ?? error.message, address);
       }
       socket.destroy();
@@ -165,12 +177,20 @@ export class Listener implements AsyncDisposable {
   #awaitRequest(socket: TLSSocket): void {
     const over = new Scope();
     this.#deadlines.set(socket, over);
-    socket.once("close", () => over.end());
+    const address = addressOf(socket);
+    // Not to be asked of a closed one.
+    const isDataPlane = socket.getPeerX509Certificate() !== undefined;
+    socket.once("close", () => {
+      over.end();
+      // OpenResty looks at the certificate when the handshake is over, and says nothing.
+      const hasLeft = this.#deadlines.delete(socket) && !this.#closed.isOver;
+      if (hasLeft && isDataPlane) this.#tellDistrust(address, undefined);
+    });
     // Node's own listeners end with the upgrade.
     socket.on("error", () => {});
-    const address = addressOf(socket);
     this.#options.clock.sleep(STEP_TIMEOUT_MS, over.signal).then(
       () => {
+        this.#deadlines.delete(socket);
         this.#warn("no request within 5 s", address);
         socket.destroy();
       },
@@ -198,10 +218,34 @@ export class Listener implements AsyncDisposable {
     answer(socket, status);
   }
 
+  /** Once per host, and again after 5 minutes. `code`: of the TLS alert, if it sent one. */
+  #tellDistrust(address: string, code: string | undefined): void {
+    const { onDistrust, clock, log } = this.#options;
+    onDistrust();
+    const host = address.slice(0, address.lastIndexOf(":"));
+    let news = this.#distrust.get(host);
+    if (news === undefined) {
+      if (this.#distrust.size >= MAX_TOLD) this.#distrust.clear();
+      news = new FailureNews(clock);
+      this.#distrust.set(host, news);
+    }
+    if (!news.isNews(code ?? "")) return;
+    log.warn(
+      { address, code, hint: DISTRUST_HINTS[this.#tls.mtls] },
+      "data plane breaks off the TLS handshake: it does not take the certificate it is shown",
+    );
+  }
+
   #warn(reason: string, address: string, everyMs?: number): void {
     this.#warnings.warn({ reason, address }, "data plane refused", everyMs);
   }
 }
+
+const DISTRUST_HINTS: { readonly [Mode in ClusterTls["mtls"]]: string } = {
+  shared:
+    "The data plane must have the same KONG_CLUSTER_CERT as serve: after a rotation, restart whoever kept the old one. Its log says what it does not take.",
+  pki: "The data plane's KONG_CLUSTER_CA_CERT must have signed the certificate of serve (KONG_FALLBACK_SERVER_CERT, else KONG_CLUSTER_CERT), and its KONG_CLUSTER_SERVER_NAME must stand in that. Its log says what it does not take.",
+};
 
 function contextOf(tls: ClusterTls, own: ServerCertificate | undefined): SecureContextOptions {
   const { cert, key } = own ?? tls;

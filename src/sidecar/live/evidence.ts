@@ -16,6 +16,8 @@ export interface EvidenceOptions {
   readonly initial: UpstreamState;
   /** The shortest hold: see RecoveryTime. Milliseconds. */
   readonly recoveryMs: number;
+  /** Versions for which there is a snapshot now. */
+  readonly served: () => readonly string[];
   readonly clock: Clock;
   readonly log: Log;
   /** Called with each state after the initial one. */
@@ -139,17 +141,16 @@ export class UpstreamEvidence {
   }
 
   #fall(error: ServiceError): void {
-    const { clock, log } = this.#options;
+    const { clock, log, served } = this.#options;
     this.#relapse();
     if (this.#state.kind === "fallback") {
       this.#state = { ...this.#state, error };
       return;
     }
     this.#recoveryTime.lost(clock.monotonicMs());
-    log.warn(
-      { err: error, recoveryMs: this.#recoveryTime.ms(clock.monotonicMs()) },
-      "control plane lost, new data planes are served from the snapshot",
-    );
+    const recoveryMs = this.#recoveryTime.ms(clock.monotonicMs());
+    const fields = { err: error, recoveryMs, served: served() };
+    log.warn(fields, fields.served.length > 0 ? LOST : LOST_WITHOUT);
     this.#become({ kind: "fallback", since: clock.now(), error });
   }
 
@@ -164,6 +165,9 @@ export class UpstreamEvidence {
     this.#options.onState(state);
   }
 }
+
+const LOST = "control plane lost, new data planes are served from the snapshot";
+const LOST_WITHOUT = "control plane lost, and there is no snapshot for new data planes";
 
 const QUIET_MS = 10 * 60_000;
 const LONGEST_MS = 5 * 60_000;

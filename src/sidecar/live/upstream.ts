@@ -34,6 +34,8 @@ export interface UpstreamOptions {
   /** In [0, 1). */
   readonly random: () => number;
   readonly log: Log;
+  /** Versions for which there is a snapshot now. */
+  readonly served: () => readonly string[];
   /** Called with the first state and with each new one. */
   readonly onState?: (state: UpstreamState) => void;
 }
@@ -53,7 +55,7 @@ export class Upstream {
   #busy: { readonly error: ServiceError; readonly untilMs: number } | undefined;
 
   constructor(options: UpstreamOptions) {
-    const { dialer, timing, clock, log, onState } = options;
+    const { dialer, timing, served, clock, log, onState } = options;
     const since = clock.now();
     this.#options = options;
     this.#evidence = new UpstreamEvidence({
@@ -62,6 +64,7 @@ export class Upstream {
           ? { kind: "fallback", since, error: noControlPlane() }
           : { kind: "connecting", since },
       recoveryMs: timing.recoveryMs,
+      served,
       clock,
       log,
       onState: (state) => {

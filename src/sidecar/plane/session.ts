@@ -29,7 +29,18 @@ export type PlaneState =
   /** Nowhere: the control plane lives, and gives this data plane nothing; `error` says why. */
   | { readonly kind: "withheld"; readonly since: Date; readonly error: ServiceError }
   /** The snapshot. */
-  | { readonly kind: "fallback"; readonly since: Date };
+  | { readonly kind: "fallback"; readonly since: Date }
+  /** Nowhere: it takes one from a control plane only, and none is there. */
+  | { readonly kind: "unserved"; readonly since: Date; readonly error: ServiceError };
+
+/** What is told of a data plane. */
+export interface ListedPlane {
+  readonly introduction: Introduction;
+  readonly connectedAt: Date;
+  readonly state: PlaneState;
+  /** Hash of the config it runs, by its last ping: 32 zeros if none; undefined where it has not told. */
+  readonly hash: string | undefined;
+}
 
 export interface PlaneSessionOptions {
   readonly introduction: Introduction;
@@ -84,7 +95,7 @@ type LinkEnd =
   /** It was ended here, to ask for a config anew. */
   | { readonly kind: "redial" };
 
-export class PlaneSession {
+export class PlaneSession implements ListedPlane {
   readonly introduction: Introduction;
   readonly connectedAt: Date;
   readonly #options: PlaneSessionOptions;

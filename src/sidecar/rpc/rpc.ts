@@ -4,13 +4,13 @@ import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
 import type { Clock } from "../../core/clock.ts";
 import { ServiceError } from "../../core/errors.ts";
-import { inTime, orAborted, Scope, untilQuiet } from "../../core/waiting.ts";
+import { forever, inTime, orAborted, raced, Scope, untilQuiet } from "../../core/waiting.ts";
 import { SILENCE_LIMIT_MS, STEP_TIMEOUT_MS } from "../../kong/wire.ts";
 import { type DialedConnection, SourceError } from "../../source/port.ts";
-import type { Arrival } from "../door/admission.ts";
+import type { Arrival, Introduction } from "../door/admission.ts";
 import { Passage } from "../live/relay.ts";
 import type { Upstream } from "../live/upstream.ts";
-import { runRpcStub } from "./stub.ts";
+import { type Hello, runRpcStub } from "./stub.ts";
 
 export interface RpcContext {
   readonly upstream: Upstream;
@@ -19,6 +19,10 @@ export interface RpcContext {
   readonly wrap: (socket: Duplex) => Duplex;
   /** Once the control plane is back, data planes on stubs are sent away, to come again for the real one, each at a random moment within this, milliseconds. */
   readonly releaseMs: number;
+  /** Whether this data plane is connected by version 1, too, over which it gets its config. */
+  readonly isOnVersion1: (nodeId: string) => boolean;
+  /** Told of a data plane that gets nothing here nor elsewhere, until what it gives is disposed of. */
+  readonly onUnserved: (introduction: Introduction) => Disposable;
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
@@ -26,6 +30,10 @@ export interface RpcContext {
 
 /** A data plane waits 5 s for the answer. Kong/kong@3.9.1 kong/constants.lua:CLUSTERING_TIMEOUT */
 const DIAL_LIMIT_MS = 4_000;
+/** A data plane that turns to version 1 does so as soon as its hello is answered. */
+const VERSION_1_MS = 10_000;
+/** Data planes that have nothing to lose ask a control plane that answers again within this. */
+const AT_ONCE_MS = 3_000;
 /** For how long a stub stays where the control plane was not lost, but only this attempt failed. */
 const RETRY_MS = 30_000;
 /**
@@ -51,8 +59,14 @@ export async function serveRpc(arrival: Arrival, context: RpcContext): Promise<v
     const accepted = arrival.accept({ wrap });
     if (accepted === undefined) return;
     using stay = new Scope(arrival.gone);
-    const ended = runRpcStub(accepted.webSocket, clock, stay.signal);
-    await orAborted(arrival.gone, Promise.race([ended, untilReleased(context, stay.signal)]));
+    let onHello: (hello: Hello) => void = () => {};
+    const hello = new Promise<Hello>((resolve) => {
+      onHello = resolve;
+    });
+    const ended = runRpcStub(accepted.webSocket, onHello, clock, stay.signal);
+    const released = untilReleased(context, stay.signal);
+    const unserved = whileUnserved(hello, context, stay.signal);
+    await orAborted(arrival.gone, Promise.race([ended, released, unserved]));
     stay.end();
     await ended;
   } else {
@@ -66,7 +80,7 @@ async function dial(
   { target, protocol, gone }: Arrival,
   { upstream, clock }: RpcContext,
 ): Promise<DialedConnection | "absent" | "lost"> {
-  if (upstream.state.kind === "fallback") return "lost";
+  if (!upstream.isAnswering) return "lost";
   try {
     const connection = await inTime(DIAL_LIMIT_MS, clock, gone, (signal) =>
       upstream.dial({ target, protocol }, signal),
@@ -77,6 +91,28 @@ async function dial(
     if (error instanceof ServiceError || error === gone.reason) return "lost";
     throw error;
   }
+}
+
+/**
+ * Resolves when a data plane that gets nothing may ask the control plane: it has nothing to lose, so it
+ * does not wait until that has proved itself. Rejects with `signal.reason`.
+ */
+async function whileUnserved(
+  hello: Promise<Hello>,
+  { upstream, isOnVersion1, onUnserved, clock, random }: RpcContext,
+  signal: AbortSignal,
+): Promise<void> {
+  const { introduction, isIncremental } = await raced(signal, hello);
+  await clock.sleep(VERSION_1_MS, signal);
+  if (introduction === undefined || !isIncremental || isOnVersion1(introduction.nodeId)) {
+    return forever(signal);
+  }
+  using _ = onUnserved(introduction);
+  if (upstream.state.kind !== "fallback") await clock.sleep(RETRY_MS, signal);
+  do {
+    await upstream.untilAnswering(signal);
+    await clock.sleep(random() * AT_ONCE_MS, signal);
+  } while (!upstream.isAnswering);
 }
 
 /** Rejects with `signal.reason`. */

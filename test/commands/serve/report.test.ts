@@ -7,6 +7,7 @@ import {
   reportSnapshots,
 } from "../../../src/commands/serve/report.ts";
 import type { UpstreamState } from "../../../src/sidecar/live/evidence.ts";
+import type { ListedPlane } from "../../../src/sidecar/plane/session.ts";
 import { Shelf } from "../../../src/sidecar/shelf/shelf.ts";
 import { describeBare } from "../../../src/snapshots/snapshot.ts";
 import { SourceError } from "../../../src/source/port.ts";
@@ -19,14 +20,16 @@ describe("what a sidecar tells of itself", () => {
   let clock: ManualClock;
   let shelf: Shelf;
   let state: UpstreamState;
+  let unserved: readonly ListedPlane[];
   beforeEach(() => {
+    unserved = [];
     clock = new ManualClock();
     shelf = new Shelf();
     state = { kind: "connecting", since: clock.now() };
   });
 
   const subject = (...wanted: (typeof V391)[]) => ({
-    controlPlane: { state, planes: [] },
+    controlPlane: { state, planes: [], unserved },
     upstream: "cp:8005",
     shelf,
     wanted,
@@ -61,6 +64,21 @@ describe("what a sidecar tells of itself", () => {
     state = { kind: "fallback", since: clock.now(), error };
     const { reason, code } = reportPlanes(subject()) as { reason?: string; code?: string };
     assert.deepEqual({ reason, code }, { reason: "it is gone", code: "SOURCE_UNREACHABLE" });
+  });
+
+  it("tells of a data plane that gets nothing, and why", () => {
+    const since = clock.now();
+    const introduction = { nodeId: "a", hostname: "kong-0", version: "3.9.1" };
+    const error = new SourceError("SOURCE_WITHHELD", "by incremental sync only");
+    const listed = { kind: "unserved", since, error } as const;
+    unserved = [{ introduction, connectedAt: since, hash: undefined, state: listed }];
+    const { dataPlanes } = reportPlanes(subject()) as { dataPlanes?: unknown };
+    assert.deepEqual(dataPlanes, [
+      {
+        ...{ ...introduction, state: "unserved", since, reason: error.message },
+        ...{ connectedAt: since, configHash: null },
+      },
+    ]);
   });
 
   it("tells of a config that passes by and is held back, with the reasons", async () => {

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect as connectTcp, type Socket } from "node:net";
+import { setImmediate } from "node:timers/promises";
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
 import type { ClusterCertificate } from "../../../src/kong/cluster-certificate.ts";
 import type { Accepted, Arrival } from "../../../src/sidecar/door/admission.ts";
@@ -39,6 +40,7 @@ export class Door implements AsyncDisposable {
   readonly clock: ManualClock;
   readonly log: RecordingLog;
   readonly arrivals: Arrival[] = [];
+  distrusts = 0;
   /** Called with each arrival. */
   onArrival: (arrival: Arrival) => void = () => {};
   readonly #clients = new Set<Socket>();
@@ -59,6 +61,9 @@ export class Door implements AsyncDisposable {
       limits: { maxConnections: 100, handshakesPerSecond: 100 },
       clock,
       log,
+      onDistrust: () => {
+        door.distrusts += 1;
+      },
       onRequest: (arrival) => {
         door.arrivals.push(arrival);
         door.onArrival(arrival);
@@ -111,6 +116,11 @@ export class Door implements AsyncDisposable {
     assert.ok(accepted);
     await answered;
     return { socket, accepted };
+  }
+
+  /** Polls: it happens on sockets of this process. */
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) await setImmediate();
   }
 
   /** Of all warnings, in order. */

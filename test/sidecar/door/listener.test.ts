@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
+import { connect } from "node:tls";
 import { describe, it } from "vitest";
 import { ListenError } from "../../../src/core/listen-error.ts";
 import type { Arrival } from "../../../src/sidecar/door/admission.ts";
@@ -236,3 +237,65 @@ describe("closing a listener", () => {
     assert.equal(arrival.accept(), undefined);
   });
 });
+
+describe("a data plane that does not take the certificate it is shown", () => {
+  const BROKEN =
+    "data plane breaks off the TLS handshake: it does not take the certificate it is shown";
+
+  it("is counted each time, and told of once, with what to look at", async () => {
+    await using door = await Door.open();
+    for (let times = 1; times <= 3; times += 1) {
+      // As OpenResty does it: the handshake is finished, and then the name found wrong.
+      const socket = await door.tls();
+      socket.end();
+      await door.until(() => door.distrusts === times);
+    }
+    const [line, ...more] = door.log.find(BROKEN);
+    assert.deepEqual(more, []);
+    assert.match(`${line?.fields["hint"]}`, /KONG_CLUSTER_CERT/);
+    await door.clock.advance(5 * 60_000);
+    (await door.tls()).end();
+    await door.until(() => door.log.find(BROKEN).length === 2);
+  });
+
+  it("is told of where it says so by an alert", async () => {
+    await using door = await Door.open();
+    const socket = await door.tcp();
+    socket.write(await clientHello());
+    await firstAnswerTo(socket);
+    // Fatal, unknown_ca: RFC 5246 7.2
+    await answerTo(socket, Buffer.from([0x15, 0x03, 0x03, 0, 2, 2, 48]));
+    assert.equal(door.distrusts, 1);
+    const [line] = door.log.find(BROKEN);
+    assert.equal(line?.fields["code"], "ERR_SSL_TLSV1_ALERT_UNKNOWN_CA");
+  });
+
+  it("is not whoever shows no certificate, asks something, or asks nothing for 5 s", async () => {
+    await using door = await Door.open();
+    (await door.tls({ cert: undefined, key: undefined })).destroy();
+    await answerTo(await door.tls(), request("/elsewhere"));
+    const waits = answerTo(await door.tls());
+    // Its own, and that of the warning.
+    await door.until(() => door.clock.sleepers === 2);
+    await door.clock.advance(5_000);
+    await waits;
+    (await door.tcp()).destroy();
+    const last = await door.tls();
+    last.end();
+    await door.until(() => door.distrusts > 0);
+    assert.equal(door.distrusts, 1);
+  });
+});
+
+/** The first message of a client of TLS 1.2. */
+async function clientHello(): Promise<Buffer> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const client = connect({ port: (server.address() as AddressInfo).port, maxVersion: "TLSv1.2" });
+  client.on("error", () => {});
+  const [peer] = await once(server, "connection");
+  const [hello] = await once(peer, "data");
+  client.destroy();
+  server.close();
+  return hello;
+}

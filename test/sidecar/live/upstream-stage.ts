@@ -53,6 +53,7 @@ export class UpstreamStage {
     const settings: UpstreamOptions = {
       dialer,
       probeTarget: PROBE,
+      served: () => ["3.9.1"],
       clock,
       random: () => 0,
       log,

@@ -159,3 +159,22 @@ describe("a control plane that breaks off again and again after its config", () 
     await plane.until(() => plane.pongs === pongs + 1);
   });
 });
+
+describe("the line that the control plane is lost", () => {
+  it("says what new data planes are served, and that they are served nothing where that is so", async () => {
+    const lines: unknown[] = [];
+    for (const snapshots of [0, 1]) {
+      await using stage = await Stage.open({ behind: {} });
+      if (snapshots > 0) await stage.shelve("a");
+      await stage.controlPlane[Symbol.asyncDispose]();
+      await stage.passUntil(() => stage.sidecar.state.kind === "fallback");
+      for (const { message, fields } of stage.log.find("warn")) {
+        if (message.startsWith("control plane lost")) lines.push([message, fields["served"]]);
+      }
+    }
+    assert.deepEqual(lines, [
+      ["control plane lost, and there is no snapshot for new data planes", []],
+      ["control plane lost, new data planes are served from the snapshot", ["3.9.1"]],
+    ]);
+  });
+});

@@ -5,6 +5,7 @@ import { EventEmitter, once } from "node:events";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { HostPort } from "../../../src/core/host-port.ts";
+import type { Introduction } from "../../../src/sidecar/door/admission.ts";
 import { PacedStream } from "../../../src/sidecar/door/paced-stream.ts";
 import { Upstream } from "../../../src/sidecar/live/upstream.ts";
 import { type RpcContext, serveRpc } from "../../../src/sidecar/rpc/rpc.ts";
@@ -25,6 +26,8 @@ export interface RpcStageOptions {
   /** No control plane by default. */
   readonly dialer?: Dialer | ((clock: ManualClock) => Dialer);
   readonly random?: () => number;
+  /** Whether data planes get their config over version 1; true by default. */
+  readonly isOnVersion1?: boolean;
 }
 
 /** A dialer for `RpcStageOptions`, as in production. */
@@ -46,8 +49,11 @@ export class RpcStage implements AsyncDisposable {
   readonly #door: Door;
   /** One for each data plane, resolved when its session is over. */
   readonly served: Promise<void>[] = [];
+  /** Those that get nothing now. */
+  readonly unserved: Introduction[] = [];
 
-  private constructor(door: Door, { dialer, random = () => 0 }: RpcStageOptions) {
+  private constructor(door: Door, options: RpcStageOptions) {
+    const { dialer, random = () => 0, isOnVersion1 = true } = options;
     const { clock, log } = door;
     this.clock = clock;
     this.address = { host: "127.0.0.1", port: door.listener.port };
@@ -55,6 +61,7 @@ export class RpcStage implements AsyncDisposable {
     this.upstream = new Upstream({
       dialer: typeof dialer === "function" ? dialer(clock) : dialer,
       probeTarget: PROBE,
+      served: () => [],
       timing: TIMING,
       clock,
       random: () => 0,
@@ -65,6 +72,13 @@ export class RpcStage implements AsyncDisposable {
       maxPayloadBytes: MAX_PAYLOAD_BYTES,
       wrap: (socket) => new PacedStream(socket, { clock, stallMs: 15_000 }),
       releaseMs: TIMING.releaseMs,
+      isOnVersion1: () => isOnVersion1,
+      onUnserved: (introduction) => {
+        this.unserved.push(introduction);
+        return {
+          [Symbol.dispose]: () => this.unserved.splice(this.unserved.indexOf(introduction), 1),
+        };
+      },
       clock,
       random,
     };

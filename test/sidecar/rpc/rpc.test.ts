@@ -7,7 +7,7 @@ import { FakeRpcControlPlane } from "../../fakes/rpc-control-plane.ts";
 import { ScriptedDialer, unreachable } from "../../fakes/scripted-dialer.ts";
 import { clusterTls, tcpServer } from "../../source/harness.ts";
 import { Stage } from "../stage.ts";
-import { dialerTo, type RpcPlane, RpcStage } from "./rpc-stage.ts";
+import { dialerTo, HELLO, type RpcPlane, RpcStage } from "./rpc-stage.ts";
 
 describe("version 2 where the control plane does not answer", () => {
   it("is a stub within 4 s of the 5 that a data plane waits", async () => {
@@ -103,23 +103,47 @@ describe("version 2 where the control plane does not answer", () => {
     const version = "3.10.0";
     const { configHash } = await stage.shelve("a", { kongVersion: kongVersion(version) });
     const fallsBackToV1 = stage.newPlane({ version });
+    const { nodeId } = fallsBackToV1;
     await using plane = new FakeRpcDataPlane({
       controlPlane: { host: "127.0.0.1", port: stage.sidecar.port },
       tls: clusterTls,
       clock: stage.clock,
-      version,
+      ...{ version, nodeId },
       fallsBackToV1,
     });
     await plane.connect();
     await fallsBackToV1.configured(configHash);
+    await stage.pass(15_000);
+    assert.equal(stage.counts.unserved, 0);
     assert.equal(plane.isConnected, true);
     assert.deepEqual(plane.violations, []);
   });
 });
 
+describe("a data plane on incremental sync, while no control plane is there", () => {
+  it("is told of, counted and listed until it is gone", async () => {
+    await using stage = await Stage.open({ behind: "none" });
+    await stage.shelve("a");
+    const plane = new FakeRpcDataPlane({
+      controlPlane: { host: "127.0.0.1", port: stage.sidecar.port },
+      ...{ tls: clusterTls, clock: stage.clock, nodeId: "node-1", hostname: "kong-0" },
+    });
+    await plane.connect();
+    await stage.passUntil(() => stage.sidecar.unserved.length > 0);
+    const { nodeId, hostname, kongVersion, err } = await stage.said("data plane gets no config");
+    assert.deepEqual([nodeId, hostname, kongVersion], ["node-1", "kong-0", "3.9.1"]);
+    assert.match(String(err), /incremental sync/);
+    assert.equal(stage.counts.unserved, 1);
+    const [listed] = stage.sidecar.unserved;
+    assert.deepEqual([listed?.introduction.nodeId, listed?.state.kind], ["node-1", "unserved"]);
+    await plane[Symbol.asyncDispose]();
+    await stage.until(() => stage.sidecar.unserved.length === 0);
+  });
+});
+
 describe("a data plane on a stub", () => {
   /** A stage whose control plane was live and is lost, and watched. */
-  async function lost(random: () => number) {
+  async function lost(random: () => number, isOnVersion1 = true) {
     const dialers: ScriptedDialer[] = [];
     const stage = await RpcStage.open({
       dialer: (clock) => {
@@ -128,6 +152,7 @@ describe("a data plane on a stub", () => {
         return dialer;
       },
       random,
+      isOnVersion1,
     });
     const [dialer] = dialers;
     assert.ok(dialer);
@@ -233,5 +258,28 @@ describe("a data plane on a stub", () => {
     await untilLive(stage);
     await failed;
     await plane.ended;
+  });
+
+  it("that gets its config nowhere else is told of, and asks again as soon as the control plane answers", async () => {
+    await using lostOne = await lost(() => 1 - Number.EPSILON, false);
+    const { stage, dialer } = lostOne;
+    const plane = await onStub(stage);
+    await stage.clock.advance(9_999);
+    assert.deepEqual(stage.unserved, []);
+    await stage.clock.advance(1);
+    const { kong_node_id: nodeId, kong_hostname: hostname } = JSON.parse(HELLO.toString())
+      .params[0];
+    assert.deepEqual(stage.unserved, [{ nodeId, hostname, version: "3.9.1" }]);
+    await stage.clock.advance(30_000);
+    assert.equal(await plane.isAnswered(), true);
+    dialer.up();
+    while (!stage.upstream.isAnswering) await stage.clock.advance(1_000);
+    await stage.clock.advance(3_000);
+    await plane.ended;
+    assert.equal(stage.upstream.state.kind, "fallback", "it is not trusted yet");
+    await Promise.all(stage.served);
+    assert.deepEqual(stage.unserved, []);
+    await stage.connect();
+    assert.equal(dialer.open.length, 1, "it is relayed");
   });
 });
