@@ -15,7 +15,12 @@ cache_is_newer() {
   [ "$cache" -nt "$file" ] &&
     LC_ALL=C grep -q 'declarative_config:hash[0-9a-f]\{0,31\}[1-9a-f]' "$cache"
 }
-if [ -s "$file" ] && ! cache_is_newer; then export KONG_DECLARATIVE_CONFIG="$file"; fi
+if [ -s "$file" ] && [ ! -r "$file" ]; then
+  # Kong would not start at all; without the file it waits for its control plane.
+  echo "kong-start: $file cannot be read by user $(id -u), starting Kong without it" >&2
+elif [ -s "$file" ] && ! cache_is_newer; then
+  export KONG_DECLARATIVE_CONFIG="$file"
+fi
 
 # The image `kong` has the first, `kong/kong` and `kong/kong-gateway` have the second.
 entrypoint=/docker-entrypoint.sh

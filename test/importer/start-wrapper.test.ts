@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, mkdir, mkdtemp, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, mkdtemp, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -24,7 +24,14 @@ beforeEach(async () => {
 });
 afterEach(() => rm(directory, { recursive: true, force: true }));
 
-async function start(arguments_: readonly string[], environment: Record<string, string> = {}) {
+/** Nobody, where the tests are root's, who may read all. */
+const SOMEBODY = process.geteuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+
+async function start(
+  arguments_: readonly string[],
+  environment: Record<string, string> = {},
+  user: { readonly uid?: number; readonly gid?: number } = {},
+) {
   const env = {
     PATH: process.env["PATH"] ?? "",
     KONG_FALLBACK_FILE: file,
@@ -32,7 +39,7 @@ async function start(arguments_: readonly string[], environment: Record<string, 
     KONG_PREFIX: directory,
     ...environment,
   };
-  const { stdout } = await promisify(execFile)(WRAPPER, arguments_, { env });
+  const { stdout } = await promisify(execFile)(WRAPPER, arguments_, { env, ...user });
   return stdout.trimEnd().split("\n");
 }
 
@@ -55,6 +62,20 @@ describe("the start wrapper", () => {
   it("does not take an empty file for a config", async () => {
     await writeFile(file, "");
     assert.deepEqual((await start(["kong"]))[0], "config=none");
+  });
+
+  it("starts Kong without a file that it may not read, and would not start with", async (context) => {
+    await chmod(directory, 0o755);
+    await writeFile(file, "{}", { mode: 0o000 });
+    const isReadable = await promisify(execFile)(WRAPPER, ["-"], {
+      env: { KONG_FALLBACK_ENTRYPOINT: "/bin/true" },
+      ...SOMEBODY,
+    }).then(
+      () => true,
+      () => false,
+    );
+    if (!isReadable) return context.skip("another user may not enter this directory");
+    assert.deepEqual((await start(["kong"], {}, SOMEBODY))[0], "config=none");
   });
 
   it("leaves a KONG_DECLARATIVE_CONFIG of the operator alone where there is no file", async () => {
