@@ -136,10 +136,10 @@ export const COMMANDS = {
   },
   status: {
     summary:
-      "what is saved, how old it is, and how it compares with what the control plane has now: begin here when something is wrong",
+      "whether a new data plane gets a config, and which: how old it is, how it compares with what the control plane has now: begin here when something is wrong",
     flags: [...WHERE, "probe-timeout", "json"],
     example: "kong-fallback status --kong-version 3.9.1",
-    exitStatus: "0: there is a usable one. 3: there is none. 4: there is none, and a store fails.",
+    exitStatus: "0: it gets one. 3: it gets none. 4: it gets none, and a store fails.",
   },
   "snapshots list": {
     summary: "the saved configs, the newest first",

@@ -1,21 +1,29 @@
-/** `kong-fallback status`: one shot: what is saved, how old it is, and how it compares with what the control plane has now. */
+/** `kong-fallback status`: one shot: whether a new data plane gets a config; what is saved, how old it is, and how it compares with what the control plane has now. */
 
+import type { ServiceError } from "../core/errors.ts";
+import { formatHostPort } from "../core/host-port.ts";
+import type { Result } from "../core/result.ts";
+import { type BackoffPolicy, keepTrying, retryAfterMsOf } from "../core/trying.ts";
 import type { LeaseDocument } from "../election/store.ts";
 import { fetchConfig } from "../importer/probe.ts";
+import { countEntities } from "../kong/entity-counts.ts";
 import type { ConfigUpdate } from "../kong/reconfigure.ts";
 import type { KongVersion } from "../kong/version.ts";
-import { folderName } from "../maintenance/folder.ts";
+import { folderName, type VersionFolder } from "../maintenance/folder.ts";
 import { questioner } from "../runtime/node-id.ts";
 import type { Settings } from "../runtime/settings.ts";
 import { onShutdown } from "../runtime/shutdown.ts";
-import { sealText } from "../snapshots/seal/seal.ts";
+import { isSameConfig } from "../snapshots/order.ts";
+import type { FoundSighting } from "../snapshots/reader.ts";
+import { type Seal, sealText } from "../snapshots/seal/seal.ts";
 import { metadataOf } from "../snapshots/sighting.ts";
-import type { SnapshotOrigin } from "../snapshots/snapshot.ts";
+import { type SnapshotOrigin, takenAt } from "../snapshots/snapshot.ts";
 import {
   type Comparison,
   exitStatusOf,
   type StoreStatus,
   statusOf,
+  type Verdict,
   type VersionStatus,
 } from "../status/status.ts";
 import { openHybridSource, requireCluster } from "./cluster.ts";
@@ -31,7 +39,8 @@ import {
   sightingJson,
   summarise,
 } from "./snapshots/describe.ts";
-import { formatBytes, formatDuration, formatList } from "./text.ts";
+import { storeReaderOf } from "./storage.ts";
+import { formatBytes, formatDuration, formatList, wrap } from "./text.ts";
 
 export const statusCommand: Command = async (given) => {
   const context = quietly(given, "status");
@@ -42,19 +51,53 @@ export const statusCommand: Command = async (given) => {
   const versions = await Promise.all(
     settings.kongVersions.map((version) => {
       const folders = opened.folders.filter((folder) => folder.version === version);
-      const ask = (stop: AbortSignal) => askAs(context, version, stop);
-      return statusOf(version, folders, ask, signal);
+      const sight = (folder: VersionFolder, stop: AbortSignal) =>
+        sightIn(folder, opened.seal, context, stop);
+      const ask =
+        settings.controlPlane === undefined
+          ? undefined
+          : (stop: AbortSignal) => askAs(context, version, stop);
+      return statusOf(version, folders, { sight, ask }, signal);
     }),
   );
+  const now = clock.now();
   if (json) {
-    await printJson(stdout, versions.map(toJson), signal);
+    await printJson(
+      stdout,
+      versions.map((status) => toJson(status, now)),
+      signal,
+    );
   } else {
-    const now = clock.now();
-    const texts = versions.map((status) => toText(status, settings.election, now));
-    await print(stdout, texts.join("\n"), signal);
+    const verdicts = versions.map((status) => verdictText(status, now));
+    const details = versions.flatMap((status) => toTexts(status, settings, now));
+    await print(stdout, [verdicts.join(""), ...details].join("\n"), signal);
   }
   return Math.max(...versions.map(exitStatusOf));
 };
+
+/** A store that stumbles is asked so often. */
+const ATTEMPTS = 3;
+const BACKOFF: BackoffPolicy = { minMs: 200, maxMs: 1_000 };
+
+/** As readers see it, by their rules. */
+async function sightIn(
+  { store, version }: VersionFolder,
+  seal: Seal,
+  { settings, clock, random, log }: CommandContext,
+  signal: AbortSignal,
+): Promise<FoundSighting> {
+  const reader = storeReaderOf(store, version, settings, { seal, log });
+  let attempts = 0;
+  const isWorthRetrying = (error: ServiceError) =>
+    error.retryable && attempts < ATTEMPTS && retryAfterMsOf(error) <= BACKOFF.maxMs;
+  const trying = { backoff: BACKOFF, clock, random, isWorthRetrying };
+  const found = await keepTrying(trying, signal, (stop) => {
+    attempts += 1;
+    return reader.sight(undefined, stop);
+  });
+  if (found === undefined) throw new TypeError("unchanged, though nothing was seen before");
+  return found;
+}
 
 /** As a data plane of this version. */
 async function askAs(
@@ -78,19 +121,117 @@ async function askAs(
   return await fetchConfig(source, { timeoutMs, clock, random, log }, signal);
 }
 
+/** The answer, and below it what should be known of it. */
+function verdictText(status: VersionStatus, now: Date): string {
+  const { verdict, version } = status;
+  const below = (text: string) => `${wrap(oneLine(text), INDENT)}\n`;
+  const line = (text: string) => below(text).slice(INDENT.length);
+  if (verdict.kind === "no") {
+    const { because, hint } = verdict;
+    const answer = line(`NO: a new Kong ${version} data plane would start empty: ${because}`);
+    return hint === undefined ? answer : `${answer}${below(`what to do: ${hint}`)}`;
+  }
+  const { found, from } = verdict;
+  const metadata = metadataOf(found);
+  const counts = countsOf(found);
+  const at = metadata && takenAt(metadata);
+  const config = [
+    `config ${metadata?.configHash?.slice(0, HASH_DIGITS) ?? "of an unknown hash"}`,
+    ...(counts === undefined
+      ? []
+      : [countText(counts["services"], "service"), countText(counts["routes"], "route")]),
+    ...(at === undefined ? [] : [`saved ${formatDuration(now.getTime() - at.getTime())} ago`]),
+    `from ${from.folder.store.url}`,
+    ...(from.comparison.kind === "same" ? ["the same as the control plane has now"] : []),
+  ];
+  const answer = `yes: a new Kong ${version} data plane starts with ${config.join(", ")}`;
+  return [line(answer), ...cautions(status, verdict, now).map((but) => below(`but ${but}`))].join(
+    "",
+  );
+}
+
+/** Of what follows the answer. */
+const INDENT = "     ";
+/** As many as an id of the history has. */
+const HASH_DIGITS = 12;
+
+function countText(count = 0, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
+/** What keeps the answer from being the whole truth. */
+function cautions(
+  { version, stores }: VersionStatus,
+  { found, from }: Extract<Verdict, { readonly kind: "yes" }>,
+  now: Date,
+): readonly string[] {
+  const { comparison, newerId, held, heldBecause } = from;
+  const metadata = metadataOf(found);
+  const [newestHeld] = held ?? [];
+  const isHeld =
+    newestHeld !== undefined && metadata !== undefined && newestHeld.at > metadata.exportedAt;
+  const others = stores.filter((store) => store !== from);
+  return [
+    ...(found.kongVersion === version
+      ? []
+      : [`it was saved for Kong ${found.kongVersion}; nothing was for ${version}`]),
+    ...(found.origin.kind === "current"
+      ? []
+      : [`it comes from the history (${found.origin.id}), for the current object cannot be used`]),
+    ...(found.kind === "open" ? [] : ["it is encrypted, and no key that is here opens it"]),
+    ...(newerId === undefined ? [] : [`the history has a newer one, ${newerId}`]),
+    ...(comparison.kind === "behind" ? ["the control plane has another config by now"] : []),
+    ...(isHeld ? [`a newer config is held back: ${heldBecause ?? "no reason given"}`] : []),
+    ...others.flatMap(({ folder, latest }) =>
+      latest.kind === "bad" ? [`${folder.store.url} gives nothing: ${latest.error.message}`] : [],
+    ),
+    ...others.flatMap(({ folder, latest }) => {
+      const other = latest.kind === "good" ? metadataOf(latest.value) : undefined;
+      if (other === undefined || metadata === undefined || isSameConfig(other, metadata)) return [];
+      return [`${folder.store.url} has another config, of ${formatTaken(other, now)}`];
+    }),
+  ];
+}
+
 type Facts = readonly (readonly [name: string, value: string])[];
 
-function toText({ stores }: VersionStatus, election: Settings["election"], now: Date): string {
-  return stores
-    .map((store) => {
-      const facts: Facts = [
-        ...snapshotFacts(store, now),
-        ["held back", heldText(store)],
-        ["lease", leaseText(store.lease, election, now)],
-      ];
-      return `${folderName(store.folder)}\n${formatList(facts)}`;
-    })
-    .join("\n");
+function toTexts(
+  { version, live, stores }: VersionStatus,
+  { controlPlane, election }: Settings,
+  now: Date,
+): readonly string[] {
+  const ofStores = stores.map((store) => {
+    const facts: Facts = [
+      ...snapshotFacts(store, now),
+      ["held back", heldText(store)],
+      ["lease", leaseText(store.lease, election, now)],
+    ];
+    return `${folderName(store.folder)}\n${formatList(facts)}`;
+  });
+  if (live === undefined || controlPlane === undefined) return ofStores;
+  const name = `Kong ${version} at the control plane ${formatHostPort(controlPlane)}`;
+  return [`${name}\n${formatList(liveFacts(live))}`, ...ofStores];
+}
+
+function liveFacts(live: Result<ConfigUpdate>): Facts {
+  if (live.kind === "bad") {
+    const { hint } = live.error;
+    return [
+      ["config", `unknown: ${oneLine(live.error.message)}`],
+      ...(hint === undefined ? [] : [["try", hint] as const]),
+    ];
+  }
+  const { configHash, configTable, clusterId } = live.value;
+  return [
+    ["cluster", clusterId ?? "unknown"],
+    ["config hash", configHash ?? "unknown"],
+    ["entities", summarise(countEntities(configTable))],
+  ];
+}
+
+/** Of a message that lists several faults. */
+function oneLine(message: string): string {
+  return message.replaceAll(/\s*\n\s*/g, " ");
 }
 
 function snapshotFacts({ latest, newerId, comparison }: StoreStatus, now: Date): Facts {
@@ -152,7 +293,9 @@ function comparisonText(comparison: Comparison): string {
     case "ahead":
       return `not what the control plane has now, and newer by ${comparison.seconds} s: it was restored, or the control planes' clocks differ`;
     case "unknown":
-      return `unknown: ${comparison.reason}`;
+      return `unknown: ${oneLine(comparison.reason)}`;
+    case "unasked":
+      return "with nothing: no control plane is given";
     default:
       return comparison satisfies never;
   }
@@ -182,19 +325,36 @@ function leaseText(lease: StoreStatus["lease"], election: Settings["election"], 
     : `free, released ${age} ago by ${who}`;
 }
 
-function toJson({ version, live, stores }: VersionStatus): object {
+function toJson(status: VersionStatus, now: Date): object {
+  const { version, live, stores } = status;
   return {
     kongVersion: version,
-    controlPlane:
-      live.kind === "bad"
-        ? errorJson(live.error)
-        : {
-            configHash: live.value.configHash ?? null,
-            timestamp: live.value.timestamp ?? null,
-            clusterId: live.value.clusterId ?? null,
-          },
+    verdict: verdictJson(status, now),
+    controlPlane: live === undefined ? null : liveJson(live),
     stores: stores.map(storeJson),
   };
+}
+
+function verdictJson(status: VersionStatus, now: Date): object {
+  const { verdict } = status;
+  if (verdict.kind === "no") {
+    return { answer: "no", because: verdict.because, hint: verdict.hint ?? null };
+  }
+  const { found, from } = verdict;
+  return {
+    answer: "yes",
+    configHash: metadataOf(found)?.configHash ?? null,
+    kongVersion: found.kongVersion,
+    store: from.folder.store.url,
+    origin: found.origin,
+    but: cautions(status, verdict, now),
+  };
+}
+
+function liveJson(live: Result<ConfigUpdate>): object {
+  if (live.kind === "bad") return errorJson(live.error);
+  const { configHash = null, timestamp = null, clusterId = null } = live.value;
+  return { configHash, timestamp, clusterId };
 }
 
 function storeJson(status: StoreStatus): object {

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { describeCause, ServiceError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { KongVersion } from "../kong/version.ts";
-import { SettingsError } from "../runtime/settings.ts";
+import { type Settings, SettingsError } from "../runtime/settings.ts";
 import { preconditionsProbeKey } from "../snapshots/layout.ts";
 import { type SnapshotReader, StoreReader } from "../snapshots/reader.ts";
 import { ReplicaReader } from "../snapshots/replicas.ts";
@@ -137,19 +137,28 @@ export class StoreTrial {
 export function readerOf(
   stores: readonly Store[],
   kongVersion: KongVersion,
-  { settings, clock }: Pick<CommandContext, "settings" | "clock">,
+  context: Pick<CommandContext, "settings" | "clock">,
   { seal, log }: { readonly seal: Seal; readonly log: Log },
 ): SnapshotReader {
-  const { maxConfigBytes, versionMatch: match, requireRehearsed } = settings;
-  const readers = stores.map(
-    (store) =>
-      new StoreReader({
-        ...{ store, seal, kongVersion, maxConfigBytes, match, requireRehearsed, log },
-      }),
+  const readers = stores.map((store) =>
+    storeReaderOf(store, kongVersion, context.settings, { seal, log }),
   );
+  const { clock } = context;
   const [only, another] = readers;
   if (only !== undefined && another === undefined) return only;
   return new ReplicaReader({ readers, kongVersion, clock, log });
+}
+
+/** As `readerOf`, of one store. */
+export function storeReaderOf(
+  store: Store,
+  kongVersion: KongVersion,
+  { maxConfigBytes, versionMatch: match, requireRehearsed }: Settings,
+  { seal, log }: { readonly seal: Seal; readonly log: Log },
+): StoreReader {
+  return new StoreReader({
+    ...{ store, seal, kongVersion, maxConfigBytes, match, requireRehearsed, log },
+  });
 }
 
 async function readBundle(path: string | undefined): Promise<string | undefined> {

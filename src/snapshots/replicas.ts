@@ -10,7 +10,13 @@ import type { Version } from "../store/port.ts";
 import { SnapshotError } from "./errors.ts";
 import { isBetter } from "./order.ts";
 import type { SnapshotReader } from "./reader.ts";
-import { describeBare, type Found, type FoundSnapshot, sha256 } from "./snapshot.ts";
+import {
+  describeBare,
+  type Found,
+  type FoundSnapshot,
+  type SnapshotMetadata,
+  sha256,
+} from "./snapshot.ts";
 
 export interface ReplicaReaderOptions {
   /** One for each store, in the order of preference where they are equally new; not empty. */
@@ -75,15 +81,14 @@ export class ReplicaReader implements SnapshotReader {
     const founds = answers.flatMap((answer) =>
       answer.kind === "good" && answer.found !== undefined ? [answer.found] : [],
     );
-    const [first, ...others] = founds;
-    if (first === undefined) {
+    const { kongVersion } = this.#options;
+    const newest = bestOf(kongVersion, founds, ({ snapshot }) => described(snapshot));
+    if (newest === undefined) {
       if (answers.some(({ kind }) => kind === "good")) return undefined;
-      throw mostUseful(answers);
+      throw mostUseful(
+        answers.flatMap((answer) => (answer.kind === "failed" ? [answer.error] : [])),
+      );
     }
-    const newest = others.reduce((best, found) => {
-      const [a, b] = [described(found.snapshot), described(best.snapshot)];
-      return isBetter(this.#options.kongVersion, a, b) ? found : best;
-    }, first);
     this.#last = {
       given: newest.version,
       seen: answers.map((answer, index) =>
@@ -201,9 +206,25 @@ function untied<T extends { readonly fencingToken: number }>(metadata: T): T {
   return { ...metadata, fencingToken: 0 };
 }
 
-/** A store that may yet answer comes first, for it may hold what the others lack; that nothing is saved says least. */
-function mostUseful(answers: readonly Answer[]): ServiceError {
-  const errors = answers.flatMap((answer) => (answer.kind === "failed" ? [answer.error] : []));
+/**
+ * Which of what several stores have counts, the first where they are equally new; undefined where there
+ * is none. Fencing tokens tell nothing between stores.
+ */
+export function bestOf<T>(
+  wanted: KongVersion,
+  found: readonly T[],
+  describe: (found: T) => SnapshotMetadata,
+): T | undefined {
+  const [first, ...others] = found;
+  if (first === undefined) return undefined;
+  return others.reduce((best, other) => {
+    const [a, b] = [untied(describe(other)), untied(describe(best))];
+    return isBetter(wanted, a, b) ? other : best;
+  }, first);
+}
+
+/** Why several stores give nothing: one that may yet answer comes first, for it may hold what the others lack; that nothing is saved says least. `errors` is not empty. */
+export function mostUseful(errors: readonly ServiceError[]): ServiceError {
   const isMissing = (error: ServiceError) =>
     error instanceof SnapshotError && error.code === "SNAPSHOT_MISSING";
   const best =

@@ -10,21 +10,35 @@ import type { HistoryEntry } from "../snapshots/history.ts";
 import { leaseKey } from "../snapshots/layout.ts";
 import { isOfAnotherCluster, isSameConfig } from "../snapshots/order.ts";
 import type { FoundSighting } from "../snapshots/reader.ts";
+import { bestOf, mostUseful } from "../snapshots/replicas.ts";
 import { metadataOf } from "../snapshots/sighting.ts";
-import { sha256 } from "../snapshots/snapshot.ts";
+import { describeBare, type SnapshotMetadata, sha256 } from "../snapshots/snapshot.ts";
 import { StoreError } from "../store/port.ts";
 
 export interface VersionStatus {
   readonly version: KongVersion;
-  /** What the control plane has now, or why nobody knows. */
-  readonly live: Result<ConfigUpdate>;
+  /** What the control plane has now, or why nobody knows; undefined where no control plane is given. */
+  readonly live: Result<ConfigUpdate> | undefined;
   /** One for each store. */
   readonly stores: readonly StoreStatus[];
+  readonly verdict: Verdict;
 }
+
+/** Whether a new data plane that needs the backup gets a config, by the rules of `import` and `serve`. */
+export type Verdict =
+  /** It gets `found`, which lies in `from`. */
+  | { readonly kind: "yes"; readonly from: StoreStatus; readonly found: FoundSighting }
+  /** `exitStatus`: 4 where a store that did not answer may have one. */
+  | {
+      readonly kind: "no";
+      readonly because: string;
+      readonly hint: string | undefined;
+      readonly exitStatus: 3 | 4;
+    };
 
 export interface StoreStatus {
   readonly folder: VersionFolder;
-  /** What readers get who have the keys: see StoreReader.sight. */
+  /** What readers get from it who have the keys: see StoreReader.sight. */
   readonly latest: Result<FoundSighting>;
   /** How that compares with what the control plane has now. */
   readonly comparison: Comparison;
@@ -46,44 +60,47 @@ export type Comparison =
   | { readonly kind: "ahead"; readonly seconds: number }
   /** The config of another control plane; `live` is the id of the cluster that was asked. */
   | { readonly kind: "foreign"; readonly live: string }
-  | { readonly kind: "unknown"; readonly reason: string };
+  | { readonly kind: "unknown"; readonly reason: string }
+  /** No control plane is given. */
+  | { readonly kind: "unasked" };
 
-/** 0: one store has a good one of this cluster; 4: none does, and one did not answer; 3: none does. */
-export function exitStatusOf({ stores }: VersionStatus): 0 | 3 | 4 {
-  const isUsable = ({ latest, comparison }: StoreStatus) =>
-    latest.kind === "good" && comparison.kind !== "foreign";
-  if (stores.some(isUsable)) return 0;
-  const isDown = stores.some(
-    ({ latest }) =>
-      latest.kind === "bad" && latest.error instanceof StoreError && latest.error.exitStatus === 4,
-  );
-  return isDown ? 4 : 3;
+/** 0: a new data plane gets a config; else see Verdict. */
+export function exitStatusOf({ verdict }: VersionStatus): 0 | 3 | 4 {
+  return verdict.kind === "yes" ? 0 : verdict.exitStatus;
 }
 
 /** Entries of the history that are read to find a good one. */
 const MAX_READ = 20;
 
-/** `ask`: what the control plane has now, see `fetchConfig`; all are asked at the same time. Rejects only with `signal.reason`: what fails is part of the answer. */
+export interface Inquiry {
+  /** What readers get from the store of a folder. */
+  readonly sight: (folder: VersionFolder, signal: AbortSignal) => Promise<FoundSighting>;
+  /** What the control plane has now, see `fetchConfig`; undefined where none is given. */
+  readonly ask: ((signal: AbortSignal) => Promise<ConfigUpdate>) | undefined;
+}
+
+/** All are asked at the same time. `folders`, not empty: of this version. Rejects only with `signal.reason`: what fails is part of the answer. */
 export async function statusOf(
   version: KongVersion,
   folders: readonly VersionFolder[],
-  ask: (signal: AbortSignal) => Promise<ConfigUpdate>,
+  { sight, ask }: Inquiry,
   signal: AbortSignal,
 ): Promise<VersionStatus> {
   const [live, ...found] = await Promise.all([
-    resultOf(() => ask(signal), signal),
-    ...folders.map((folder) => lookAt(folder, signal)),
+    ask && resultOf(() => ask(signal), signal),
+    ...folders.map((folder) => lookAt(folder, sight, signal)),
   ]);
   const stores = found.map((each) => ({ ...each, comparison: compare(live, each.latest) }));
-  return { version, live, stores };
+  return { version, live, stores, verdict: verdictOf(version, stores) };
 }
 
 async function lookAt(
   folder: VersionFolder,
+  sight: Inquiry["sight"],
   signal: AbortSignal,
 ): Promise<Omit<StoreStatus, "comparison">> {
   const { history } = folder.archive;
-  const latest = await resultOf(() => sightLatest(folder, signal), signal);
+  const latest = await resultOf(() => sight(folder, signal), signal);
   const lease = await resultOf(() => lookAtLease(folder, signal), signal);
   const entries = await resultOf(() => history.list(signal), signal);
   if (entries.kind === "bad") {
@@ -99,15 +116,6 @@ async function lookAt(
     heldBecause: await heldReason(folder, held[0], signal),
     lease,
   };
-}
-
-async function sightLatest(
-  { archive }: VersionFolder,
-  signal: AbortSignal,
-): Promise<FoundSighting> {
-  const found = await archive.sight(undefined, signal);
-  if (found === undefined) throw new TypeError("unchanged, though nothing was seen before");
-  return found;
 }
 
 /** The id of the newest good one of `entries`, if that is newer than `latest`. */
@@ -144,6 +152,7 @@ async function lookAtLease(
 }
 
 function compare(live: VersionStatus["live"], latest: StoreStatus["latest"]): Comparison {
+  if (live === undefined) return { kind: "unasked" };
   if (live.kind === "bad") return { kind: "unknown", reason: live.error.message };
   const saved = latest.kind === "bad" ? undefined : metadataOf(latest.value);
   if (saved === undefined) {
@@ -159,4 +168,31 @@ function compare(live: VersionStatus["live"], latest: StoreStatus["latest"]): Co
   if (timestamp === undefined || made === undefined) return { kind: "behind", seconds: undefined };
   const seconds = Math.round(timestamp - made);
   return seconds >= 0 ? { kind: "behind", seconds } : { kind: "ahead", seconds: -seconds };
+}
+
+function verdictOf(version: KongVersion, stores: readonly StoreStatus[]): Verdict {
+  const good = stores.flatMap((from) =>
+    from.latest.kind === "good" ? [{ from, found: from.latest.value }] : [],
+  );
+  const best = bestOf(version, good, ({ found }) => describe(found));
+  if (best === undefined) {
+    const errors = stores.flatMap(({ latest }) => (latest.kind === "bad" ? [latest.error] : []));
+    const { message: because, hint } = mostUseful(errors);
+    const isDown = errors.some((error) => error instanceof StoreError && error.exitStatus === 4);
+    return { kind: "no", because, hint, exitStatus: isDown ? 4 : 3 };
+  }
+  const { comparison, folder } = best.from;
+  if (comparison.kind !== "foreign") return { kind: "yes", ...best };
+  return {
+    kind: "no",
+    because: `what lies in ${folder.store.url} is another cluster's: the control plane is of cluster ${comparison.live}`,
+    hint: "Check the storage URL's prefix and KONG_CLUSTER_CONTROL_PLANE.",
+    exitStatus: 3,
+  };
+}
+
+/** Of one that is sealed and lost its metadata nothing is known. */
+function describe(found: FoundSighting): SnapshotMetadata {
+  const config = found.kind === "open" ? found.snapshot.config : new Uint8Array();
+  return metadataOf(found) ?? describeBare(config, found.kongVersion, undefined);
 }

@@ -10,6 +10,8 @@ import { clusterCertificate, sharedTls } from "../fakes/certificates.ts";
 import { CLUSTER_1, CLUSTER_2 } from "../fakes/config.ts";
 import { FakeControlPlane } from "../fakes/control-plane.ts";
 import { leaseIn } from "../fakes/lease.ts";
+import { ManualClock } from "../fakes/manual-clock.ts";
+import { FakeS3 } from "../fakes/s3-server.ts";
 import { BINARY, CLOSE } from "../fakes/websocket-frames.ts";
 import {
   DEAD_STORE,
@@ -62,6 +64,152 @@ async function compared(stage: SnapshotsStage) {
   return { status, comparison: stores[0].comparison };
 }
 
+/** The answer and what follows it, the details left out, on one line. */
+function verdictOf(stdout: string): string {
+  return stdout.slice(0, stdout.indexOf("\n\n")).replaceAll(/\s+/g, " ");
+}
+
+const ALONE = { KONG_CLUSTER_CONTROL_PLANE: "" };
+const CLOCK = new ManualClock(new Date("2026-11-21T12:30:00Z"));
+
+describe("the answer of kong-fallback status", () => {
+  it("is yes, with what a new data plane starts with", async () => {
+    await using stage = await SnapshotsStage.open({ environment: ALONE, clock: CLOCK });
+    const saved = snapshotAt(0, services("a", "b"));
+    await stage.save(saved);
+    const { status, stdout } = await stage.run(["status"]);
+    const hash = saved.metadata.configHash?.slice(0, 12);
+    assert.equal(
+      verdictOf(stdout),
+      `yes: a new Kong 3.9.1 data plane starts with config ${hash}, 2 services, 0 routes, saved 30 min ago, from file://${stage.directory}`,
+    );
+    assert.equal(status, 0);
+    assert.ok(!stdout.includes("\ufffd"), stdout);
+  });
+
+  it("says that the control plane has the same", async () => {
+    const { environment } = await scene(snapshotAt(30, services("a")));
+    await using stage = await SnapshotsStage.open({ environment });
+    await stage.save(snapshotAt(0, services("a")));
+    const { stdout } = await stage.run(["status"]);
+    assert.match(verdictOf(stdout), /, the same as the control plane has now$/);
+    assert.match(stdout, /^Kong 3\.9\.1 at the control plane 127\.0\.0\.1:\d+$/m);
+  });
+
+  it("is NO, with the reason and what to do, and tells of the control plane though the store is dead", async () => {
+    const { environment } = await scene(snapshotAt(30, services("a", "b", "c")));
+    await using stage = await SnapshotsStage.open({
+      environment: { ...environment, ...DEAD_STORE },
+    });
+    const { status, stdout } = await stage.run(["status", "--storage", DEAD_STORE_URL]);
+    assert.equal(status, 4);
+    assert.match(
+      verdictOf(stdout),
+      /^NO: a new Kong 3\.9\.1 data plane would start empty: could not .* what to do: \S/,
+    );
+    assert.match(stdout, /^entities +services 3, /m);
+    const { stdout: json } = await stage.run(["status", "--storage", DEAD_STORE_URL, "--json"]);
+    const [{ verdict }] = JSON.parse(json);
+    assert.equal(verdict.answer, "no");
+  });
+
+  it("goes by the version rule that readers go by", async () => {
+    await using stage = await SnapshotsStage.open({ environment: ALONE });
+    await stage.save(snapshotAt(0, services("a")));
+    const patch = await stage.run(["status", "--kong-version", "3.9.2"]);
+    assert.equal(patch.status, 0, patch.stdout);
+    assert.match(
+      verdictOf(patch.stdout),
+      / but it was saved for Kong 3\.9\.1; nothing was for 3\.9\.2$/,
+    );
+    const exact = await stage.run(["status", "--kong-version", "3.9.2"], {
+      environment: { KONG_FALLBACK_VERSION_MATCH: "exact" },
+    });
+    assert.equal(exact.status, 3);
+    assert.match(verdictOf(exact.stdout), /^NO: .*there are some for 3\.9\.1 what to do: Set KONG/);
+  });
+
+  it("goes by what else readers demand", async () => {
+    await using stage = await SnapshotsStage.open({ environment: ALONE });
+    await stage.save(snapshotAt(0, services("a"), { rehearsed: false }));
+    const environment = { KONG_FALLBACK_REQUIRE_REHEARSED: "on" };
+    const { status, stdout } = await stage.run(["status"], { environment });
+    assert.equal(status, 3);
+    assert.match(verdictOf(stdout), /^NO: .* was not rehearsed/);
+  });
+
+  it("does not hang on one connection that breaks", async () => {
+    await using s3 = await FakeS3.start();
+    const { config } = snapshotAt(0, services("a"));
+    const stored = { body: Buffer.from(config), metadata: {}, etag: '"1"' };
+    s3.buckets.get("bucket")?.set("prefix/3.9.1/config.json", stored as never);
+    let broken = false;
+    s3.fault = ({ url }) => {
+      if (broken || !url.includes("config.json")) return undefined;
+      broken = true;
+      return { kind: "drop" };
+    };
+    await using stage = await SnapshotsStage.open({
+      environment: { ...ALONE, ...DEAD_STORE, AWS_CONFIG_STORAGE_ENDPOINT: s3.endpoint },
+    });
+    const { status, stdout } = await stage.run(["status", "--storage", "s3://bucket/prefix"]);
+    assert.equal(status, 0, stdout);
+    assert.ok(broken);
+    assert.match(verdictOf(stdout), /^yes: .* 1 service, .* from s3:\/\/bucket\/prefix/);
+  });
+
+  it("is of the store that has the newest, and names those that have nothing, or something else", async () => {
+    await using old = await SnapshotsStage.open({ environment: ALONE });
+    await using stage = await SnapshotsStage.open({ environment: { ...ALONE, ...DEAD_STORE } });
+    // By tokens, which tell nothing between stores, the old one would win.
+    await old.save(snapshotAt(0, services("a"), { fencingToken: 9 }));
+    await stage.save(snapshotAt(5, services("b")));
+    const [newest, older] = [stage, old].map(({ directory }) => `file://${directory}`);
+    const storage = `${DEAD_STORE_URL},${older},${newest}`;
+    const { status, stdout } = await stage.run(["status", "--storage", storage]);
+    assert.equal(status, 0);
+    const verdict = verdictOf(stdout);
+    assert.ok(verdict.includes(`ago, from ${newest} but`), verdict);
+    assert.ok(verdict.includes(`but ${DEAD_STORE_URL} gives nothing: could not`), verdict);
+    assert.ok(
+      verdict.includes(`but ${older} has another config, of 2026-11-21 12:00:00Z`),
+      verdict,
+    );
+  });
+
+  it("says what else there is to know: the current one damaged, a newer one held back, another one live", async () => {
+    const { environment } = await scene(snapshotAt(9, services("live")));
+    await using stage = await SnapshotsStage.open({ environment, clock: CLOCK });
+    const id = await stage.save(snapshotAt(0, services("a")));
+    await stage.hold(snapshotAt(1, services()), "services fell");
+    await writeFile(stage.path("3.9.1", "config.json"), "damaged");
+    const { status, stdout } = await stage.run(["status"]);
+    assert.equal(status, 0);
+    const verdict = verdictOf(stdout);
+    for (const caution of [
+      `it comes from the history (${id}), for the current object cannot be used`,
+      "a newer config is held back: services fell",
+      "the control plane has another config by now",
+    ]) {
+      assert.ok(verdict.includes(`but ${caution}`), verdict);
+    }
+    const { stdout: json } = await stage.run(["status", "--json"]);
+    const [{ verdict: told }] = JSON.parse(json);
+    assert.deepEqual([told.answer, told.but.length], ["yes", 3]);
+  });
+
+  it("is one for each version, all of them first", async () => {
+    const environment = { ...ALONE, KONG_VERSION: "3.8.1,3.9.1" };
+    await using stage = await SnapshotsStage.open({ environment });
+    await stage.save(snapshotAt(0, services("a")));
+    const { stdout } = await stage.run(["status"]);
+    assert.match(
+      verdictOf(stdout),
+      /^NO: a new Kong 3\.8\.1 data plane .* yes: a new Kong 3\.9\.1 data plane /,
+    );
+  });
+});
+
 describe("kong-fallback status", () => {
   it("says that what is saved is what the control plane has, though it made it anew, and leaves no row there", async () => {
     const { environment, controlPlane } = await scene(snapshotAt(30, services("a")));
@@ -107,6 +255,10 @@ describe("kong-fallback status", () => {
     assert.match(stdout, new RegExp(`^cluster +${CLUSTER_2}$`, "m"));
     const flat = stdout.replaceAll(/\s+/g, " ");
     assert.ok(flat.includes(`another cluster's: the control plane is of cluster ${CLUSTER_1}`));
+    assert.match(
+      verdictOf(stdout),
+      /^NO: .* is another cluster's: .* what to do: Check the storage/,
+    );
     await stage.save(snapshotAt(1, { ...services("b"), ...ofCluster(CLUSTER_1) }));
     assert.equal((await compared(stage)).comparison.kind, "behind");
   });
@@ -120,7 +272,7 @@ describe("kong-fallback status", () => {
     await leaseIn(stage.store, systemClock).take(3, undefined, NEVER);
     const { status, stdout, stderr } = await stage.run(["status"]);
     assert.equal(status, 0, stderr);
-    assert.ok(stdout.startsWith(`Kong 3.9.1 in file://${stage.directory}\n`));
+    assert.match(stdout, new RegExp(`^Kong 3\\.9\\.1 in file://${stage.directory}$`, "m"));
     assert.match(stdout, /^saved +2026-11-21 12:00:00Z \(.* ago\), 73 B, fencing token 3$/m);
     assert.ok(stdout.includes(`config hash  ${saved.metadata.configHash}`), stdout);
     assert.match(stdout, /^entities +services 1, /m);
@@ -157,7 +309,7 @@ describe("kong-fallback status", () => {
     assert.match(down.comparison.reason, /ECONNREFUSED/);
     const unset = await stage.run(["status"], { environment: { KONG_CLUSTER_CONTROL_PLANE: "" } });
     assert.equal(unset.status, 0);
-    assert.match(unset.stdout, /^compared +unknown: KONG_CLUSTER_CONTROL_PLANE: is not set/m);
+    assert.match(unset.stdout, /^compared +with nothing: no control plane is given$/m);
   });
 
   it("says which one readers get where the current one is damaged, and 3 where there is none", async () => {
