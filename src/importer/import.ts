@@ -158,8 +158,9 @@ async function decide(job: ImportJob, signal: AbortSignal): Promise<Decision> {
     case "silent": {
       log.warn({ err: answer.error, attempts }, "control plane sends no config");
       const snapshot = await reading;
-      const reason = await whyWithheld(snapshot, { ...job, probe }, signal);
-      return reason === undefined ? { kind: "down", snapshot } : withheld(reason, log);
+      const plugins = undeclared(snapshot, job);
+      const reason = plugins.length > 0 && (await whyWithheld(plugins, probe, signal));
+      return reason ? withheld(reason, log) : { kind: "down", snapshot };
     }
     case "unreachable":
       log.warn({ err: answer.error, attempts }, "control plane is unreachable");
@@ -177,17 +178,20 @@ function withheld(error: ServiceError, log: Log): Decision {
   return { kind: "withheld", error };
 }
 
+/** Plugins that the snapshot uses, and that were not declared. */
+function undeclared({ config }: Snapshot, { declared }: ImportJob): readonly string[] {
+  return [...configuredPlugins(config)].filter((name) => !declared.includes(name));
+}
+
 /**
- * Why a control plane that gave nothing gives others a config: they have plugins that were not declared.
- * Undefined where it gives nothing to those that have all plugins of the snapshot either.
+ * Why a control plane that gave nothing gives others a config: they have these plugins. Undefined where
+ * it gives nothing to those that have them either.
  */
 async function whyWithheld(
-  { config }: Snapshot,
-  { probe, declared }: { readonly probe: NonNullable<ImportJob["probe"]> } & ImportJob,
+  plugins: readonly string[],
+  probe: NonNullable<ImportJob["probe"]>,
   signal: AbortSignal,
 ): Promise<ServiceError | undefined> {
-  const plugins = [...configuredPlugins(config)].filter((name) => !declared.includes(name));
-  if (plugins.length === 0) return undefined;
   const answer = await probe({ plugins }, signal);
   switch (answer.kind) {
     case "reachable":

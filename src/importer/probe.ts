@@ -149,7 +149,7 @@ async function awaitAnswer(
           return error.retryable || (isRefused && refusedSessions === 1);
         },
         onRetry: (error, number, delayMs) => {
-          absence.note(error);
+          absence.note(error, seen.isConnected);
           log.debug(
             { err: error, controlPlane: source.name, attempt: number, delayMs },
             "control plane did not answer, trying again",
@@ -208,8 +208,9 @@ class Absence {
     this.#tell = tell;
   }
 
-  note(error: ServiceError): void {
-    if (!isAbsence(error)) {
+  /** `isConnected`: it came to a session before that. */
+  note(error: ServiceError, isConnected: boolean): void {
+    if (isConnected || !isAbsence(error)) {
       this.#row = undefined;
       return;
     }

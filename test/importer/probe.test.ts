@@ -4,7 +4,12 @@ import assert from "node:assert/strict";
 import { describe, it } from "vitest";
 import { type ProbeMode, type ProbeResult, probeControlPlane } from "../../src/importer/probe.ts";
 import { FrameError } from "../../src/kong/reconfigure.ts";
-import { type ConfigSource, SourceError, type SourceErrorCode } from "../../src/source/port.ts";
+import {
+  type ConfigSource,
+  SourceError,
+  type SourceErrorCode,
+  type SourceEvent,
+} from "../../src/source/port.ts";
 import { updateOf } from "../fakes/config.ts";
 import { ManualClock } from "../fakes/manual-clock.ts";
 import { RecordingLog } from "../fakes/recording-log.ts";
@@ -268,7 +273,7 @@ describe("a control plane that is not there", () => {
   const hungUp = unreachable(new Error("TLS failed", { cause: refusals("ECONNRESET")[0] }));
   const partly = unreachable(new AggregateError(refusals("ECONNREFUSED", "ETIMEDOUT")));
 
-  async function absencesAt(events: readonly (Error | undefined)[], ms: number) {
+  async function absencesAt(events: readonly (SourceEvent | Error | undefined)[], ms: number) {
     const source = new ScriptedSource();
     for (const event of events) source.emit(event ?? assert.fail());
     const clock = new ManualClock();
@@ -309,5 +314,12 @@ describe("a control plane that is not there", () => {
     assert.deepEqual(await absencesAt(Array(9).fill(partly), 3_000), []);
     assert.deepEqual(await absencesAt([nobody, partly, nobody, partly], 1_400), []);
     assert.deepEqual(await absencesAt([nobody], 5_000), []);
+  });
+
+  it("is not known where it takes sessions and breaks them off", async () => {
+    const [cause] = refusals("ECONNRESET");
+    const lost = new SourceError("SOURCE_LOST", "the connection broke off", { cause });
+    const events = Array(5).fill([CONNECTED, lost]).flat();
+    assert.deepEqual(await absencesAt(events, 2_400), []);
   });
 });
