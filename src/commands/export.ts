@@ -216,7 +216,10 @@ function adminQuestions(
   };
 }
 
-/** Ready: every version has a good snapshot in a store, and no newer config is known to be withheld, or kept from every store. */
+/** Stores that have not been seen to hold a good snapshot for so long cannot be relied on. */
+const MAX_UNSEEN_MS = 5 * 60_000;
+
+/** Ready: every version has a good snapshot in a store, seen lately, and no newer config is known to be withheld, or kept from every store. */
 function notReady(exporters: readonly VersionExporter[]): string | undefined {
   const without = exporters.filter(({ exporter }) => !exporter.hasSaved);
   const [missing, unknown] = [true, false].map((hasLooked) =>
@@ -231,8 +234,15 @@ function notReady(exporters: readonly VersionExporter[]): string | undefined {
       ? []
       : [`what is saved for Kong ${version} may be out of date: ${withheld.message}`];
   });
-  for (const { exporter } of exporters) {
+  for (const { version, exporter } of exporters) {
     const { replicas } = exporter;
+    const unseen = replicas.flatMap(({ unseenMs }) => (unseenMs === undefined ? [] : [unseenMs]));
+    if (unseen.length > 0 && Math.min(...unseen) > MAX_UNSEEN_MS) {
+      const minutes = Math.floor(Math.min(...unseen) / 60_000);
+      reasons.push(
+        `no store has been seen to hold a good snapshot for Kong ${version} for ${minutes} min, see the log`,
+      );
+    }
     if (replicas.every(({ refusedBy }) => refusedBy !== undefined)) {
       reasons.push(...replicas.flatMap(refusedReason));
     }
@@ -248,6 +258,7 @@ function notReady(exporters: readonly VersionExporter[]): string | undefined {
 
 const REFUSALS = {
   stale: "another exporter has taken over",
+  foreign: "the config of another Kong cluster lies there",
   unconfirmed:
     "another config lies there, and the control plane has not been asked since which is the newer one",
 } as const;

@@ -6,7 +6,8 @@ import type { Log } from "../core/log.ts";
 import { countEntities, type EntityCounts } from "../kong/entity-counts.ts";
 import type { Archive } from "../snapshots/archive.ts";
 import { isPassedOver } from "../snapshots/errors.ts";
-import type { Refusal } from "../snapshots/order.ts";
+import { isOfAnotherCluster, type Refusal } from "../snapshots/order.ts";
+import { isRestored } from "../snapshots/restored.ts";
 import type { RetentionPolicy } from "../snapshots/retention.ts";
 import { metadataOf } from "../snapshots/sighting.ts";
 import type { SnapshotMetadata } from "../snapshots/snapshot.ts";
@@ -36,6 +37,16 @@ export type SaveResult =
   /** It may not be written as long as nothing else happens. */
   | { readonly kind: "refused"; readonly refusal: WriteRefusal };
 
+export type CheckResult =
+  /** A good snapshot lies there: what was made current, what an operator put in its place, or, where this exporter has made none current, any. */
+  | { readonly kind: "good" }
+  /** Something else lay there (undefined: nothing usable), and was replaced. */
+  | { readonly kind: "mended"; readonly found: SnapshotMetadata | undefined }
+  /** Nothing usable lies there, and there is nothing at hand to replace it. */
+  | { readonly kind: "lost" }
+  /** What lies there may not be replaced as long as nothing else happens. */
+  | { readonly kind: "refused"; readonly refusal: WriteRefusal };
+
 /** Why what lies in the store may not be replaced by what was received, though it is not known to be the newer one. */
 export type WriteRefusal = Exclude<Refusal, { readonly kind: "overruled" }>;
 
@@ -51,10 +62,20 @@ const MAX_LOGGED_REASONS = 10;
 export class GatedArchive {
   readonly #options: GatedArchiveOptions;
   readonly #gates: Gates;
+  /** Whether it was seen what is current. */
+  #hasLooked = false;
   /** Of what is current, as far as known. */
   #current: SnapshotMetadata | undefined;
   /** Of what is current, or stands in for it; undefined until it was asked for, and while there is nothing. */
   #counts: EntityCounts | undefined;
+  /** What was made, or found to be, current last. */
+  #made:
+    | {
+        readonly config: ReceivedConfig;
+        readonly fencingToken: number;
+        readonly rehearsed: boolean;
+      }
+    | undefined;
 
   constructor(options: GatedArchiveOptions) {
     this.#options = options;
@@ -75,9 +96,60 @@ export class GatedArchive {
   async recall(signal: AbortSignal): Promise<SnapshotMetadata | undefined> {
     const { archive, conditional } = this.#options;
     this.#know(undefined);
+    this.#hasLooked = false;
     await conditional(signal);
     this.#know(await archive.recall(signal));
+    this.#hasLooked = true;
     return this.#current;
+  }
+
+  /**
+   * Whether what was made current under this token still is; by its version, or, with `whole`, by its
+   * body, too. Where it was changed or removed it is made so again, past the gates, which it has passed:
+   * unless an operator restored another one in its place, or nobody knows that it is the newer one. One attempt.
+   */
+  async check(fencingToken: number, whole: boolean, signal: AbortSignal): Promise<CheckResult> {
+    const { archive, conditional, clock, metrics } = this.#options;
+    if (!whole && (await archive.isIntact(signal))) return { kind: "good" };
+    const found = await this.recall(signal);
+    const made = this.#made;
+    if (made === undefined || made.fencingToken !== fencingToken) {
+      return found === undefined ? { kind: "lost" } : { kind: "good" };
+    }
+    const { config, rehearsed } = made;
+    const startedAt = clock.monotonicMs();
+    const { asOfMs, follows } = config.provenance;
+    const provenance = {
+      asOfMs,
+      // Whoever held an earlier token cannot have written since: what has one was put back.
+      follows: (stored: SnapshotMetadata) =>
+        !isRestored(stored) && (follows(stored) || stored.fencingToken < fencingToken),
+    };
+    const options = { conditional: await conditional(signal), provenance };
+    const outcome = await archive.save(config.snapshot(fencingToken, rehearsed), options, signal);
+    switch (outcome.kind) {
+      case "saved":
+        this.#know(outcome.metadata);
+        metrics.wrote(Math.round(clock.monotonicMs() - startedAt));
+        return { kind: "mended", found };
+      case "unchanged":
+      case "overruled":
+        return { kind: "good" };
+      default:
+        return { kind: "refused", refusal: outcome };
+    }
+  }
+
+  /** What lies there of another cluster than this config's, looked at anew; undefined where nothing does. No gate compares two clusters, and nothing of ours belongs into its history. */
+  async foreign(
+    { update: { clusterId } }: ReceivedConfig,
+    signal: AbortSignal,
+  ): Promise<SnapshotMetadata | undefined> {
+    const isForeign = () =>
+      this.#current !== undefined && isOfAnotherCluster(this.#current, clusterId);
+    const isOutdated = async () => isForeign() && !(await this.#options.archive.isIntact(signal));
+    if (!this.#hasLooked || (await isOutdated())) await this.recall(signal);
+    return isForeign() ? this.#current : undefined;
   }
 
   /** One attempt. A history that cannot be written or pruned fails no save, but a config that is held back must get there. */
@@ -88,6 +160,10 @@ export class GatedArchive {
   ): Promise<SaveResult> {
     const { archive, conditional, clock, log, metrics } = this.#options;
     const startedAt = clock.monotonicMs();
+    const foreign = await this.foreign(config, signal);
+    if (foreign !== undefined) {
+      return { kind: "refused", refusal: { kind: "foreign", stored: foreign } };
+    }
     const decision = await this.#decide(config, signal);
     if (decision.kind === "held") {
       await this.#keepAside(config, fencingToken, decision, signal);
@@ -95,7 +171,11 @@ export class GatedArchive {
     }
     const { rehearsed } = decision;
     const { configHash, configTable } = config.update;
-    if (archive.holds(configHash, fencingToken, rehearsed)) return { kind: "unchanged" };
+    const made = { config, fencingToken, rehearsed };
+    if (archive.holds(configHash, fencingToken, rehearsed)) {
+      this.#made = made;
+      return { kind: "unchanged" };
+    }
     const snapshot = config.snapshot(fencingToken, rehearsed);
     const { provenance } = config;
     const options = { conditional: await conditional(signal), provenance };
@@ -103,6 +183,7 @@ export class GatedArchive {
     switch (outcome.kind) {
       case "stale":
       case "unconfirmed":
+      case "foreign":
         this.#know(outcome.stored);
         return { kind: "refused", refusal: outcome };
       case "overruled":
@@ -114,9 +195,11 @@ export class GatedArchive {
         return { kind: "overruled" };
       case "unchanged":
         this.#know(snapshot.metadata);
+        this.#made = made;
         return { kind: "unchanged" };
       case "saved": {
         this.#know(outcome.metadata);
+        this.#made = made;
         const durationMs = Math.round(clock.monotonicMs() - startedAt);
         metrics.wrote(durationMs);
         log.info(

@@ -44,6 +44,8 @@ export interface WriterMetrics {
   saveFailed(code: string): void;
   /** A config was held back that was not before. */
   held(by: GateName): void;
+  /** What was current was gone, damaged or another one, and was saved again. */
+  mended(): void;
 }
 
 /** How one writer stands, asked at each scrape. */
@@ -58,7 +60,9 @@ export interface WriterStatus {
    * that it does not give, at least since when that can be. Undefined where another exporter writes.
    */
   readonly lagMs: number | undefined;
-  /** Why the newest config may not be saved yet, see Refusal; undefined where nothing forbids it, and while this exporter does not hold the lease. */
+  /** How long ago the store was last seen to hold a good snapshot, milliseconds; undefined: never yet. */
+  readonly unseenMs: number | undefined;
+  /** Why the newest config may not be saved yet, see Refusal; undefined where nothing forbids it. While this exporter does not hold the lease, "foreign" or undefined. */
   readonly refusedBy: WriteRefusal["kind"] | undefined;
   /** What holds a config back; undefined where none is, and while this exporter does not hold the lease. */
   readonly heldBy: GateName | undefined;

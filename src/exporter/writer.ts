@@ -2,9 +2,10 @@
 
 import type { Clock } from "../core/clock.ts";
 import { ServiceError } from "../core/errors.ts";
+import { FailureNews } from "../core/failure-news.ts";
 import type { Log } from "../core/log.ts";
 import { Backoff, type BackoffPolicy, keepTrying } from "../core/trying.ts";
-import { forever, Mailbox, Scope } from "../core/waiting.ts";
+import { forever, inTime, Mailbox, Scope } from "../core/waiting.ts";
 import type { Election, Leadership } from "../election/port.ts";
 import type { KongVersion } from "../kong/version.ts";
 import { SnapshotError } from "../snapshots/errors.ts";
@@ -29,6 +30,8 @@ export interface WriterOptions extends GatedArchiveOptions {
   readonly exportDelayMs: number;
   /** While the store does not take a config. */
   readonly retry: BackoffPolicy;
+  /** Between two looks of who writes at what lies there, on average, milliseconds; by default CHECK_MS. */
+  readonly checkMs?: number;
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
@@ -41,6 +44,7 @@ export interface Stored {
   readonly configHash: string | undefined;
   /** When it was saved, or last known to lie there. */
   readonly at: Date;
+  readonly clusterId: string | undefined;
   /** Undefined for what was found there. */
   readonly config?: ReceivedConfig;
 }
@@ -59,6 +63,9 @@ export interface WriterHost {
 const LAST_RETRY: BackoffPolicy = { minMs: 100, maxMs: 1_000 };
 /** While standing by, between two looks at what another one saved. */
 const LOOK_MS = 30_000;
+export const CHECK_MS = 60_000;
+/** Between two that read the body, too. */
+export const WHOLE_CHECK_MS = 6 * 3_600_000;
 
 export class Writer {
   readonly #options: WriterOptions;
@@ -69,6 +76,12 @@ export class Writer {
   readonly #pending = new Mailbox<ReceivedConfig>();
   #stored: Stored | undefined;
   #hasLooked = false;
+  /** When the store was last seen to hold a good snapshot, by the monotonic clock. */
+  #seenGoodAtMs: number | undefined;
+  #wholeCheckAtMs = 0;
+  readonly #checkNews: FailureNews;
+  /** Whether it was told that the store holds another cluster's. */
+  #isToldForeign = false;
   /** Since when the store lacks the newest config, by the monotonic clock. */
   #lackingSinceMs: number | undefined;
   #leadership: Leadership | undefined;
@@ -78,11 +91,12 @@ export class Writer {
   constructor(options: WriterOptions) {
     this.#options = options;
     this.#gated = new GatedArchive(options);
+    this.#checkNews = new FailureNews(options.clock);
   }
 
-  /** Whether the store is known to hold a good snapshot, saved by this process or another one. */
+  /** Whether the store is known to hold a good snapshot of this cluster, saved by this process or another one. */
   get hasSaved(): boolean {
-    return this.#stored !== undefined;
+    return this.#stored !== undefined && !this.#isForeign;
   }
 
   /** Whether it is known what lies in the store, if only that there is nothing usable. */
@@ -91,14 +105,17 @@ export class Writer {
   }
 
   get status(): WriterStatus {
-    const { store, kongVersion } = this.#options;
+    const { store, kongVersion, clock } = this.#options;
+    const isHolder = this.#leadership?.kind === "holder";
+    const seenAtMs = this.#seenGoodAtMs;
     return {
       store,
       kongVersion,
       leadership: this.#leadership,
       lagMs: this.#lagMs(),
-      heldBy: this.#leadership?.kind === "holder" ? this.#gated.heldBy : undefined,
-      refusedBy: this.#leadership?.kind === "holder" ? this.#refusal?.kind : undefined,
+      unseenMs: seenAtMs === undefined ? undefined : clock.monotonicMs() - seenAtMs,
+      heldBy: isHolder ? this.#gated.heldBy : undefined,
+      refusedBy: isHolder ? this.#refusal?.kind : this.#isForeign ? "foreign" : undefined,
     };
   }
 
@@ -112,6 +129,7 @@ export class Writer {
       this.#lackingSinceMs ??= config.receipt.monotonicMs;
     }
     const stored = this.#stored;
+    if (!isHolder) this.#tellForeign();
     if (!isHolder && stored !== undefined && stored.configHash === config.update.configHash) {
       this.#host.onStored(stored);
     }
@@ -119,18 +137,32 @@ export class Writer {
 
   /**
    * Takes part in the election until `stop` aborts; then the holder saves what is pending, for as
-   * long as `deadline` allows, and only then gives up the lease. Resolves to whether nothing was left
+   * long as `deadline` allows, and only then gives up the lease. While another cluster's config lies
+   * there, it gives up the lease, too: it has no use for it, and others may. Resolves to whether nothing was left
    * unsaved, or another one is there to save it. Rejects with ELECTION_UNSAFE; with others for a bug.
    */
   async run(host: WriterHost, stop: AbortSignal, deadline: AbortSignal): Promise<boolean> {
     await using election = this.#options.election;
     this.#host = host;
+    for (;;) {
+      await this.#campaign(election, stop, deadline);
+      if (stop.aborted) return this.#lackingSinceMs === undefined || this.#isAnothersToSave;
+      await this.#awaitRoom(stop);
+    }
+  }
+
+  /** Until `stop` aborts, or there is nothing to be won: see `run`. */
+  async #campaign(election: Election, stop: AbortSignal, deadline: AbortSignal): Promise<void> {
     using campaign = new Scope();
+    const resigned = new Error("resigned");
     const take = (duty: Duty): Relief => {
       const [stopped, cutOff] = [new Scope(stop), new Scope(deadline)];
       const done = duty(stopped.signal, cutOff.signal);
       done.then(
-        () => stop.aborted && campaign.end(stop.reason),
+        () => {
+          if (stop.aborted) campaign.end(stop.reason);
+          else if (!stopped.isOver) campaign.end(resigned);
+        },
         (bug: unknown) => campaign.end(bug),
       );
       return async () => {
@@ -147,14 +179,13 @@ export class Writer {
       }
     } catch (error) {
       const isOver = campaign.isOver && error === campaign.signal.reason;
-      if (!isOver || !stop.aborted) throw error;
+      if (!isOver || !(stop.aborted || error === resigned)) throw error;
     } finally {
       await relieve();
       if (this.#leadership?.kind === "holder") {
         this.#leadership = { kind: "follower", holder: undefined };
       }
     }
-    return this.#lackingSinceMs === undefined || isAnothers(this.#leadership);
   }
 
   /** Until it is known who writes. Told to stop meanwhile, there is nothing to wait for unless there is something to save. */
@@ -185,18 +216,30 @@ export class Writer {
   /**
    * One term: saves the first config at once, then the newest, at most one per export delay. Told to
    * stop, it saves what is pending without any delay. A write under way may still finish until
-   * `deadline`; after that none is begun, and one under way is broken off.
+   * `deadline`; after that none is begun, and one under way is broken off. Ends by itself where another
+   * cluster's config lies there.
    */
   async #write(token: number, stop: AbortSignal, deadline: AbortSignal): Promise<void> {
     const { archive, clock, exportDelayMs, random, retry } = this.#options;
+    const { checkMs = CHECK_MS } = this.#options;
     await this.#recall(stop);
     if (this.#newest !== undefined) this.#pending.put(this.#newest);
     const refusals = new Backoff(random);
+    const nextCheckAtMs = () => clock.monotonicMs() + checkMs * (0.75 + random() / 2);
+    let checkAtMs = nextCheckAtMs();
+    this.#wholeCheckAtMs = clock.monotonicMs() + WHOLE_CHECK_MS;
     try {
       for (;;) {
-        await this.#pending.newest(stop);
+        const leftMs = checkAtMs - clock.monotonicMs();
+        const news = (signal: AbortSignal) => this.#pending.newest(signal);
+        if (leftMs <= 0 || (await inTime(leftMs, clock, stop, news)) === "late") {
+          await this.#check(token, stop);
+          checkAtMs = nextCheckAtMs();
+          continue;
+        }
         const result = await this.#saveNewest(token, retry, stop, deadline);
         if (result.kind === "refused") {
+          if (result.refusal.kind === "foreign") return;
           await this.#pending.changed(refusals.failed(retry), clock, stop);
           continue;
         }
@@ -225,6 +268,7 @@ export class Writer {
       if (saved === undefined) return;
       const { configHash, exportedAt, bytes } = saved;
       log.info({ key: archive.name, configHash, exportedAt, bytes }, "snapshot found");
+      this.#sawGood();
       this.#found(saved);
     } catch (error) {
       if (signal.aborted) return;
@@ -234,6 +278,58 @@ export class Writer {
         "store cannot be used yet, configs are kept in memory until it can",
       );
     }
+  }
+
+  /** Looks whether what lies there is what is to, for it may have been damaged, removed or put back by hand; and sees to it that it is again. */
+  async #check(token: number, stop: AbortSignal): Promise<void> {
+    const { archive, clock, log, metrics } = this.#options;
+    const isWhole = clock.monotonicMs() >= this.#wholeCheckAtMs;
+    try {
+      const result = await this.#gated.check(token, isWhole, stop);
+      this.#hasLooked = true;
+      if (isWhole) this.#wholeCheckAtMs = clock.monotonicMs() + WHOLE_CHECK_MS;
+      const fields = { key: archive.name };
+      switch (result.kind) {
+        case "mended": {
+          const { found } = result;
+          metrics.mended();
+          log.warn(
+            { ...fields, found },
+            found === undefined
+              ? "current snapshot was gone or damaged, saved again"
+              : "somebody put another snapshot in the place of the current one, which was saved again",
+          );
+          break;
+        }
+        case "lost":
+          if (this.#stored !== undefined && this.#checkNews.isNews("lost")) {
+            log.error(
+              fields,
+              "current snapshot is gone or damaged: it is saved again once the control plane sends its config",
+            );
+          }
+          return;
+        case "refused":
+          // The usual way knows what to do, and tells.
+          if (this.#newest !== undefined) this.#pending.put(this.#newest);
+          return;
+        case "good":
+          break;
+        default:
+          result satisfies never;
+      }
+      this.#sawGood();
+      if (this.#checkNews.end()) log.info(fields, "current snapshot was looked at: it is good");
+    } catch (error) {
+      if (stop.aborted || !(error instanceof ServiceError)) throw error;
+      if (this.#checkNews.isNews(error.message)) {
+        log.error({ err: error }, "cannot look whether the current snapshot is still good");
+      }
+    }
+  }
+
+  #sawGood(): void {
+    this.#seenGoodAtMs = this.#options.clock.monotonicMs();
   }
 
   /**
@@ -269,6 +365,7 @@ export class Writer {
   /** It is kept, and tried again. */
   #refused({ update: { configHash } }: ReceivedConfig, refusal: WriteRefusal): void {
     const { archive, log } = this.#options;
+    if (refusal.stored !== undefined) this.#sawGood();
     const isNews = this.#refusal?.kind !== refusal.kind;
     this.#refusal = refusal;
     const { stored } = refusal;
@@ -291,6 +388,10 @@ export class Writer {
           );
         }
         return;
+      case "foreign":
+        this.#found(refusal.stored);
+        this.#tellForeign();
+        return;
       default:
         refusal satisfies never;
     }
@@ -302,9 +403,11 @@ export class Writer {
     this.#refusal = undefined;
     this.#lackingSinceMs = this.#newest === config ? undefined : this.#newest?.receipt.monotonicMs;
     if (kind !== "saved" && kind !== "unchanged") return;
-    const { configHash } = config.update;
+    const { configHash, clusterId } = config.update;
     if (kind === "unchanged") log.debug({ configHash }, "config unchanged, nothing to save");
-    this.#stored = { configHash, at: clock.now(), config };
+    else this.#sawGood();
+    this.#stored = { configHash, clusterId, at: clock.now(), config };
+    this.#tellForeign();
     this.#host.onStored(this.#stored);
   }
 
@@ -319,6 +422,8 @@ export class Writer {
           this.#hasLooked = true;
           seen = found?.version ?? seen;
           if (found !== undefined) this.#found(metadataOf(found));
+          this.#sawGood();
+          this.#tellForeign();
         } catch (error) {
           if (!(error instanceof ServiceError)) throw error;
           if (error instanceof SnapshotError) this.#hasLooked = true;
@@ -331,14 +436,61 @@ export class Writer {
     }
   }
 
+  /** Until another cluster's config lies there no more, or `stop` aborts. */
+  async #awaitRoom(stop: AbortSignal): Promise<void> {
+    const { clock, log } = this.#options;
+    try {
+      while (this.#isForeign) {
+        await clock.sleep(LOOK_MS, stop);
+        try {
+          const foreign = this.#newest && (await this.#gated.foreign(this.#newest, stop));
+          if (foreign === undefined) this.#stored = undefined;
+        } catch (error) {
+          if (!(error instanceof ServiceError)) throw error;
+          log.debug(
+            { err: error },
+            "cannot look whether another cluster's config still lies there",
+          );
+        }
+      }
+    } catch (error) {
+      if (!stop.aborted) throw error;
+    }
+  }
+
   #found(metadata: SnapshotMetadata | undefined): void {
     const at = metadata?.exportedAt ?? this.#options.clock.now();
-    this.#stored = { configHash: metadata?.configHash, at };
-    this.#host.onStored(this.#stored);
+    this.#stored = { configHash: metadata?.configHash, clusterId: metadata?.clusterId, at };
+    if (!this.#isForeign) this.#host.onStored(this.#stored);
+  }
+
+  /** Whether what lies in the store is known to be the config of another cluster than ours. */
+  get #isForeign(): boolean {
+    const [stored, ours] = [this.#stored?.clusterId, this.#newest?.update.clusterId];
+    return stored !== undefined && ours !== undefined && stored !== ours;
+  }
+
+  get #isAnothersToSave(): boolean {
+    return isAnothers(this.#leadership) && !this.#isForeign;
+  }
+
+  #tellForeign(): void {
+    if (this.#isForeign === this.#isToldForeign) return;
+    this.#isToldForeign = this.#isForeign;
+    if (!this.#isForeign) return;
+    const { archive, log } = this.#options;
+    const err = new SnapshotError(
+      "SNAPSHOT_OTHER_CLUSTER",
+      `${archive.name} is the config of Kong cluster ${this.#stored?.clusterId}, the control plane's is ${this.#newest?.update.clusterId}`,
+      {
+        hint: "Give each cluster a prefix of its own in KONG_CLUSTER_FALLBACK_CONFIG_STORAGE. If this cluster is to take the other one's place: docs/exporters.md, two clusters.",
+      },
+    );
+    log.error({ err }, "config not saved: another Kong cluster's lies there, and stays");
   }
 
   #lagMs(): number | undefined {
-    if (isAnothers(this.#leadership)) return undefined;
+    if (this.#isAnothersToSave) return undefined;
     if (this.#lackingSinceMs === undefined) return 0;
     return this.#options.clock.monotonicMs() - this.#lackingSinceMs;
   }

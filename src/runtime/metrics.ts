@@ -174,6 +174,11 @@ function createReplicaMetrics(
     ({ lagMs }) => (lagMs === undefined ? undefined : lagMs / 1000),
   );
   gauge(
+    "kong_fallback_current_unseen_seconds",
+    "How long ago the store was last seen to hold a good current snapshot. Missing until it was.",
+    ({ unseenMs }) => (unseenMs === undefined ? undefined : unseenMs / 1000),
+  );
+  gauge(
     "kong_fallback_lease_held",
     "1 while this exporter holds the lease and writes.",
     ({ leadership }) => (leadership?.kind === "holder" ? 1 : 0),
@@ -203,14 +208,22 @@ function createReplicaMetrics(
     labelNames: [...labelNames, "by"],
     registers,
   });
+  const mended = new Counter({
+    name: "kong_fallback_current_mended_total",
+    help: "Times the current snapshot was gone, damaged or another one, and was saved again.",
+    labelNames,
+    registers,
+  });
   return {
     writer(kongVersion, store) {
       const labels = { store, kong_version: kongVersion };
+      mended.inc(labels, 0);
       for (const by of GATES) held.inc({ ...labels, by }, 0);
       return {
         wrote: (durationMs) => saveDuration.observe(labels, durationMs / 1000),
         saveFailed: (code) => saveFailures.inc({ ...labels, code }),
         held: (by) => held.inc({ ...labels, by }),
+        mended: () => mended.inc(labels),
       };
     },
   };

@@ -138,6 +138,18 @@ export class Archive {
   }
 
   /**
+   * Whether the good snapshot that is known to be current still lies there, by its version: its body is
+   * not looked at. Where it does not, and where none is known, what comes next reads anew. Throws StoreError.
+   */
+  async isIntact(signal: AbortSignal): Promise<boolean> {
+    const known = this.#known;
+    if (known?.kind !== "present" || known.metadata === undefined) return false;
+    if ((await this.#current.version(signal)) === known.version) return true;
+    this.#known = undefined;
+    return false;
+  }
+
+  /**
    * The highest fencing token that the store has seen with a snapshot, 0 if none: where its tokens go
    * on from. It is that of the current snapshot, or of the newest of the history where that is gone or
    * its metadata are. No body is looked at, but none is believed that is not signed as it must be.
@@ -197,8 +209,8 @@ export class Archive {
         tokens: this.#tokens,
       });
       if (decision.kind !== "write" && decision.kind !== "unchanged") {
-        // It may be another one by the next time.
-        this.#known = undefined;
+        // It may be another one by the next time. What an operator put there is looked after until then.
+        if (decision.kind !== "overruled") this.#known = undefined;
         return decision;
       }
       // What is about to be replaced may be missing there, if its writer died in between.

@@ -97,6 +97,11 @@ export class CurrentObject {
     return this.#seen.atMs;
   }
 
+  /** Of what lies there; undefined where nothing does. Throws StoreError. */
+  async version(signal: AbortSignal): Promise<Version | undefined> {
+    return (await this.#head(signal))?.version;
+  }
+
   /** Of what lies there, see Known; 0 where nothing does. Its body is not looked at. Throws as `look`. */
   async fencingToken(signal: AbortSignal): Promise<number> {
     const head = await this.#head(signal);

@@ -7,6 +7,7 @@ import { StoreError } from "../store/port.ts";
  * - `SNAPSHOT_MISSING`: nothing is saved for this Kong version. Start an exporter, or check prefix and KONG_VERSION.
  * - `SNAPSHOT_CORRUPT`: length, digest or form do not hold: truncated, changed by hand, or damaged. Take an older copy.
  * - `SNAPSHOT_WRONG_VERSION`: it was saved for another Kong version, which may reject it.
+ * - `SNAPSHOT_OTHER_CLUSTER`: it is the config of another Kong cluster, and what lies there stays. Give each cluster a prefix of its own; to move one, see docs/exporters.md.
  * - `SNAPSHOT_NOT_REHEARSED`: KONG_FALLBACK_REQUIRE_REHEARSED is on, and no Kong was seen to load it before it was saved. Older ones that were are used.
  * - `SNAPSHOT_UNKNOWN_FORMAT`: written by a newer kong-fallback. Upgrade this one.
  * - `SNAPSHOT_UNSIGNED`: none of KONG_FALLBACK_VERIFY_KEYS signed it, or it was changed after that: add the exporter's key, or find out who wrote it.
@@ -16,6 +17,7 @@ export type SnapshotErrorCode =
   | "SNAPSHOT_MISSING"
   | "SNAPSHOT_CORRUPT"
   | "SNAPSHOT_WRONG_VERSION"
+  | "SNAPSHOT_OTHER_CLUSTER"
   | "SNAPSHOT_NOT_REHEARSED"
   | "SNAPSHOT_UNKNOWN_FORMAT"
   | "SNAPSHOT_UNSIGNED"

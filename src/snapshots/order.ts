@@ -63,6 +63,8 @@ export type Refusal =
       readonly sinceMs: number;
       readonly stored: SnapshotMetadata;
     }
+  /** It is the config of another Kong cluster, whose data planes rely on it: two of them share one prefix. */
+  | { readonly kind: "foreign"; readonly stored: SnapshotMetadata }
   /** An operator has put it there in place of this very config, so it stays until the control plane has another one. */
   | { readonly kind: "overruled"; readonly stored: SnapshotMetadata };
 
@@ -85,6 +87,7 @@ export function decideSave(
     return { kind: "stale", storedToken: fencingToken, stored };
   }
   if (stored === undefined) return { kind: "write", rule: "free", metadata: fresh };
+  if (isOfAnotherCluster(stored, fresh.clusterId)) return { kind: "foreign", stored };
   if (isSameConfig(stored, fresh)) {
     const isNews = fresh.rehearsed === true && stored.rehearsed !== true;
     if (!isNews && isSettled(known, fresh.fencingToken, inDoubt)) return { kind: "unchanged" };

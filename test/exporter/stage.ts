@@ -107,6 +107,7 @@ export function setUp(options: StageOptions = {}) {
         wrote: () => seen.push("wrote"),
         saveFailed: (code) => seen.push(code),
         held: (by) => seen.push(by === "guard" ? "held" : `held by ${by}`),
+        mended: () => seen.push("mended"),
       },
     });
   });

@@ -7,13 +7,15 @@ import { V391 } from "../fakes/config.ts";
 describe("the metrics of an exporter's replicas", () => {
   it("tell lag, lease and hold of each store as they are at the scrape", async () => {
     const { registry, replicas } = createMetrics();
-    const common = { kongVersion: V391, heldBy: undefined, refusedBy: undefined };
+    const unknown = { heldBy: undefined, refusedBy: undefined, unseenMs: undefined };
+    const common = { kongVersion: V391, ...unknown };
     let statuses: readonly WriterStatus[] = [
       {
         ...common,
         store: "s3://a",
         leadership: { kind: "holder", token: 7 },
         lagMs: 1_500,
+        unseenMs: 2_500,
         heldBy: "rehearsal",
       },
       {
@@ -23,8 +25,9 @@ describe("the metrics of an exporter's replicas", () => {
         lagMs: undefined,
       },
     ];
-    const { held } = replicas(() => statuses).writer("3.9.1", "s3://a");
+    const { held, mended } = replicas(() => statuses).writer("3.9.1", "s3://a");
     held("guard");
+    mended();
     const [a, b] = [
       `{store="s3://a",kong_version="3.9.1"}`,
       `{store="s3://b",kong_version="3.9.1"}`,
@@ -32,6 +35,8 @@ describe("the metrics of an exporter's replicas", () => {
     const text = await registry.metrics();
     for (const line of [
       `kong_fallback_replica_lag_seconds${a} 1.5`,
+      `kong_fallback_current_unseen_seconds${a} 2.5`,
+      `kong_fallback_current_mended_total${a} 1`,
       `kong_fallback_lease_held${a} 1`,
       `kong_fallback_lease_held${b} 0`,
       `kong_fallback_lease_token${a} 7`,

@@ -27,6 +27,15 @@ const CHANGE = "change";
 const MAX_LAG_MS = 5_000;
 const MAX_SKEW_MS = 3_000;
 
+export interface ControlPlaneOptions {
+  /** See Variant. */
+  readonly flickers: boolean;
+  /** It does not say when it made a config. */
+  readonly isUndated: boolean;
+  /** Absent: it does not say whose config it is. */
+  readonly clusterId?: string;
+}
+
 export class ControlPlane {
   readonly nodes: readonly ControlPlaneNode[];
   readonly changes: Change[] = [];
@@ -35,16 +44,17 @@ export class ControlPlane {
   readonly #isUndated: boolean;
   readonly #schedule: Schedule;
   readonly #flickers: boolean;
+  readonly #clusterId: string | undefined;
   readonly #bad = new Set<string>();
 
-  /** `flickers`: see Variant; `isUndated`: it does not say when it made a config. */
   constructor(
     schedule: Schedule,
     nodes: number,
-    { flickers, isUndated }: { readonly flickers: boolean; readonly isUndated: boolean },
+    { flickers, isUndated, clusterId }: ControlPlaneOptions,
   ) {
     this.#schedule = schedule;
     this.#flickers = flickers;
+    this.#clusterId = clusterId;
     const skew = () => Math.round((schedule.random() * 2 - 1) * MAX_SKEW_MS);
     this.nodes = Array.from({ length: nodes }, () => ({
       clock: new WallClock(schedule, skew()),
@@ -90,7 +100,7 @@ export class ControlPlane {
 
   #changeTo(name: string): Change {
     const { random, nowMs } = this.#schedule;
-    const { configHash: hash } = configOf(name);
+    const { configHash: hash } = configOf(name, this.#clusterId);
     if (hash !== undefined && !name.startsWith("config-")) this.#bad.add(hash);
     const change = { name, hash, atMs: nowMs };
     this.changes.push(change);
@@ -121,7 +131,7 @@ export class ControlPlane {
     const index = this.changes.length - 1;
     if (node.index === index) return;
     const name = this.changes[index]?.name ?? "";
-    const { hashes, ...update } = configOf(name);
+    const { hashes, ...update } = configOf(name, this.#clusterId);
     const timestamp = this.#isUndated ? undefined : node.clock.nowMs / 1000;
     node.newest = {
       ...update,
@@ -134,8 +144,8 @@ export class ControlPlane {
 }
 
 /** An empty one has no services any more. */
-function configOf(name: string): ConfigUpdate {
-  const update = updateOf(name);
+function configOf(name: string, clusterId: string | undefined): ConfigUpdate {
+  const update = updateOf(name, undefined, clusterId);
   if (!name.startsWith("empty-")) return update;
   const text = { _format_version: "3.0", _transform: false, upstreams: [{ name }] };
   const configTable = Buffer.from(JSON.stringify(text));

@@ -9,7 +9,7 @@ import { quickSeals } from "../fakes/quick-seals.ts";
 import { firstBroken, liveThrough, type ManyOptions, seedsFrom } from "./many.ts";
 
 type Rules = typeof import("../../src/snapshots/order.ts");
-type Judge = Pick<Rules, "decideSave" | "isNewer" | "stampedAfter">;
+type Judge = Pick<Rules, "decideSave" | "isNewer" | "isOfAnotherCluster" | "stampedAfter">;
 
 /** The rules as they are, and what stands in their place. */
 const held = vi.hoisted(() => ({
@@ -32,6 +32,7 @@ vi.mock("../../src/snapshots/order.ts", async (original) => {
     decideSave: (...args) => judge().decideSave(...args),
     isNewer: (...args) => judge().isNewer(...args),
     stampedAfter: (...args) => judge().stampedAfter(...args),
+    isOfAnotherCluster: (...args) => judge().isOfAnotherCluster(...args),
     // All that is saved in these worlds is for one version.
     isBetter: (_, ...both) => judge().isNewer(...both),
   };
@@ -49,6 +50,7 @@ beforeEach(() => {
 
 const OPERATOR = { variant: { hasOperator: true } };
 const SUSPENDED = { variant: { suspends: true } };
+const STRANGER = { variant: { hasStranger: true } };
 const HOSTILE = {
   variant: { seals: quickSeals(), gates: { guard: true, rehearsal: true }, isHostile: true },
 };
@@ -58,6 +60,11 @@ async function decided(): Promise<ReadonlySet<string>> {
   const rules = new Set<string>();
   held.judge = {
     stampedAfter: sound().stampedAfter,
+    isOfAnotherCluster: (...args) => {
+      const isForeign = sound().isOfAnotherCluster(...args);
+      if (isForeign) rules.add("foreign");
+      return isForeign;
+    },
     decideSave: (...args) => {
       const decision = sound().decideSave(...args);
       rules.add(decision.kind === "write" ? decision.rule : decision.kind);
@@ -74,6 +81,7 @@ async function decided(): Promise<ReadonlySet<string>> {
   await liveThrough(seedsFrom(1, 1, 60), OPERATOR);
   await liveThrough(seedsFrom(1, 1, 60), SUSPENDED);
   await liveThrough(seedsFrom(1, 1, 60), HOSTILE);
+  await liveThrough(seedsFrom(1, 1, 20), STRANGER);
   return rules;
 }
 
@@ -181,7 +189,7 @@ const BROKEN: readonly Broken[] = [
       decideSave: (fresh, known, provenance, own) =>
         decideSave(fresh, known, provenance, { ...own, inDoubt: undefined }),
     }),
-    where: { variant: { flickers: true } },
+    where: { variant: { flickers: true, isNeglected: true } },
     shows: /the newest config is not the current one/,
   },
   {
@@ -194,6 +202,22 @@ const BROKEN: readonly Broken[] = [
       },
     }),
     shows: /the current config is not under the holder's token/,
+  },
+  {
+    name: "a config that may replace another cluster's",
+    judge: ({ decideSave }) => ({
+      isOfAnotherCluster: () => false,
+      decideSave: (fresh, known, ...rest) => {
+        const stored = known.kind === "present" ? known.metadata : undefined;
+        if (known.kind === "absent" || stored === undefined) {
+          return decideSave(fresh, known, ...rest);
+        }
+        const { clusterId } = fresh;
+        return decideSave(fresh, { ...known, metadata: { ...stored, clusterId } }, ...rest);
+      },
+    }),
+    where: STRANGER,
+    shows: /config that nobody made|nobody/,
   },
   {
     name: "an operator's word that does not count",
@@ -215,7 +239,7 @@ const BROKEN: readonly Broken[] = [
 describe("the rules by which configs are ordered", () => {
   it("decide each in some world", { timeout: 120_000 }, async () => {
     const writers = ["free", "same", "own", "confirmed", "followed"];
-    const refusals = ["unchanged", "stale", "unconfirmed", "overruled"];
+    const refusals = ["unchanged", "stale", "unconfirmed", "foreign", "overruled"];
     const readers = ["reader: time", "reader: token"];
     assert.deepEqual([...(await decided())].sort(), [...writers, ...refusals, ...readers].sort());
   });

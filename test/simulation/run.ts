@@ -64,6 +64,7 @@ async function suffer(world: World): Promise<void> {
     if (nextMs > endMs) return;
     await world.pass(nextMs - world.schedule.nowMs);
     if (nextChangeMs <= nextFaultMs) {
+      if (world.variant.hasStranger) world.meetStranger();
       world.change();
       nextChangeMs += world.between(0, 2 * changeMs);
     } else {

@@ -87,7 +87,8 @@ function wire(options: SeatOptions, tell: (leadership: Leadership) => void): Wri
     guard: guard ?? { kind: "off" },
     exportDelayMs: EXPORT_DELAY_MS,
     retry: SAVE_RETRY,
-    metrics: { wrote: () => {}, saveFailed: () => {}, held: () => {} },
+    ...(variant.isNeglected ? { checkMs: 1e9 } : {}),
+    metrics: { wrote: () => {}, saveFailed: () => {}, held: () => {}, mended: () => {} },
     ...{ archive, gates, kongVersion, conditional, retention, clock, random, log },
   });
 }

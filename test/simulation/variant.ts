@@ -31,6 +31,10 @@ export interface Variant {
   readonly suspends?: boolean;
   /** Somebody who looks after the stores meanwhile, see Operator. A lease that he deletes may have two holders for a moment. */
   readonly hasOperator?: boolean;
+  /** Nobody looks after what lies in the store while nothing changes. */
+  readonly isNeglected?: boolean;
+  /** An exporter of another Kong cluster uses the same stores, from when they hold a config. */
+  readonly hasStranger?: boolean;
   /** Whether the watching reader takes whatever it finds. */
   readonly isForgetful?: boolean;
 }

@@ -21,6 +21,7 @@ export const VARIANTS: readonly LivedVariant[] = [
   lived("somebody who writes to the bucket", 150, { variant: { seals, gates, isHostile: true } }),
   lived("machines that are suspended", 100, { variant: { suspends: true } }),
   lived("an operator", 100, { variant: { hasOperator: true } }),
+  lived("an exporter of another cluster", 60, { variant: { hasStranger: true } }),
   lived("two stores", 50, { stores: 2 }),
   lived("three stores, sealed, with gates", 20, { stores: 3, variant: { seals, gates } }),
   lived("leases in Kubernetes", 60, { variant: { election: leaseElection } }),

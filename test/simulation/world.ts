@@ -4,6 +4,7 @@ import type { Log } from "../../src/core/log.ts";
 import { Rehearsal } from "../../src/exporter/rehearsal.ts";
 import { PLAIN_SEAL } from "../../src/snapshots/seal/seal.ts";
 import type { Key, Store } from "../../src/store/port.ts";
+import { CLUSTER_1, CLUSTER_2 } from "../fakes/config.ts";
 import { seededRandom } from "../fakes/seeded-random.ts";
 import { type Change, ControlPlane } from "./control-plane.ts";
 import { ExporterProcess } from "./exporter-process.ts";
@@ -56,6 +57,9 @@ export class World implements Disposable {
   readonly #options: WorldOptions;
   readonly #seals: Seals;
   readonly #retention: { readonly maxCount?: number };
+  /** Of another Kong cluster. */
+  readonly #strangers: ControlPlane;
+  #stranger: ExporterProcess | undefined;
   #machines = 0;
   #broken: { readonly error: unknown } | undefined;
 
@@ -70,6 +74,10 @@ export class World implements Disposable {
       flickers: variant.flickers === true,
       // Nothing orders several stores then but the exporters' own clocks.
       isUndated: stores.length === 1 && this.random() < 0.1,
+      ...(variant.hasStranger ? { clusterId: CLUSTER_1 } : {}),
+    });
+    this.#strangers = new ControlPlane(this.schedule, 1, {
+      ...{ flickers: false, isUndated: false, clusterId: CLUSTER_2 },
     });
     this.isAstray = this.random() < 0.5;
     for (const { clock } of this.controlPlane.nodes) {
@@ -101,9 +109,19 @@ export class World implements Disposable {
 
   /** A new process of the exporter at this place. */
   start(place: number): void {
+    this.exporters[place] = this.#process(`exporter-${place + 1}`, this.controlPlane);
+  }
+
+  /** The exporter of another cluster, once the stores hold the config of the one that they are for. */
+  meetStranger(): void {
+    if (this.#stranger !== undefined || !this.sites.every(({ checker }) => checker.hasKept)) return;
+    this.#strangers.change();
+    this.#stranger = this.#process("stranger", this.#strangers);
+  }
+
+  #process(id: string, controlPlane: ControlPlane): ExporterProcess {
     this.#machines += 1;
-    const { schedule, faults, controlPlane, random } = this;
-    const id = `exporter-${place + 1}`;
+    const { schedule, faults, random } = this;
     const machine = this.#machine(`${id}/${this.#machines}`);
     const log = this.#log(machine);
     const source = new SourcePath({ controlPlane, machine, schedule, faults });
@@ -113,9 +131,7 @@ export class World implements Disposable {
     const gates = this.variant.gates?.rehearsal ? [rehearsal] : [];
     this.note(() => `${machine.name}: started`);
     const seats = this.sites.map((site) => this.#seat({ id, machine, gates, site }));
-    this.exporters[place] = new ExporterProcess({
-      ...{ id, machine, seats, source, kong, random, log },
-    });
+    return new ExporterProcess({ id, machine, seats, source, kong, random, log });
   }
 
   change(): void {
@@ -141,7 +157,8 @@ export class World implements Disposable {
       for (const [index, { checker }] of mayBeTwo ? [] : this.sites.entries()) {
         this.judge(() => checker.holders(this.seatsAt(index)));
       }
-      for (const { ended } of this.exporters) if (ended?.error !== undefined) throw ended.error;
+      const processes = [...this.exporters, ...(this.#stranger ? [this.#stranger] : [])];
+      for (const { ended } of processes) if (ended?.error !== undefined) throw ended.error;
       if (this.#broken !== undefined) throw this.#broken.error;
     });
   }
@@ -174,6 +191,7 @@ export class World implements Disposable {
 
   [Symbol.dispose](): void {
     for (const { machine } of this.exporters) machine.isDead = true;
+    if (this.#stranger !== undefined) this.#stranger.machine.isDead = true;
   }
 
   #changed({ name }: Change): void {
