@@ -99,6 +99,8 @@ interface Broken {
   readonly name: string;
   readonly judge: (sound: Rules) => Partial<Judge>;
   readonly where?: ManyOptions;
+  /** How many worlds are looked through; by default a few hundred. */
+  readonly seeds?: number;
   readonly shows: RegExp;
 }
 
@@ -190,6 +192,7 @@ const BROKEN: readonly Broken[] = [
         decideSave(fresh, known, provenance, { ...own, inDoubt: undefined }),
     }),
     where: { variant: { flickers: true, isNeglected: true } },
+    seeds: 2_000,
     shows: /the newest config is not the current one/,
   },
   {
@@ -246,7 +249,7 @@ describe("the rules by which configs are ordered", () => {
 
   it.each(BROKEN)("$name: a world shows it", { timeout: 300_000 }, async (broken) => {
     held.judge = { ...sound(), ...broken.judge(sound()) };
-    const found = await firstBroken(broken.shows, broken.where);
+    const found = await firstBroken(broken.shows, broken.where, broken.seeds);
     assert.ok(found, "nothing was found");
     process.stderr.write(`${broken.name}: ${found}\n`);
   });
