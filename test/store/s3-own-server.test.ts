@@ -26,7 +26,7 @@ for (const { name, command, start } of SERVERS) {
       const authority = await certificateAuthority();
       const { cert, key } = await authority.issue("127.0.0.1");
       await using server = await start({ tls: { cert, key: key.reveal() } });
-      await createBucket(server, "bucket", authority.cert);
+      await createBucket(server, "bucket", { ca: authority.cert });
       await using store = await openS3(server, { caBundle: authority.cert });
       await put(store, "a", "1");
       assert.equal(await text(store, "a"), "1");

@@ -1,6 +1,6 @@
 /** What the S3 tests share: a store on a fake or a real server. */
 
-import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
+import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from "@aws-sdk/client-s3";
 import { systemClock } from "../../src/runtime/clock.ts";
 import type { Store } from "../../src/store/port.ts";
 import { withoutNodeVersionNotice } from "../../src/store/s3/client.ts";
@@ -30,7 +30,11 @@ export function openS3(place: S3Place, options: Partial<S3StoreOptions> = {}): P
 }
 
 /** Makes `bucket` on a real server; `ca` is PEM, for one that speaks https. */
-export async function createBucket(server: S3Facts, bucket: string, ca?: string): Promise<void> {
+export async function createBucket(
+  server: S3Facts,
+  bucket: string,
+  { ca, isVersioned = false }: { readonly ca?: string; readonly isVersioned?: boolean } = {},
+): Promise<void> {
   const { endpoint, region, accessKeyId, secretAccessKey } = server;
   const client = withoutNodeVersionNotice(
     () =>
@@ -43,5 +47,9 @@ export async function createBucket(server: S3Facts, bucket: string, ca?: string)
       }),
   );
   await client.send(new CreateBucketCommand({ Bucket: bucket }));
+  if (isVersioned) {
+    const VersioningConfiguration = { Status: "Enabled" } as const;
+    await client.send(new PutBucketVersioningCommand({ Bucket: bucket, VersioningConfiguration }));
+  }
   client.destroy();
 }

@@ -5,7 +5,7 @@ import { countEntities, type EntityCounts } from "../../kong/entity-counts.ts";
 import { configuredPlugins } from "../../kong/plugins.ts";
 import { decodeReconfigure, encodeReconfigure } from "../../kong/reconfigure.ts";
 import type { KongVersion } from "../../kong/version.ts";
-import { isBetter, isSameConfig } from "../../snapshots/order.ts";
+import { isBetter, isOfAnotherCluster, isSameConfig } from "../../snapshots/order.ts";
 import { type NewSnapshot, type SnapshotMetadata, takenAt } from "../../snapshots/snapshot.ts";
 
 /** Where a config was found: passing by from the control plane, on the local disk, in the store. */
@@ -81,6 +81,7 @@ export class Shelf {
   readonly #entries = new Map<KongVersion, Entry>();
   readonly #held = new Map<KongVersion, HeldBack>();
   readonly #listeners = new Set<NewerListener>();
+  #clusterId: string | undefined;
 
   constructor(guard = NO_GUARD) {
     this.#guard = guard;
@@ -92,6 +93,11 @@ export class Shelf {
    */
   newest(version: KongVersion): Servable | undefined {
     return this.#entries.get(version)?.servable;
+  }
+
+  /** Of the control plane, as far as its configs that passed by, now or before a restart, say. */
+  get clusterId(): string | undefined {
+    return this.#clusterId;
   }
 
   /** What the control plane sent last, where that is not what would be given in an outage. */
@@ -116,10 +122,12 @@ export class Shelf {
    * they contradict, its times are moved up, so that it stays the newer one after a restart, too.
    * But what the guard would hold back is not taken until it is found saved: an exporter let it pass,
    * or an operator. Nor does it stay if it was taken while there was nothing to measure it by.
+   * What another cluster's control plane made makes room for it.
    * Resolves to whether it did, when the listeners have been called. `frame`: see `packSnapshot`.
    */
   async offer(offer: Offer, origin: Origin, frame?: Uint8Array): Promise<boolean> {
     const { wanted = offer.metadata.kongVersion } = offer;
+    this.#learn(offer.metadata.clusterId, origin);
     let counted: EntityCounts | undefined;
     const count = (): EntityCounts => {
       counted ??= countsOf(offer);
@@ -148,6 +156,18 @@ export class Shelf {
     return () => {
       this.#listeners.delete(listener);
     };
+  }
+
+  /** Whose data planes are served. What lies in the store may be anybody's; what was kept on the disk passed by, or lay there first. */
+  #learn(clusterId: string | undefined, origin: Origin): void {
+    if (clusterId === undefined || clusterId === this.#clusterId || origin === "store") return;
+    if (origin === "disk" && this.#clusterId !== undefined) return;
+    this.#clusterId = clusterId;
+    for (const [version, { servable }] of this.#entries) {
+      if (!isOfAnotherCluster(servable.metadata, clusterId)) continue;
+      this.#entries.delete(version);
+      this.#held.delete(version);
+    }
   }
 
   /** With which metadata it is to be taken; undefined if it is not. */

@@ -6,7 +6,7 @@ import { FailureNews } from "../../core/failure-news.ts";
 import type { Log } from "../../core/log.ts";
 import type { KongVersion } from "../../kong/version.ts";
 import { SnapshotError } from "../../snapshots/errors.ts";
-import { isBetter, isNewer, isSameConfig } from "../../snapshots/order.ts";
+import { isBetter, isNewer, isOfAnotherCluster, isSameConfig } from "../../snapshots/order.ts";
 import type { SnapshotReader } from "../../snapshots/reader.ts";
 import {
   describeBare,
@@ -30,6 +30,8 @@ export class StoreWatch {
   /** It is known what lay there, or that nothing did: anything else was put there since. */
   #hasLooked = false;
   #missing: SnapshotError | undefined;
+  /** What was seen last, where that is another cluster's. */
+  #foreign: SnapshotMetadata | undefined;
   /** Of all that lay there while we watched. */
   #newest: SnapshotMetadata | undefined;
   readonly #failures: FailureNews;
@@ -59,9 +61,13 @@ export class StoreWatch {
     try {
       const fresh = await reader.refresh(this.#seen, signal);
       if (fresh !== undefined) {
-        await this.#offer(fresh.snapshot);
+        const { metadata } = fresh.snapshot;
+        const isForeign = metadata && isOfAnotherCluster(metadata, this.#options.shelf.clusterId);
+        this.#foreign = isForeign ? metadata : undefined;
+        if (this.#foreign === undefined) await this.#offer(fresh.snapshot);
         this.#seen = fresh.version;
       }
+      this.#refuseForeign();
       return this.#answered();
     } catch (error) {
       signal.throwIfAborted();
@@ -76,6 +82,17 @@ export class StoreWatch {
       this.#report(error);
       return false;
     }
+  }
+
+  /** Throws SNAPSHOT_OTHER_CLUSTER. */
+  #refuseForeign(): void {
+    const { reader, shelf } = this.#options;
+    if (this.#foreign === undefined) return;
+    throw new SnapshotError(
+      "SNAPSHOT_OTHER_CLUSTER",
+      `${reader.name} holds the config of Kong cluster ${this.#foreign.clusterId}, the control plane's is ${shelf.clusterId}`,
+      { hint: "Give each cluster a prefix of its own in KONG_CLUSTER_FALLBACK_CONFIG_STORAGE." },
+    );
   }
 
   #answered(): true {

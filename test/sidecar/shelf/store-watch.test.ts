@@ -3,13 +3,21 @@ import { describe, it } from "vitest";
 import { Shelf } from "../../../src/sidecar/shelf/shelf.ts";
 import { StoreWatch } from "../../../src/sidecar/shelf/store-watch.ts";
 import { Archive } from "../../../src/snapshots/archive.ts";
+import type { SnapshotError } from "../../../src/snapshots/errors.ts";
 import { currentKey } from "../../../src/snapshots/layout.ts";
 import { encodeMetadata } from "../../../src/snapshots/metadata.ts";
 import { PLAIN_SEAL } from "../../../src/snapshots/seal/seal.ts";
 import type { NewSnapshot } from "../../../src/snapshots/snapshot.ts";
 import type { Metadata } from "../../../src/store/port.ts";
 import { StoreError } from "../../../src/store/port.ts";
-import { configBytes, snapshotOf, V391 } from "../../fakes/config.ts";
+import {
+  CLUSTER_1,
+  CLUSTER_2,
+  configBytes,
+  kongVersion,
+  snapshotOf,
+  V391,
+} from "../../fakes/config.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
 import { MemoryStore } from "../../fakes/memory-store.ts";
 import { RecordingLog } from "../../fakes/recording-log.ts";
@@ -165,5 +173,42 @@ describe("a config copied into the store by hand", () => {
     await clock.advance(1_000);
     await shelf.offer(snapshotOf("live", { exportedAt: clock.now() }), "memory");
     assert.equal(served(), sha256Of("live"));
+  });
+});
+
+describe("a store that holds another cluster's config", () => {
+  const ours = snapshotOf("ours", { clusterId: CLUSTER_1, controlPlaneTimestamp: T0 });
+  const theirs = snapshotOf("theirs", { clusterId: CLUSTER_2, controlPlaneTimestamp: T0 + 100 });
+
+  it("gives none where the control plane's passed by, which is said once, and read once", async () => {
+    for (const origin of ["memory", "disk"] as const) {
+      const { store, shelf, log, watch, save, served } = setUp();
+      await shelf.offer(ours, origin);
+      await save(theirs);
+      assert.equal(await watch.look(signal), false);
+      const { bytesRead } = store;
+      assert.equal(await watch.look(signal), false);
+      assert.equal(store.bytesRead, bytesRead);
+      assert.equal(served(), ours.metadata.sha256);
+      const [said, ...more] = log.find(
+        "store gives no snapshot, an operator must act; what is there is served",
+      );
+      assert.equal(more.length, 0);
+      const { code } = (said ?? assert.fail()).fields["err"] as SnapshotError;
+      assert.equal(code, "SNAPSHOT_OTHER_CLUSTER");
+      await save(snapshotOf("next", { clusterId: CLUSTER_1, controlPlaneTimestamp: T0 + 200 }));
+      assert.equal(await watch.look(signal), true);
+      assert.equal(shelf.newest(V391)?.origin, "store");
+    }
+  });
+
+  it("makes room for the control plane's own, of every version and whatever it lost", async () => {
+    const shelf = new Shelf({ examine: () => ["it lost too much"], onHeld: () => {} });
+    await shelf.offer(theirs, "store");
+    const older = kongVersion("3.4.2");
+    await shelf.offer({ ...theirs, wanted: older }, "store");
+    await shelf.offer(ours, "memory");
+    assert.equal(shelf.newest(V391)?.metadata.sha256, ours.metadata.sha256);
+    assert.equal(shelf.newest(older), undefined);
   });
 });
