@@ -4,16 +4,20 @@
 #
 # KONG_FALLBACK_FILE        that file; by default /kong-fallback/kong.json
 # KONG_FALLBACK_ENTRYPOINT  what starts Kong; by default the entrypoint of Kong's images
-# KONG_PREFIX               Kong's own; where its cache lies
+# KONG_PREFIX, KONG_LMDB_ENVIRONMENT_PATH   Kong's own; where its cache lies
 
 file="${KONG_FALLBACK_FILE:-/kong-fallback/kong.json}"
-cache="${KONG_PREFIX:-/usr/local/kong}/dbless.lmdb/data.mdb"
+cache="${KONG_LMDB_ENVIRONMENT_PATH:-dbless.lmdb}/data.mdb"
+case "$cache" in
+/*) ;;
+*) cache="${KONG_PREFIX:-/usr/local/kong}/$cache" ;;
+esac
 
 # A container that crashed is restarted without a new import. If Kong has applied a config since,
-# the file's or a later one, its cache holds it; the hash is all zeros while the cache is empty.
+# the file's or a later one, its cache holds it; the hash, `v02_...` after an incremental sync, is all zeros while it is empty.
 cache_is_newer() {
   [ "$cache" -nt "$file" ] &&
-    LC_ALL=C grep -q 'declarative_config:hash[0-9a-f]\{0,31\}[1-9a-f]' "$cache"
+    LC_ALL=C grep -q 'declarative_config:hash\(v02_\)\{0,1\}[0-9a-f]\{0,31\}[1-9a-f]' "$cache"
 }
 if [ -s "$file" ] && [ ! -r "$file" ]; then
   # Kong would not start at all; without the file it waits for its control plane.

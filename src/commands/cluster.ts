@@ -6,9 +6,11 @@ import type { Secret } from "../core/secret.ts";
 import {
   type AdminTls,
   type CertificatePair,
+  type ClusterTls,
   loadAdminTls,
   loadClusterTls,
   loadServerCertificate,
+  nameRuleOf,
 } from "../kong/cluster-tls.ts";
 import { declaredPlugins } from "../kong/plugins.ts";
 import type { KongVersion } from "../kong/version.ts";
@@ -57,7 +59,8 @@ export async function openHybridSource(request: HybridSourceRequest): Promise<Hy
       cert: cluster.cert,
       key: cluster.key,
       ca: settings.clusterCaCert,
-      mtls: settings.clusterMtls,
+      trusted: settings.trustedCertificates,
+      mtls: modeOf(settings),
       serverName: settings.clusterServerName,
       controlPlaneHost: cluster.controlPlane.host,
     });
@@ -104,20 +107,31 @@ export async function readCertificates(
   settings: Settings,
   cluster: ClusterSettings,
 ): Promise<Certificates> {
-  const { clusterMtls: mtls, clusterCaCert: ca, clusterServerName: serverName } = settings;
+  const { clusterMtls, clusterCaCert: ca, clusterServerName: serverName } = settings;
+  const { trustedCertificates: trusted, clusterAllowedNames } = settings;
+  const mtls = modeOf(settings);
   if (mtls === "pki") {
     // Without one, whoever has a certificate of any public authority would be let in.
-    requireSettings("serve with KONG_CLUSTER_MTLS=pki", { KONG_CLUSTER_CA_CERT: ca });
+    requireSettings(`serve with KONG_CLUSTER_MTLS=${clusterMtls}`, { KONG_CLUSTER_CA_CERT: ca });
   }
   const tls = await loadClusterTls({
     cert: cluster.cert,
     key: cluster.key,
     ca,
+    trusted,
     mtls,
     serverName,
     controlPlaneHost: cluster.controlPlane.host,
   });
-  return { tls, server: await readServerCertificate(settings) };
+  const server = await readServerCertificate(settings);
+  if (clusterMtls !== "pki_check_cn") return { tls, server };
+  const names = nameRuleOf(clusterAllowedNames, server?.cert ?? tls.cert);
+  return { tls: { ...tls, names }, server };
+}
+
+/** The names of data planes are looked at by whom they come to. */
+function modeOf({ clusterMtls }: Settings): ClusterTls["mtls"] {
+  return clusterMtls === "shared" ? "shared" : "pki";
 }
 
 async function readServerCertificate(settings: Settings): Promise<Certificates["server"]> {
@@ -125,7 +139,7 @@ async function readServerCertificate(settings: Settings): Promise<Certificates["
   if (serverCert === undefined && serverCertKey === undefined) return undefined;
   if (clusterMtls === "shared") {
     throw new SettingsError([
-      "KONG_FALLBACK_SERVER_CERT: works only with KONG_CLUSTER_MTLS=pki; with shared, data planes accept only the cluster certificate",
+      "KONG_FALLBACK_SERVER_CERT: works only with KONG_CLUSTER_MTLS=pki or pki_check_cn; with shared, data planes accept only the cluster certificate",
     ]);
   }
   const pair = requireSettings("serve with a certificate of its own", {

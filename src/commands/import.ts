@@ -61,7 +61,7 @@ export const importCommand: Command = async (context) => {
   await using storage = await readInTime("the store's certificates", context, signal, () =>
     openReadableStores(required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE, context, log),
   );
-  const { readTimeoutMs, prefixDir } = settings;
+  const { readTimeoutMs, prefixDir, lmdbPath } = settings;
   const reader = readerOf(storage.stores, version, context, { seal, log });
   const progress = createProgress(stderr, clock);
   const outcome = await importConfig(
@@ -76,7 +76,7 @@ export const importCommand: Command = async (context) => {
           ? undefined
           : (until) =>
               readLocalCache(
-                { prefixDir, kongVersion: version, timeoutMs: readTimeoutMs, clock },
+                { prefixDir, lmdbPath, kongVersion: version, timeoutMs: readTimeoutMs, clock },
                 until,
               ),
       readTimeoutMs,

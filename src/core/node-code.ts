@@ -15,5 +15,5 @@ export function isTlsCode(code: string): boolean {
   return CERTIFICATE_CODE.test(code) || /^(?:ERR_SSL_|EPROTO$)/.test(code);
 }
 
-/** Of the socket and the resolver, and (`HPE_`) of Node's HTTP parser. */
-export const SOCKET_CODE = /^(?:E[A-Z_]+|HPE_[A-Z_]+)$/;
+/** Of the socket and the resolver, and (`HPE_`) of Node's HTTP parser; not Node's own, as ERR_INVALID_CHAR: those are no matter of the network. */
+export const SOCKET_CODE = /^(?:E(?!RR_)[A-Z_]+|HPE_[A-Z_]+)$/;

@@ -1,7 +1,7 @@
 /** Whether a data plane's own prefix already holds a config, which is then newer than, or as good as, any snapshot. */
 
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 import type { Clock } from "../core/clock.ts";
@@ -29,6 +29,8 @@ export type LocalCache =
 export interface LocalCacheOptions {
   /** Kong's `prefix`, mounted. */
   readonly prefixDir: string;
+  /** Kong's `lmdb_environment_path`: below the prefix, or absolute. */
+  readonly lmdbPath: string;
   readonly kongVersion: KongVersion;
   /** For the file system to answer, milliseconds. */
   readonly timeoutMs: number;
@@ -53,13 +55,13 @@ const gunzipAsync = promisify(gunzip);
  * on abort, with `signal.reason`.
  */
 export async function readLocalCache(
-  { prefixDir, kongVersion, timeoutMs, clock }: LocalCacheOptions,
+  { prefixDir, lmdbPath, kongVersion, timeoutMs, clock }: LocalCacheOptions,
   signal: AbortSignal,
 ): Promise<LocalCache> {
   const [major = 0, minor = 0] = kongVersion.split(".").map(Number);
   const path =
     major >= 3
-      ? join(prefixDir, "dbless.lmdb", "data.mdb")
+      ? join(resolve(prefixDir, lmdbPath), "data.mdb")
       : join(prefixDir, "config.cache.json.gz");
   const late = () => new Hanging(`the file system did not answer within ${timeoutMs / 1000} s`);
   try {

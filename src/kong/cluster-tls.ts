@@ -3,10 +3,11 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
-import { createSecureContext } from "node:tls";
+import { createSecureContext, rootCertificates } from "node:tls";
 import { describeCause, ServiceError } from "../core/errors.ts";
 import { isEncryptedKey, isPem, locatePem } from "../core/pem.ts";
 import { Secret } from "../core/secret.ts";
+import { printableLine } from "./config-refusal.ts";
 import { SHARED_SERVER_NAME } from "./wire.ts";
 
 export interface ClusterTlsSettings {
@@ -16,6 +17,8 @@ export interface ClusterTlsSettings {
   readonly key: Secret;
   /** KONG_CLUSTER_CA_CERT; looked at in mode `pki` only, as Kong does. */
   readonly ca: string | undefined;
+  /** KONG_LUA_SSL_TRUSTED_CERTIFICATE; looked at in mode `pki` only. */
+  readonly trusted?: readonly string[];
   /** KONG_CLUSTER_MTLS */
   readonly mtls: "shared" | "pki";
   /** KONG_CLUSTER_SERVER_NAME; looked at in mode `pki` only, as Kong does. */
@@ -38,6 +41,10 @@ export interface ClusterTls {
   readonly key: Secret;
   /** Whom to trust, PEM each: in mode `shared` the cluster certificate itself. Undefined: the system's roots, as Konnect needs. */
   readonly ca: readonly string[] | undefined;
+  /** Whom else to trust as the control plane, in the same form. */
+  readonly trusted: readonly string[];
+  /** Which data planes are let in, in mode `pki`; absent: all whose certificate holds. */
+  readonly names?: NameRule;
   /** SNI, and the name the control plane's certificate must bear; undefined where the host is an IP address, which is then checked instead. */
   readonly servername: string | undefined;
   /** Of the first certificate. It may lie in the past: loading does not judge it. */
@@ -60,6 +67,7 @@ type Setting =
   | "KONG_CLUSTER_CERT"
   | "KONG_CLUSTER_CERT_KEY"
   | "KONG_CLUSTER_CA_CERT"
+  | "KONG_LUA_SSL_TRUSTED_CERTIFICATE"
   | "KONG_FALLBACK_SERVER_CERT"
   | "KONG_FALLBACK_SERVER_CERT_KEY"
   | "KONG_FALLBACK_ADMIN_CERT"
@@ -82,11 +90,14 @@ export async function loadClusterTls(settings: ClusterTlsSettings): Promise<Clus
   const { mtls, serverName, controlPlaneHost } = settings;
   const { cert, key, own } = await readPair(settings, "KONG_CLUSTER_CERT", "KONG_CLUSTER_CERT_KEY");
   const pki = mtls === "pki";
+  const ca = pki ? await readAuthorities("KONG_CLUSTER_CA_CERT", settings.ca) : [cert];
+  const trusted = pki ? await readTrusted(settings.trusted ?? []) : [];
   return {
     mtls,
     cert,
     key,
-    ca: pki ? await readAuthorities("KONG_CLUSTER_CA_CERT", settings.ca) : [cert],
+    ca,
+    trusted,
     servername: pki ? nameFor(serverName ?? controlPlaneHost) : SHARED_SERVER_NAME,
     expiresAt: new Date(own.validTo),
     fingerprint256: own.fingerprint256,
@@ -163,6 +174,76 @@ async function readAuthorities(
   if (value === undefined) return undefined;
   const pem = await readPem(setting, value);
   return certificatesIn(pem).map((certificate) => certificate.toString());
+}
+
+/** Where the systems that Kong runs on have their authorities. Kong/kong@3.9.1 kong/conf_loader/sys.lua */
+const SYSTEM_BUNDLES = [
+  "/etc/ssl/certs/ca-certificates.crt",
+  "/etc/pki/tls/certs/ca-bundle.crt",
+  "/etc/ssl/ca-bundle.pem",
+  "/etc/pki/tls/cacert.pem",
+  "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+  "/etc/ssl/cert.pem",
+];
+
+/** `system`: what Node brings along, and what this machine's bundle adds. */
+async function readTrusted(items: readonly string[]): Promise<readonly string[]> {
+  const setting = "KONG_LUA_SSL_TRUSTED_CERTIFICATE";
+  const found = items.map(async (item) =>
+    item === "system"
+      ? [...rootCertificates, ...(await readSystemBundle())]
+      : ((await readAuthorities(setting, item)) ?? []),
+  );
+  return (await Promise.all(found)).flat();
+}
+
+async function readSystemBundle(): Promise<readonly string[]> {
+  for (const path of SYSTEM_BUNDLES) {
+    try {
+      return (await readFile(path, "latin1")).match(CERTIFICATE) ?? [];
+    } catch {
+      // Each system has one of them, a small image perhaps none.
+    }
+  }
+  return [];
+}
+
+/** Which data planes are let in by the common names of their certificates, in mode `pki_check_cn`. */
+export type NameRule =
+  | { readonly kind: "listed"; readonly names: readonly string[] }
+  /** Of this domain, one label below it. */
+  | { readonly kind: "below"; readonly domain: string };
+
+/**
+ * Those listed; without a list, those with the same parent domain as the certificate that they are
+ * shown. Throws ClusterTlsError where that has none. https://developer.konghq.com/gateway/configuration/#cluster_allowed_common_names
+ */
+export function nameRuleOf(listed: readonly string[], shownCert: string): NameRule {
+  if (listed.length > 0) return { kind: "listed", names: listed };
+  const name = commonNameOf(new X509Certificate(shownCert));
+  const domain = name && parentOf(name);
+  if (domain !== undefined) return { kind: "below", domain };
+  throw new ClusterTlsError(
+    `KONG_CLUSTER_ALLOWED_COMMON_NAMES: is not set, and the certificate that data planes are shown has no common name with a parent domain${name === undefined ? "" : ` (${printableLine(name)})`}`,
+    {
+      hint: "List the common names of the data planes' certificates there, or set KONG_CLUSTER_MTLS=pki.",
+    },
+  );
+}
+
+export function allowsName(rule: NameRule, certificate: X509Certificate): boolean {
+  const name = commonNameOf(certificate);
+  if (name === undefined) return false;
+  return rule.kind === "listed" ? rule.names.includes(name) : parentOf(name) === rule.domain;
+}
+
+export function commonNameOf(certificate: X509Certificate): string | undefined {
+  const { CN: name } = certificate.toLegacyObject().subject;
+  return typeof name === "string" ? name : undefined;
+}
+
+function parentOf(name: string): string | undefined {
+  return /^[A-Za-z0-9-]+\.(.+)$/.exec(name)?.[1];
 }
 
 /** RFC 6066 3: no address as SNI. */

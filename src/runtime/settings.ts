@@ -6,22 +6,38 @@ import type { KongVersion } from "../kong/version.ts";
 import { UnfitError, type UrlPerVersion } from "./settings/parsers.ts";
 import { SETTINGS, type Setting, type SettingName } from "./settings/table.ts";
 import { type UnknownName, unknownNames } from "./settings/unknown-names.ts";
+import { resolveReference } from "./settings/vault.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Meaning and defaults: SETTINGS. Undefined: not set. */
 export type Settings = Readonly<ReturnType<typeof combine>>;
 
-/** Throws SettingsError with all faults; a name of ours that nobody knows is one. */
+/**
+ * Throws SettingsError with all faults; a name of ours that nobody knows is one. Blanks and line ends
+ * around a value do not count, as with Kong: secrets of Kubernetes often end with one.
+ */
 export function readSettings(source: Environment): Settings {
   // A variable that is set to nothing, as compose files do, counts as not set.
-  const isSet = (name: SettingName) => (source[name] ?? "") !== "";
+  const textOf = (name: string) => stripped(source[name] ?? "");
+  const isSet = (name: SettingName) => textOf(name) !== "";
   const faults = unknownNames(source)
     .filter(({ space }) => space === "ours")
     .map(describeUnknown);
+  for (const name of READ_BY_SDKS) {
+    const value = source[name] ?? "";
+    if (value !== stripped(value)) {
+      faults.push(`${name}: begins or ends with a blank or a line end, which would be sent along`);
+    }
+  }
   const fault: NoteFault = (name, what) => faults.push(`${name}: ${what}`);
   const values = Object.entries<Setting>(SETTINGS).map(([name, setting]) => {
-    const given = source[name] || setting.default;
+    const resolved = resolveReference(textOf(name), source);
+    if (resolved.kind === "fault") {
+      faults.push(`${name}: ${resolved.what}`);
+      return [setting.as, setting.unset];
+    }
+    const given = resolved.value || setting.default;
     if (given === undefined) return [setting.as, setting.unset];
     const variable = env
       .from({ [name]: given })
@@ -39,6 +55,13 @@ export function readSettings(source: Environment): Settings {
   const settings = combine(Object.fromEntries(values) as Values, isSet, fault);
   if (faults.length > 0) throw new SettingsError(faults);
   return Object.freeze(settings);
+}
+
+/** By AWS's SDK, as they are. */
+const READ_BY_SDKS = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+
+function stripped(value: string): string {
+  return value.replace(/^[\s\uFEFF]+|\s+$/g, "");
 }
 
 /** One sentence for each name that may be a misspelt one of Kong's; it may also be one that only Kong knows. */

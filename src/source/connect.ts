@@ -63,6 +63,7 @@ export async function secure(
   tls: ClusterTls,
   signal: AbortSignal,
 ): Promise<TLSSocket> {
+  const isTrustGiven = tls.ca !== undefined || tls.trusted.length > 0;
   const secured = tlsConnect({
     socket,
     host,
@@ -70,7 +71,10 @@ export async function secure(
     cert: tls.cert,
     key: tls.key.reveal(),
     // A shared certificate is trusted as it is, even where some authority signed it.
-    ...(tls.ca !== undefined && { ca: [...tls.ca], allowPartialTrustChain: tls.mtls === "shared" }),
+    ...(isTrustGiven && {
+      ca: [...(tls.ca ?? []), ...tls.trusted],
+      allowPartialTrustChain: tls.mtls === "shared",
+    }),
   });
   let certificate: X509Certificate | undefined;
   // "secure" comes before Node verifies and, on failure, lets go of the certificate. It is not

@@ -176,7 +176,7 @@ function diagnoseStatus(cause: UpgradeRefused, peer: Peer, now: Date): SourceErr
         cause,
         hint:
           peer.mtls === "pki"
-            ? "It does not accept the client certificate: KONG_CLUSTER_CERT must be signed by its cluster_ca_cert and be within its dates."
+            ? "It does not accept the client certificate: KONG_CLUSTER_CERT must be signed by its cluster_ca_cert and be within its dates, and with pki_check_cn its common name must be one of those it allows."
             : "A control plane in mode pki answers so to a shared certificate: set KONG_CLUSTER_MTLS=pki and give a certificate its CA signed.",
       });
     case 401:
@@ -344,7 +344,7 @@ function trustHint(code: string, certificate: X509Certificate | undefined, peer:
     code === "UNABLE_TO_VERIFY_LEAF_SIGNATURE"
       ? " If its root is there already, the control plane leaves out an intermediate certificate: have it sent, or add it there, too."
       : "";
-  return `Set KONG_CLUSTER_CA_CERT to the CA that signed it${signed}, with the root above it.${chain}`;
+  return `Set KONG_CLUSTER_CA_CERT to the CA that signed it${signed}, with the root above it; if a public CA did, KONG_LUA_SSL_TRUSTED_CERTIFICATE=system.${chain}`;
 }
 
 /** Alerts the other side sends about our certificate or our hello: RFC 8446 6.2, as OpenSSL names them. */

@@ -25,9 +25,12 @@ afterEach(() => rm(prefix, { recursive: true, force: true }));
 
 const fixture = (name: string) => readFile(new URL(`${name}.mdb`, FIXTURES));
 
-function look(version: string, until = signal): Promise<LocalCache> {
+function look(version: string, until = signal, lmdbPath = "dbless.lmdb"): Promise<LocalCache> {
   const kongVersion = version as KongVersion;
-  return readLocalCache({ prefixDir: prefix, kongVersion, timeoutMs: 60_000, clock }, until);
+  return readLocalCache(
+    { prefixDir: prefix, lmdbPath, kongVersion, timeoutMs: 60_000, clock },
+    until,
+  );
 }
 
 async function withLmdb(file: Uint8Array, version: string): Promise<LocalCache> {
@@ -55,6 +58,16 @@ async function asNobody<T>(body: () => Promise<T>): Promise<T> {
 }
 
 describe("local cache of Kong 3", () => {
+  it("looks where Kong's lmdb_environment_path has it", async () => {
+    const elsewhere = join(prefix, "elsewhere");
+    await mkdir(elsewhere);
+    await writeFile(join(elsewhere, "data.mdb"), await fixture("small-3.9"));
+    for (const path of ["elsewhere", elsewhere]) {
+      assert.equal((await look("3.9.1", signal, path)).kind, "config");
+    }
+    assert.equal((await look("3.9.1")).kind, "none");
+  });
+
   it("finds a config and its hash", async () => {
     assert.deepEqual(await withLmdb(await fixture("small-3.9"), "3.9.1"), {
       kind: "config",

@@ -3,7 +3,17 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, copyFile, mkdir, mkdtemp, rm, stat, utimes, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rm,
+  stat,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -99,6 +109,30 @@ describe("the start wrapper", () => {
       await utimes(cache, written, written);
       const [line] = await start(["kong"]);
       assert.equal(line, expected === "none" ? "config=none" : `config=${file}`);
+    },
+  );
+
+  it.each([
+    [`v02_${"0".repeat(27)}7`, "none"],
+    [`v02_${"0".repeat(28)}`, "file"],
+  ])(
+    "decides by a hash of incremental sync, %s, wherever Kong has its cache",
+    async (hash, expected) => {
+      await writeFile(file, "{}");
+      const bytes = await readFile(new URL("../fixtures/lmdb/small-3.9.mdb", import.meta.url));
+      const key = "declarative_config:hash";
+      const at = bytes.indexOf(key) + key.length;
+      assert.match(bytes.toString("latin1", at, at + 32), /^[0-9a-f]{32}$/);
+      bytes.write(hash, at, "latin1");
+      const elsewhere = join(directory, "elsewhere");
+      await mkdir(elsewhere);
+      await writeFile(join(elsewhere, "data.mdb"), bytes);
+      const written = (await stat(file)).mtimeMs / 1000 + 1;
+      await utimes(join(elsewhere, "data.mdb"), written, written);
+      for (const path of ["elsewhere", elsewhere]) {
+        const [line] = await start(["kong"], { KONG_LMDB_ENVIRONMENT_PATH: path });
+        assert.equal(line, expected === "none" ? "config=none" : `config=${file}`);
+      }
     },
   );
 

@@ -22,9 +22,9 @@ function faultsOf(environment: Environment): readonly string[] {
 /** For each setting, values that are nonsense for it. Absent: any text is accepted. */
 const NONSENSE: { readonly [Name in SettingName]?: readonly string[] } = {
   KONG_CLUSTER_CONTROL_PLANE: ["cp", "cp:", "cp:0", "cp:99999", "https://cp:8005", "a b:8005"],
-  KONG_CLUSTER_MTLS: ["none", "pki_check_cn"],
+  KONG_CLUSTER_MTLS: ["none", "PKI"],
   KONG_CLUSTER_SERVER_NAME: ["a b", "-"],
-  KONG_CLUSTER_USE_PROXY: ["yes", "1", "true"],
+  KONG_CLUSTER_USE_PROXY: ["yes", "1", "True"],
   KONG_PROXY_SERVER: ["proxy:3128", "ftp://proxy", "http://proxy/path"],
   KONG_PROXY_SERVER_SSL_VERIFY: ["maybe"],
   KONG_CLUSTER_MAX_PAYLOAD: ["16m", "-1", "0", "1e99"],
@@ -49,7 +49,7 @@ const NONSENSE: { readonly [Name in SettingName]?: readonly string[] } = {
     "http://minio:9000#secret",
     "http://minio:9000/#",
   ],
-  STORAGE_EMULATOR_HOST: ["fake-gcs"],
+  STORAGE_EMULATOR_HOST: ["ftp://fake-gcs", "a:secret@fake-gcs", "a b"],
   NODE_TLS_REJECT_UNAUTHORIZED: ["0"],
   AZURE_AUTHORITY_HOST: ["login", "http://login", "https://a:secret@login"],
   AZURE_STORAGE_ENDPOINT: ["azurite", "http://a:secret@azurite", "{account}.blob"],
@@ -91,7 +91,8 @@ const NONSENSE: { readonly [Name in SettingName]?: readonly string[] } = {
   KONG_FALLBACK_REHEARSAL: ["on", "off"],
   KONG_FALLBACK_REHEARSAL_TIMEOUT: ["0", "soon"],
   KONG_FALLBACK_CHECKS: ["on", "error"],
-  KONG_FALLBACK_REQUIRE_REHEARSED: ["true"],
+  KONG_FALLBACK_REQUIRE_REHEARSED: ["yes"],
+  KONG_FALLBACK_ADMIN_TOKEN: ["secret\nsecret", "sécret"],
   KONG_FALLBACK_HISTORY_MAX_COUNT: ["0", "50001", "all"],
   KONG_FALLBACK_HISTORY_MAX_AGE: ["0", "1.5"],
   KONG_FALLBACK_HISTORY_MAX_BYTES: ["0", "1G"],
@@ -179,6 +180,82 @@ describe("settings", () => {
     const error = new SettingsError(faults);
     assert.equal(error.exitStatus, 2);
     for (const fault of faults) assert.ok(error.message.includes(fault));
+  });
+
+  it("takes a value without the blanks, line ends and byte order mark around it, as secrets are pasted", () => {
+    const settings = readSettings({
+      KONG_FALLBACK_ADMIN_TOKEN: "token\n",
+      KONG_CLUSTER_CONTROL_PLANE: " cp:8005\r\n",
+      KONG_VERSION: "\uFEFF3.9.1\n",
+      KONG_FALLBACK_ADMIN_URL: "http://kong:8001\n",
+      KONG_FALLBACK_STATE_DIR: "\n",
+    });
+    assert.equal(settings.adminToken?.reveal(), "token");
+    assert.deepEqual(settings.controlPlane, { host: "cp", port: 8005 });
+    assert.deepEqual(settings.kongVersions, ["3.9.1"]);
+    assert.equal(settings.adminUrl, "http://kong:8001");
+    assert.equal(settings.stateDir, undefined);
+  });
+
+  it("refuses them in what AWS's SDK reads by itself", () => {
+    assert.deepEqual(faultsOf({ AWS_SECRET_ACCESS_KEY: "secret\n", AWS_ACCESS_KEY_ID: "id" }), [
+      "AWS_SECRET_ACCESS_KEY: begins or ends with a blank or a line end, which would be sent along",
+    ]);
+  });
+
+  it("takes true and false as Kong does", () => {
+    const use = (value: string) => {
+      const environment = { KONG_CLUSTER_USE_PROXY: value, KONG_PROXY_SERVER: "http://proxy:1" };
+      return readSettings(environment).proxy !== undefined;
+    };
+    assert.deepEqual(["on", "true", "off", "false"].map(use), [true, true, false, false]);
+    assert.equal(readSettings({ KONG_FALLBACK_FORCE: "true" }).force, true);
+  });
+
+  it("takes the tag of an image for the version of the Kong in it", () => {
+    const versionsOf = (value: string) => readSettings({ KONG_VERSION: value }).kongVersions;
+    const tags = "3.9.1-ubuntu,3.4.3.5-rhel,3.9.1-alpine3.20,3.8.1-debian-12";
+    assert.deepEqual(versionsOf(tags), ["3.9.1", "3.4.3.5", "3.8.1"]);
+    assert.deepEqual(versionsOf("3.9.1.2-enterprise-edition"), ["3.9.1.2-enterprise-edition"]);
+    assert.deepEqual(versionsOf("3.10.0-rc.1"), ["3.10.0-rc.1"]);
+  });
+
+  it("takes an emulator's address with a scheme or without", () => {
+    const of = (value: string) => readSettings({ STORAGE_EMULATOR_HOST: value }).gcsEmulator;
+    assert.equal(of("localhost:4443"), "http://localhost:4443");
+    assert.equal(of("https://localhost:4443/"), "https://localhost:4443");
+  });
+
+  it("follows references to Kong's vault env, with a prefix and into JSON", () => {
+    const settings = readSettings({
+      KONG_CLUSTER_CERT: "{vault://env/cluster-cert}",
+      KONG_CLUSTER_CERT_KEY: "{vault://env/cluster-pair/key}",
+      KONG_CLUSTER_CA_CERT: "/plain.crt",
+      KONG_VAULT_ENV_PREFIX: "my_",
+      MY_CLUSTER_CERT: "/certs/a.crt",
+      MY_CLUSTER_PAIR: '{"key":"/certs/a.key"}',
+    });
+    assert.equal(settings.clusterCert, "/certs/a.crt");
+    assert.equal(settings.clusterCertKey?.reveal(), "/certs/a.key");
+    assert.equal(settings.clusterCaCert, "/plain.crt");
+  });
+
+  it("says of a reference that leads nowhere why, at once with all other faults", () => {
+    assert.deepEqual(
+      faultsOf({
+        KONG_CLUSTER_CERT: "{vault://aws/cert}",
+        KONG_CLUSTER_CERT_KEY: "{vault://env/no-such}",
+        KONG_CLUSTER_CA_CERT: "{vault://env/json/ca}",
+        KONG_PROXY_SERVER: "{vault://",
+        JSON: "secret, no JSON",
+      }),
+      [
+        'KONG_CLUSTER_CERT: refers to the vault "aws", of which only Kong knows: give the value itself, or refer to the vault env',
+        "KONG_CLUSTER_CERT_KEY: refers to NO_SUCH in the environment, which is not set",
+        "KONG_CLUSTER_CA_CERT: refers to a member of JSON in the environment, which has none of that name",
+        "KONG_PROXY_SERVER: is a reference to a vault that cannot be read",
+      ],
+    );
   });
 
   it("refuses a proxy that is switched on but not named", () => {

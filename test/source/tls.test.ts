@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
-import { type ClusterTls, ClusterTlsError } from "../../src/kong/cluster-tls.ts";
+import { type ClusterTls, ClusterTlsError, loadClusterTls } from "../../src/kong/cluster-tls.ts";
 import {
   certificateAuthority,
   clusterCertificate,
@@ -35,6 +35,37 @@ describe("TLS with a control plane", () => {
     assert.deepEqual((await events.next()).value, { kind: "connected" });
     assert.equal((await controlPlane.session()).servername, "cp.example");
     await events.return(undefined as never);
+  });
+
+  it("trusts in mode pki whom Kong's lua_ssl_trusted_certificate names, beside the cluster's CA", async () => {
+    const another = await certificateAuthority("Another CA");
+    const tls = await pkiTls(another.issue("127.0.0.1"), authority.cert);
+    await using controlPlane = await FakeControlPlane.listen({ tls });
+    const settings = {
+      ...(await authority.issue("dp.example")),
+      mtls: "pki",
+      ca: authority.cert,
+    } as const;
+    const ours = (trusted: readonly string[]) =>
+      loadClusterTls({
+        ...settings,
+        trusted,
+        serverName: undefined,
+        controlPlaneHost: "127.0.0.1",
+      });
+    const withIt = await ours(["system", another.cert]);
+    const source = hybridSource({
+      controlPlane: controlPlane.address,
+      loadTls: async () => withIt,
+    });
+    const events = source.watch(new AbortController().signal);
+    assert.deepEqual((await events.next()).value, { kind: "connected" });
+    await events.return(undefined as never);
+    const without = await ours(["system"]);
+    await refusal(
+      { controlPlane: controlPlane.address, loadTls: async () => without },
+      "SOURCE_TLS",
+    );
   });
 
   it("sends no name to an IP address in mode pki, and checks the address", async () => {

@@ -18,7 +18,20 @@ export const text: Parser<string> = (variable) => variable.asString();
 
 export const secret: Parser<Secret> = (variable) => new Secret(variable.asString());
 
-export const onOff: Parser<boolean> = (variable) => variable.asEnum(["on", "off"]) === "on";
+/** A secret that travels in an HTTP header. */
+export const token: Parser<Secret> = (variable) => {
+  const value = variable.asString();
+  if (/^[\x20-\x7e]+$/.test(value)) return new Secret(value);
+  throw new UnfitError("must be one line of printable ASCII characters");
+};
+
+/** As Kong takes them: Kong/kong@3.9.1 kong/conf_loader/parse.lua. What it would silently take for `off`, such as `yes`, is refused. */
+export const onOff: Parser<boolean> = (variable) => {
+  const value = variable.asString();
+  if (value === "on" || value === "true") return true;
+  if (value === "off" || value === "false") return false;
+  throw new UnfitError("must be on or off, or true or false");
+};
 
 export function oneOf<const T extends string>(...values: readonly T[]): Parser<T> {
   return (variable) => variable.asEnum([...values]);
@@ -96,13 +109,32 @@ export function parseHttpUrl(address: string): string | undefined {
 
 export const httpUrl: Parser<string> = parsed(HTTP_URL, parseHttpUrl);
 
+/** As Google's own libraries take it: without a scheme it is http. */
+export const emulatorUrl: Parser<string> = parsed(
+  "host:port, or a URL like http://host:port, without credentials",
+  (address) => parseHttpUrl(address.includes("://") ? address : `http://${address}`),
+);
+
+/** What Kong's images have behind the version in their tags, and no Kong says of itself. https://hub.docker.com/_/kong */
+const IMAGE_SUFFIX = /-(?:alpine|ubuntu|debian|rhel|amazonlinux|centos)[a-z0-9.-]*$/;
+
 export const versions: Parser<readonly KongVersion[]> = parsed(
   "full versions like 3.9.1, comma-separated",
   (list) => {
-    const found = list.split(",").map((part) => parseKongVersion(part.trim()));
+    const found = list
+      .split(",")
+      .map((part) => parseKongVersion(part.trim().replace(IMAGE_SUFFIX, "")));
     return found.every((version) => version !== undefined) ? [...new Set(found)] : undefined;
   },
 );
+
+/** Whatever stands between commas. */
+export const list: Parser<readonly string[]> = (variable) =>
+  variable
+    .asString()
+    .split(",")
+    .map((item: string) => item.trim())
+    .filter((item: string) => item !== "");
 
 /** Names as written. */
 export const names: Parser<readonly string[]> = parsed(

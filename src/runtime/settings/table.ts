@@ -7,6 +7,7 @@ import { parseStorageUrls } from "../../store/storage-url.ts";
 import {
   days,
   electionId,
+  emulatorUrl,
   fileMode,
   HTTP_URL,
   hostName,
@@ -14,6 +15,7 @@ import {
   integer,
   jsonObject,
   labels,
+  list,
   listen,
   listenOrOff,
   names,
@@ -27,6 +29,7 @@ import {
   seconds,
   secret,
   text,
+  token,
   urlPerVersion,
   versions,
 } from "./parsers.ts";
@@ -115,11 +118,29 @@ export const SETTINGS = {
   },
   KONG_CLUSTER_MTLS: {
     as: "clusterMtls",
-    parse: oneOf("shared", "pki"),
+    parse: oneOf("shared", "pki", "pki_check_cn"),
     default: "shared",
     example: "shared",
     meaning:
-      "`shared` (both sides use the cluster certificate) or `pki` (each has its own, signed by the CA).",
+      "`shared` (both sides use the cluster certificate), `pki` (each has its own, signed by the CA), or `pki_check_cn`: the same, and `serve` looks at the data planes' names.",
+    readBy: SESSION,
+  },
+  KONG_CLUSTER_ALLOWED_COMMON_NAMES: {
+    as: "clusterAllowedNames",
+    parse: list,
+    example: "dp-1.example.com,dp-2.example.com",
+    meaning:
+      "With `pki_check_cn`: common names of the data planes' certificates that `serve` lets in, comma-separated. Unset: those with the same parent domain as the certificate that `serve` shows.",
+    unset: [],
+    readBy: ["serve"],
+  },
+  KONG_LUA_SSL_TRUSTED_CERTIFICATE: {
+    as: "trustedCertificates",
+    parse: list,
+    example: "system,/certs/private-ca.crt",
+    meaning:
+      "With `pki`: whom else to trust as the control plane, comma-separated: `system`, paths, PEM text, or base64 of PEM. Unset: KONG_CLUSTER_CA_CERT alone; without that one, the system's CAs.",
+    unset: [],
     readBy: SESSION,
   },
   KONG_CLUSTER_SERVER_NAME: {
@@ -184,7 +205,7 @@ export const SETTINGS = {
     parse: versions,
     example: "3.9.1",
     meaning:
-      "Kong version of the data planes, as `kong version` prints it. For `export` a comma-separated list makes one backup for each.",
+      "Kong version of the data planes, as `kong version` prints it; an image's tag will do (`3.9.1-ubuntu`). For `export` a comma-separated list makes one backup for each.",
     unset: [],
     readBy: STORE_USERS,
   },
@@ -284,9 +305,9 @@ export const SETTINGS = {
   },
   STORAGE_EMULATOR_HOST: {
     as: "gcsEmulator",
-    parse: httpUrl,
-    example: "http://fake-gcs:4443",
-    meaning: "URL of a Google Cloud Storage emulator; no credentials are sent.",
+    parse: emulatorUrl,
+    example: "fake-gcs:4443",
+    meaning: "Address of a Google Cloud Storage emulator; no credentials are sent.",
     readBy: STORE_USERS,
   },
   HTTPS_PROXY: {
@@ -489,6 +510,14 @@ export const SETTINGS = {
       "The data plane's prefix, mounted: if Kong's own cache there holds a config, nothing is imported. Flag `--prefix-dir`.",
     readBy: ["import"],
   },
+  KONG_LMDB_ENVIRONMENT_PATH: {
+    as: "lmdbPath",
+    parse: text,
+    default: "dbless.lmdb",
+    example: "dbless.lmdb",
+    meaning: "Where Kong 3 has its cache, below its prefix, or an absolute path.",
+    readBy: ["import"],
+  },
   KONG_FALLBACK_FILE_MODE: {
     as: "fileMode",
     parse: fileMode,
@@ -525,7 +554,7 @@ export const SETTINGS = {
   },
   KONG_FALLBACK_ADMIN_TOKEN: {
     as: "adminToken",
-    parse: secret,
+    parse: token,
     example: "a token",
     meaning: "Sent as `Kong-Admin-Token` to any Admin API.",
     secret: true,

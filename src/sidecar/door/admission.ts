@@ -6,7 +6,8 @@ import { TLSSocket } from "node:tls";
 import { type WebSocket, WebSocketServer } from "ws";
 import { describeCause } from "../../core/errors.ts";
 import { Scope } from "../../core/waiting.ts";
-import type { ClusterTls } from "../../kong/cluster-tls.ts";
+import { allowsName, type ClusterTls, commonNameOf } from "../../kong/cluster-tls.ts";
+import { printableLine } from "../../kong/config-refusal.ts";
 import { CLUSTER_PATH } from "../../kong/wire.ts";
 
 /** Where a data plane's second WebSocket goes, from 3.9 on and if switched on. Kong/kong@3.9.1 kong/templates/nginx_kong.lua */
@@ -213,6 +214,10 @@ function findCertificateFault(socket: Duplex, tls: ClusterTls): TurnedAway | und
       `its certificate is refused: ${describeCause(socket.authorizationError)}`,
       400,
     );
+  }
+  if (tls.names !== undefined && !allowsName(tls.names, shown)) {
+    const name = printableLine(commonNameOf(shown) ?? "none");
+    return turnedAway(`its certificate's common name is not allowed: ${name}`, 400);
   }
   return undefined;
 }

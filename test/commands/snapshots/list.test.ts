@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, it } from "vitest";
 import { CLUSTER_1, CLUSTER_2 } from "../../fakes/config.ts";
 import { ManualClock } from "../../fakes/manual-clock.ts";
@@ -44,6 +45,8 @@ describe("kong-fallback snapshots list", () => {
     await using stage = await SnapshotsStage.open({ clock: CLOCK });
     await stage.save(snapshotAt(0, services("old")));
     await stage.save(snapshotAt(1, services("a"), { clusterId: CLUSTER_1 }));
+    // Another one takes its place.
+    await rm(join(stage.directory, "3.9.1", "config.json"));
     await stage.save(snapshotAt(2, services("b"), { clusterId: CLUSTER_2 }));
     const { stdout } = await stage.run(["snapshots", "list"]);
     const [title, ...lines] = stdout.split("\n");

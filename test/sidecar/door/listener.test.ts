@@ -4,6 +4,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { connect } from "node:tls";
 import { describe, it } from "vitest";
 import { ListenError } from "../../../src/core/listen-error.ts";
+import { nameRuleOf } from "../../../src/kong/cluster-tls.ts";
 import type { Arrival } from "../../../src/sidecar/door/admission.ts";
 import {
   certificateAuthority,
@@ -88,6 +89,35 @@ describe("a certificate", () => {
       ]);
     },
   );
+
+  it("is judged by its common name, too, where names are looked at", async () => {
+    const authority = await certificateAuthority();
+    const own = await authority.issue("cp.example.com");
+    const base = await pkiTls(own, authority.cert);
+    const isLetIn = async (name: string, listed: readonly string[]) => {
+      await using door = await Door.open({
+        tls: { ...base, names: nameRuleOf(listed, base.cert) },
+      });
+      const pair = await shown(authority.issue(name));
+      const socket = await door.tls({ ...pair, ca: authority.cert, servername: "cp.example.com" });
+      const arrived = new Promise<"in">((resolve) => {
+        door.onArrival = () => resolve("in");
+      });
+      const outcome = await Promise.race([arrived, answerTo(socket, request())]);
+      if (outcome === "in") return true;
+      assert.match(outcome, /^HTTP\/1.1 400 Bad Request\r\n/);
+      assert.deepEqual(door.reasons, [`its certificate's common name is not allowed: ${name}`]);
+      return false;
+    };
+    assert.equal(await isLetIn("dp-1.example.com", []), true);
+    assert.equal(await isLetIn("example.com", []), false);
+    assert.equal(await isLetIn("a.dp.example.com", []), false);
+    assert.equal(await isLetIn("dp-1.example.org", []), false);
+    assert.equal(await isLetIn("dp-1.example.org", ["dp-0.example.org", "dp-1.example.org"]), true);
+    assert.equal(await isLetIn("dp-1.example.com", ["dp-0.example.org"]), false);
+    const bare = await authority.issue("localhost");
+    assert.throws(() => nameRuleOf([], bare.cert), { code: "CLUSTER_CERT_INVALID" });
+  });
 
   it("is judged by its CA and its date in mode pki", async () => {
     const authority = await certificateAuthority();
