@@ -54,16 +54,7 @@ export interface HybridSourceRequest
 /** Reads the certificates once before it returns, so that a wrong one is told at start. Rejects with ClusterTlsError. */
 export async function openHybridSource(request: HybridSourceRequest): Promise<HybridSource> {
   const { settings, cluster, syncStatus, pluginsInUse, checkEveryMs, isQuestion = false } = request;
-  const loadTls = () =>
-    loadClusterTls({
-      cert: cluster.cert,
-      key: cluster.key,
-      ca: settings.clusterCaCert,
-      trusted: settings.trustedCertificates,
-      mtls: modeOf(settings),
-      serverName: settings.clusterServerName,
-      controlPlaneHost: cluster.controlPlane.host,
-    });
+  const loadTls = clusterTlsLoader(settings, cluster);
   await loadTls();
   return new HybridSource({
     controlPlane: cluster.controlPlane,
@@ -83,6 +74,23 @@ export async function openHybridSource(request: HybridSourceRequest): Promise<Hy
     ...(syncStatus === undefined ? {} : { syncStatus }),
     ...(pluginsInUse === undefined ? {} : { pluginsInUse }),
   });
+}
+
+/** Reads the certificates anew at each call. It rejects with ClusterTlsError. */
+export function clusterTlsLoader(
+  settings: Settings,
+  { cert, key, controlPlane }: ClusterSettings,
+): () => Promise<ClusterTls> {
+  return () =>
+    loadClusterTls({
+      cert,
+      key,
+      ca: settings.clusterCaCert,
+      trusted: settings.trustedCertificates,
+      mtls: modeOf(settings),
+      serverName: settings.clusterServerName,
+      controlPlaneHost: controlPlane.host,
+    });
 }
 
 /** For AdminClient, of any Admin API; read once before it returns, so that a wrong one is told at start. Rejects with SettingsError or ClusterTlsError. */
@@ -107,22 +115,12 @@ export async function readCertificates(
   settings: Settings,
   cluster: ClusterSettings,
 ): Promise<Certificates> {
-  const { clusterMtls, clusterCaCert: ca, clusterServerName: serverName } = settings;
-  const { trustedCertificates: trusted, clusterAllowedNames } = settings;
-  const mtls = modeOf(settings);
-  if (mtls === "pki") {
+  const { clusterMtls, clusterCaCert: ca, clusterAllowedNames } = settings;
+  if (modeOf(settings) === "pki") {
     // Without one, whoever has a certificate of any public authority would be let in.
     requireSettings(`serve with KONG_CLUSTER_MTLS=${clusterMtls}`, { KONG_CLUSTER_CA_CERT: ca });
   }
-  const tls = await loadClusterTls({
-    cert: cluster.cert,
-    key: cluster.key,
-    ca,
-    trusted,
-    mtls,
-    serverName,
-    controlPlaneHost: cluster.controlPlane.host,
-  });
+  const tls = await clusterTlsLoader(settings, cluster)();
   const server = await readServerCertificate(settings);
   if (clusterMtls !== "pki_check_cn") return { tls, server };
   const names = nameRuleOf(clusterAllowedNames, server?.cert ?? tls.cert);

@@ -3,6 +3,7 @@
 import type { Writable } from "node:stream";
 import type { Logger } from "pino";
 import type { Clock } from "../core/clock.ts";
+import { ServiceError } from "../core/errors.ts";
 import { within } from "../core/waiting.ts";
 import type { SettingName } from "../runtime/settings/table.ts";
 import { type Settings, SettingsError } from "../runtime/settings.ts";
@@ -42,6 +43,54 @@ export function readInTime<T>(
       "See whether the disk or server that it lies on hangs.",
     );
   return within({ ms: FILES_TIMEOUT_MS, clock, late }, signal, read);
+}
+
+/** What it reads, for a message, and how. */
+export type Reading<T> = readonly [what: string, read: () => Promise<T>];
+
+/**
+ * What all of `readings` give, each read as by readInTime, in their order. Where several fail for what
+ * an operator has to mend, one SettingsError tells all of it, not one at each start; what others opened is
+ * closed then.
+ */
+export async function readTogether<T extends Readonly<Record<string, Reading<unknown>>>>(
+  context: Pick<CommandContext, "clock">,
+  signal: AbortSignal,
+  readings: T,
+): Promise<{ readonly [Name in keyof T]: T[Name] extends Reading<infer Value> ? Value : never }> {
+  const values: Record<string, unknown> = {};
+  const errors: unknown[] = [];
+  for (const [name, [what, read]] of Object.entries(readings)) {
+    try {
+      values[name] = await readInTime(what, context, signal, read);
+    } catch (error) {
+      errors.push(error);
+      if (!isFault(error)) break;
+    }
+  }
+  if (errors.length === 0) return values as Awaited<ReturnType<typeof readTogether<T>>>;
+  for (const opened of Object.values(values)) await close(opened);
+  throw errors.length > 1 && errors.every(isFault) ? together(errors) : errors.at(-1);
+}
+
+function isFault(error: unknown): error is ServiceError {
+  return error instanceof ServiceError && "exitStatus" in error && error.exitStatus === 2;
+}
+
+function together(errors: readonly ServiceError[]): SettingsError {
+  const faults = errors.flatMap((error) =>
+    error instanceof SettingsError ? error.faults : [oneFault(error)],
+  );
+  return new SettingsError(faults);
+}
+
+function oneFault({ message, hint }: ServiceError): string {
+  return hint === undefined ? message : `${message}. ${hint}`;
+}
+
+async function close(opened: unknown): Promise<void> {
+  if (typeof opened !== "object" || opened === null || !(Symbol.asyncDispose in opened)) return;
+  await (opened as AsyncDisposable)[Symbol.asyncDispose]();
 }
 
 type Present<T> = { readonly [Name in keyof T]: NonNullable<T[Name]> };

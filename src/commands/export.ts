@@ -15,8 +15,13 @@ import { Archive } from "../snapshots/archive.ts";
 import type { Seal } from "../snapshots/seal/seal.ts";
 import type { HybridSourceOptions } from "../source/hybrid.ts";
 import type { Store } from "../store/port.ts";
-import { type ClusterSettings, openAdminTls, openHybridSource } from "./cluster.ts";
-import { type Command, type CommandContext, requireSettings } from "./context.ts";
+import {
+  type ClusterSettings,
+  clusterTlsLoader,
+  openAdminTls,
+  openHybridSource,
+} from "./cluster.ts";
+import { type Command, type CommandContext, readTogether, requireSettings } from "./context.ts";
 import { exitStatusBy, openStatusServer } from "./daemon.ts";
 import { openElection } from "./election.ts";
 import { type ConfiguredGates, openGates } from "./gates.ts";
@@ -42,20 +47,22 @@ export const exportCommand: Command = async (context) => {
     cert: required.KONG_CLUSTER_CERT,
     key: required.KONG_CLUSTER_CERT_KEY,
   };
-  const seal = await openWritingSeal(settings);
   using shutdown = onShutdown(signals, settings.shutdownTimeoutMs);
+  const locations = required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE;
+  const { seal, adminTls, opened } = await readTogether(context, shutdown.stop, {
+    seal: ["the seal's keys", () => openWritingSeal(settings)],
+    cluster: ["the cluster's certificates", clusterTlsLoader(settings, cluster)],
+    adminTls: ["the Admin API's certificates", () => openAdminTls(settings)],
+    opened: ["the store's certificates", () => openConfiguredStores(locations, context)],
+  });
+  await using storage = opened;
   const metrics = createMetrics();
   const purpose = `export from ${cluster.controlPlane.host}`;
   const { stateDir } = settings;
   const { nodeId } = await loadNodeId({ ...context, stateDir, purpose }, shutdown.stop);
-  await using storage = await openConfiguredStores(
-    required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE,
-    context,
-  );
   const { stores } = storage;
   const replicas = metrics.replicas(() => exporters.flatMap(({ exporter }) => exporter.replicas));
   const exporters: VersionExporter[] = [];
-  const adminTls = await openAdminTls(settings);
   await using gates = openGates(context, adminTls);
   /** As the control plane lists them. */
   const nodeIds: Record<KongVersion, string> = {};

@@ -5,7 +5,7 @@ import { SettingsError } from "../runtime/settings.ts";
 import type { Seal } from "../snapshots/seal/seal.ts";
 import { ReadDeadlineStore } from "../store/read-deadline.ts";
 import type { Terminal } from "./confirm.ts";
-import { type CommandContext, readInTime, requireSettings } from "./context.ts";
+import { type CommandContext, readTogether, requireSettings } from "./context.ts";
 import { openConfiguredSeal } from "./seal.ts";
 import { openConfiguredStores } from "./storage.ts";
 
@@ -40,12 +40,11 @@ export async function openFolders(
     },
     "Run it where the exporter's settings are, or give --storage and --kong-version.",
   );
-  const seal = await readInTime("the seal's keys", context, signal, () =>
-    openConfiguredSeal(settings),
-  );
-  const opened = await readInTime("the store's certificates", context, signal, () =>
-    openConfiguredStores(required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE, context),
-  );
+  const locations = required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE;
+  const { seal, opened } = await readTogether(context, signal, {
+    seal: ["the seal's keys", () => openConfiguredSeal(settings)],
+    opened: ["the store's certificates", () => openConfiguredStores(locations, context)],
+  });
   const stores = opened.stores.map(
     (store) => new ReadDeadlineStore(store, { ms: settings.readTimeoutMs, clock }),
   );

@@ -12,7 +12,7 @@ import { questioner } from "../runtime/node-id.ts";
 import { SettingsError } from "../runtime/settings.ts";
 import { onShutdown } from "../runtime/shutdown.ts";
 import { openAdminTls, openHybridSource, requireCluster } from "./cluster.ts";
-import { type Command, type CommandContext, readInTime, requireSettings } from "./context.ts";
+import { type Command, type CommandContext, readTogether, requireSettings } from "./context.ts";
 import { createProgress, printJson } from "./output.ts";
 import { openConfiguredSeal } from "./seal.ts";
 import { openReadableStores, readerOf } from "./storage.ts";
@@ -35,16 +35,20 @@ export const importCommand: Command = async (context) => {
   const version = onlyVersion(required.KONG_VERSION);
   using shutdown = onShutdown(signals, settings.shutdownTimeoutMs);
   const signal = shutdown.stop;
-  const seal = await readInTime("the seal's keys", context, signal, () =>
-    openConfiguredSeal(settings),
-  );
   const to = required.KONG_FALLBACK_IMPORT_TO;
-  const adminTls =
-    parseTarget(to).kind === "admin"
-      ? await readInTime("the Admin API's certificates", context, signal, () =>
-          openAdminTls(settings),
-        )
-      : undefined;
+  const isAdmin = parseTarget(to).kind === "admin";
+  const locations = required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE;
+  const { seal, adminTls, ...opened } = await readTogether(context, signal, {
+    seal: ["the seal's keys", () => openConfiguredSeal(settings)],
+    adminTls: [
+      "the Admin API's certificates",
+      async () => (isAdmin ? await openAdminTls(settings) : undefined),
+    ],
+    probe: ["the cluster's certificates", () => openProbe(context, version)],
+    storage: ["the store's certificates", () => openReadableStores(locations, context, log)],
+  });
+  await using probe = opened.probe;
+  await using storage = opened.storage;
   await using target = await openTarget(to, {
     fileMode: settings.fileMode,
     stdout,
@@ -55,12 +59,6 @@ export const importCommand: Command = async (context) => {
     random,
     log,
   });
-  await using probe = await readInTime("the cluster's certificates", context, signal, () =>
-    openProbe(context, version),
-  );
-  await using storage = await readInTime("the store's certificates", context, signal, () =>
-    openReadableStores(required.KONG_CLUSTER_FALLBACK_CONFIG_STORAGE, context, log),
-  );
   const { readTimeoutMs, prefixDir, lmdbPath } = settings;
   const reader = readerOf(storage.stores, version, context, { seal, log });
   const progress = createProgress(stderr, clock);

@@ -38,13 +38,20 @@ const UNWATCHED_KINDS: ReadonlySet<string> = new Set([
 /**
  * `off`, or limits in percent as `services=20,routes=30,*=50`: `*` is for all other kinds and for all
  * together, 50 where it is not given. A kind at 100 is not watched, but even `*=100` holds back an empty
- * config. Blanks around the parts are ignored. Undefined for any other text.
+ * config. `floor=3`: minShrinkCount, 10 where it is not given. Blanks around the parts are ignored.
+ * Undefined for any other text.
  */
 export function parseGuardPolicy(text: string): GuardPolicy | undefined {
   if (text.trim() === "off") return { kind: "off" };
   const limits = new Map<string, number>();
+  let minShrinkCount: number | undefined;
   for (const part of text.split(",")) {
-    const [, kind = "", digits] = /^([^=]+)=(\d{1,3})$/.exec(part.trim()) ?? [];
+    const [, kind = "", digits] = /^([^=]+)=(\d{1,6})$/.exec(part.trim()) ?? [];
+    if (kind === "floor") {
+      if (minShrinkCount !== undefined) return undefined;
+      minShrinkCount = Number(digits);
+      continue;
+    }
     const percent = Number(digits);
     const isLimit = (kind === "*" || isEntityKind(kind)) && percent <= 100;
     if (!isLimit || limits.has(kind)) return undefined;
@@ -56,7 +63,7 @@ export function parseGuardPolicy(text: string): GuardPolicy | undefined {
     kind: "on",
     maxShrinkPercent,
     maxShrinkPercentByKind: limits,
-    minShrinkCount: GUARD_MIN_SHRINK_COUNT,
+    minShrinkCount: minShrinkCount ?? GUARD_MIN_SHRINK_COUNT,
   };
 }
 

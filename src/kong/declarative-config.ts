@@ -42,10 +42,14 @@ export interface ConfigOrigin {
 export function checkDeclarativeConfig(config: Uint8Array): ConfigOrigin {
   const members = membersOf(config);
   const version = formatVersion(config, members);
-  if (!FORMAT_VERSIONS.has(version)) {
+  if (typeof version !== "string" || !FORMAT_VERSIONS.has(version)) {
+    const known = [...FORMAT_VERSIONS].map((text) => JSON.stringify(text)).join(", ");
+    const isText = typeof version === "string";
+    const what = version === undefined ? "is missing" : isText ? "is unknown" : "is no text";
+    const told = version === undefined ? anotherObject(config, members) : undefined;
     throw new DeclarativeConfigError(
       "CONFIG_FORMAT_VERSION",
-      `the config's _format_version is ${version === "" ? "missing" : "unknown"}; expected ${[...FORMAT_VERSIONS].join(", ")}`,
+      told ?? `the config's _format_version ${what}; it must be one of ${known}`,
     );
   }
   return { clusterId: clusterIdIn(config, members) };
@@ -63,20 +67,47 @@ function membersOf(config: Uint8Array): readonly JsonMember[] {
     return jsonMembers(config);
   } catch (error) {
     if (!(error instanceof JsonSyntaxError)) throw error;
+    const told = anotherForm(config) ?? error.message;
     throw new DeclarativeConfigError(
       "CONFIG_NOT_JSON",
-      `the config is no JSON object (${config.length} bytes): ${error.message}`,
+      `the config is no JSON object (${config.length} bytes): ${told}`,
       error,
     );
   }
 }
 
-/** `""` where the member is missing or not a string. */
-function formatVersion(config: Uint8Array, members: readonly JsonMember[]): string {
+/** What people paste in place of JSON. */
+function anotherForm(bytes: Uint8Array): string | undefined {
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) return "it is compressed with gzip; unpack it first";
+  const head = Buffer.from(bytes.subarray(0, 4096)).toString("latin1");
+  if (head.startsWith("age-encryption.org/")) return "it is encrypted with age";
+  if (/^(?:---|#|_format_version:|[a-z_]+:\s*$)/m.test(head)) {
+    return "it looks like YAML; convert it, e.g. with `yq -o json`";
+  }
+  return undefined;
+}
+
+/** What people paste in place of a config, by the members that each has. */
+function anotherObject(config: Uint8Array, members: readonly JsonMember[]): string | undefined {
+  const has = (...keys: readonly string[]) =>
+    keys.every((key) => members.some((member) => member.key === key));
+  if (has("config_table")) {
+    return "it is a control plane's whole message; the config is its member `config_table`";
+  }
+  if (has("data", "next") || has("data", "offset")) {
+    return "it is a page of an Admin API's answer, not a config";
+  }
+  const wrapped = members.find(({ key }) => key === "config");
+  if (wrapped !== undefined && typeof parse(config, wrapped) === "string") {
+    return "it is an Admin API's answer to GET /config; the config is the text in its member `config`, as YAML";
+  }
+  return undefined;
+}
+
+/** Undefined where the member is missing. */
+function formatVersion(config: Uint8Array, members: readonly JsonMember[]): unknown {
   const member = members.findLast(({ key }) => key === "_format_version");
-  if (member === undefined) return "";
-  const value = parse(config, member);
-  return typeof value === "string" ? value : "";
+  return member && parse(config, member);
 }
 
 function clusterIdIn(config: Uint8Array, members: readonly JsonMember[]): string | undefined {

@@ -165,12 +165,22 @@ describe("the guard's setting", () => {
     const limits = { kind: "on", maxShrinkPercentByKind: own, minShrinkCount: 10 } as const;
     assert.deepEqual(policyOf(" services=20 ,my-dao=0"), { ...limits, maxShrinkPercent: 50 });
     assert.deepEqual(policyOf("services=20,*=100,my-dao=0"), { ...limits, maxShrinkPercent: 100 });
+    const floor = { ...limits, maxShrinkPercent: 20, maxShrinkPercentByKind: new Map() };
+    assert.deepEqual(policyOf("*=20,floor=3"), { ...floor, minShrinkCount: 3 });
     assert.deepEqual(policyOf("off"), { kind: "off" });
   });
 
   it("is refused where any part of it cannot be meant", () => {
     const texts = ["", "on", "50", "*", "*=", "*=101", "*=-1", "*=5.5", "*=50%", "services 20"];
-    const more = ["*=50,", "*=50,*=60", "services=1,services=2", "off,*=50", "_a=1", "a b=1"];
+    const more = [
+      "*=50,",
+      "*=50,*=60",
+      "services=1,services=2",
+      "off,*=50",
+      "floor=1,floor=2",
+      "_a=1",
+      "a b=1",
+    ];
     for (const text of [...texts, ...more]) assert.equal(parseGuardPolicy(text), undefined, text);
   });
 });

@@ -12,10 +12,10 @@ import { DblessKeeper } from "../../sidecar/dbless/keeper.ts";
 import { unpackSnapshot } from "../../sidecar/shelf/shelf.ts";
 import { sha256 } from "../../snapshots/snapshot.ts";
 import { openAdminTls, openHybridSource } from "../cluster.ts";
-import { type CommandContext, readInTime, requireSettings } from "../context.ts";
+import { type CommandContext, readTogether, requireSettings } from "../context.ts";
 import { exitStatusBy, openStatusServer, untilStopped } from "../daemon.ts";
 import { missingSnapshots, reportSnapshots } from "./report.ts";
-import { openSnapshots, openStateDir } from "./snapshots.ts";
+import { openSnapshots, openStateDir, readSnapshotParts } from "./snapshots.ts";
 
 /** `url`: of the Admin API. */
 export async function serveDbless(context: CommandContext, url: string): Promise<number> {
@@ -30,12 +30,15 @@ export async function serveDbless(context: CommandContext, url: string): Promise
     throw new SettingsError(["KONG_VERSION: a DB-less Kong has one version, not a list"]);
   }
   using shutdown = onShutdown(signals, settings.shutdownTimeoutMs);
+  const { seal, storage, loadTls } = await readTogether(context, shutdown.stop, {
+    loadTls: ["the Admin API's certificates", () => openAdminTls(settings)],
+    ...readSnapshotParts(context, log),
+  });
+  await using _storage = storage;
   await using stateDir = await openStateDir(context, `serve ${url}`, shutdown.stop);
-  await using snapshots = await openSnapshots(context, stateDir, log, shutdown.stop);
+  const parts = { seal, stores: storage.stores, stateDir };
+  const snapshots = await openSnapshots(context, parts, log, shutdown.stop);
   const { shelf } = snapshots;
-  const loadTls = await readInTime("the Admin API's certificates", context, shutdown.stop, () =>
-    openAdminTls(settings),
-  );
   await using client = new AdminClient({ url: new URL(url), token: settings.adminToken, loadTls });
   const keeper = new DblessKeeper({
     client,

@@ -12,11 +12,11 @@ import { watchCertificates } from "../../sidecar/door/certificate-watch.ts";
 import { outletTarget } from "../../source/connect.ts";
 import { ClusterDialer } from "../../source/dialer.ts";
 import { readCertificates, requireCluster } from "../cluster.ts";
-import type { Command, CommandContext } from "../context.ts";
+import { type Command, type CommandContext, readTogether } from "../context.ts";
 import { exitStatusBy, openStatusServer, untilStopped } from "../daemon.ts";
 import { serveDbless } from "./dbless.ts";
 import { ageSeconds, planesNotReady, reportPlanes } from "./report.ts";
-import { openSnapshots, openStateDir } from "./snapshots.ts";
+import { openSnapshots, openStateDir, readSnapshotParts } from "./snapshots.ts";
 
 /** Declared by the probes, which end before anybody looks at it. */
 const PROBE_VERSION = "3.0.0";
@@ -36,11 +36,17 @@ async function servePlanes(context: CommandContext): Promise<number> {
   refuseLoop(settings.listen, upstream, hostname);
   using shutdown = onShutdown(signals, settings.shutdownTimeoutMs);
   const loadCertificates = () => readCertificates(settings, cluster);
-  let certificates = await loadCertificates();
+  const { seal, storage, ...read } = await readTogether(context, shutdown.stop, {
+    certificates: ["the cluster's certificates", loadCertificates],
+    ...readSnapshotParts(context, log),
+  });
+  let { certificates } = read;
+  await using _storage = storage;
   const purpose = `serve ${formatHostPort(upstream)}`;
   await using stateDir = await openStateDir(context, purpose, shutdown.stop);
   const { nodeId } = stateDir;
-  await using snapshots = await openSnapshots(context, stateDir, log, shutdown.stop);
+  const parts = { seal, stores: storage.stores, stateDir };
+  const snapshots = await openSnapshots(context, parts, log, shutdown.stop);
   const { shelf, refresher, remember } = snapshots;
   const metrics = createMetrics();
   const planes = () =>

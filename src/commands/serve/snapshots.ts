@@ -15,6 +15,7 @@ import { Remember } from "../../sidecar/shelf/remember.ts";
 import { Shelf, type ShelfGuard } from "../../sidecar/shelf/shelf.ts";
 import { versionOfCurrentKey } from "../../snapshots/layout.ts";
 import { checkDemands } from "../../snapshots/reader.ts";
+import type { Seal } from "../../snapshots/seal/seal.ts";
 import type { FoundSnapshot } from "../../snapshots/snapshot.ts";
 import type { Store } from "../../store/port.ts";
 import { parseStorageUrl } from "../../store/storage-url.ts";
@@ -27,7 +28,7 @@ const FIRST_ROUND_MS = 3_000;
 /** What one line of the log tells of a hold. */
 const MAX_LOGGED_REASONS = 10;
 
-export interface ServableSnapshots extends AsyncDisposable {
+export interface ServableSnapshots {
   readonly shelf: Shelf;
   readonly refresher: Refresher;
   /** Undefined where nothing is to be remembered. */
@@ -46,18 +47,35 @@ export interface Keeping extends AsyncDisposable {
   readonly ended: Promise<void>;
 }
 
-/** Wants the versions of KONG_VERSION, and those kept on disk. Rejects with SettingsError or StoreError for what cannot work. */
+/** The keys and stores that snapshots come from, for readTogether. */
+export function readSnapshotParts(context: CommandContext, log: Log) {
+  const { settings } = context;
+  return {
+    seal: ["the seal's keys", () => openConfiguredSeal(settings)],
+    storage: [
+      "the store's certificates",
+      () => openReadableStores(settings.storages, context, log),
+    ],
+  } as const;
+}
+
+export interface SnapshotParts {
+  readonly seal: Seal;
+  /** Closed by whoever opened them. */
+  readonly stores: readonly Store[];
+  readonly stateDir: StateDir;
+}
+
+/** Wants the versions of KONG_VERSION, and those kept on disk. Rejects with `signal.reason`. */
 export async function openSnapshots(
   context: CommandContext,
-  { nodeId, snapshots: diskStore }: StateDir,
+  { seal, stores, stateDir }: SnapshotParts,
   log: Log,
   signal: AbortSignal,
 ): Promise<ServableSnapshots> {
   const { settings, clock, random } = context;
   const { maxConfigBytes, refreshMs, versionMatch: match } = settings;
-  const seal = await openConfiguredSeal(settings);
-  const storage = await openReadableStores(settings.storages, context, log);
-  const { stores } = storage;
+  const { nodeId, snapshots: diskStore } = stateDir;
   const shelf = new Shelf(guardOf(settings.guard, log));
   const common = { shelf, maxConfigBytes, clock, random, log };
   const { trusted } = seal;
@@ -112,7 +130,6 @@ export async function openSnapshots(
         },
       };
     },
-    [Symbol.asyncDispose]: () => storage[Symbol.asyncDispose](),
   };
 }
 

@@ -756,11 +756,11 @@ export const SETTINGS = {
   },
   KONG_FALLBACK_GUARD: {
     as: "guard",
-    parse: parsed("off, or limits in percent like services=20,*=50", parseGuardPolicy),
+    parse: parsed("off, or limits in percent like services=20,*=50,floor=10", parseGuardPolicy),
     default: "*=50",
     example: "services=20,routes=20,*=50",
     meaning:
-      "A config that lost more than this of what the current one has is held back, percent by kind, `*` for all others; `off`: every config is saved. `serve` gives none that would be held back in an outage.",
+      "A config that lost more than this of what the current one has is held back, percent by kind, `*` for all others; a loss of less than `floor` entities (10) does not count; `off`: every config is saved. `serve` gives none that would be held back in an outage.",
     readBy: ["export", "serve"],
   },
   KONG_FALLBACK_HISTORY_MAX_COUNT: {
