@@ -42,7 +42,8 @@ describe("the certificate for Admin APIs", async () => {
       KONG_FALLBACK_ADMIN_SERVER_NAME: "kong-admin.kong.svc",
     });
     const tls = await load();
-    assert.deepEqual([tls.pair?.cert, tls.pair?.key.reveal()], [cert, key.reveal()]);
+    const given = [cert, key.reveal()].map((pem) => pem.trim());
+    assert.deepEqual([tls.pair?.cert, tls.pair?.key.reveal()], given);
     assert.deepEqual([tls.ca?.length, tls.servername], [1, "kong-admin.kong.svc"]);
   });
 });
