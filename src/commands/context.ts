@@ -3,7 +3,7 @@
 import type { Writable } from "node:stream";
 import type { Logger } from "pino";
 import type { Clock } from "../core/clock.ts";
-import { ServiceError } from "../core/errors.ts";
+import { ServiceError, withHint } from "../core/errors.ts";
 import { within } from "../core/waiting.ts";
 import type { SettingName } from "../runtime/settings/table.ts";
 import { type Settings, SettingsError } from "../runtime/settings.ts";
@@ -74,18 +74,14 @@ export async function readTogether<T extends Readonly<Record<string, Reading<unk
 }
 
 function isFault(error: unknown): error is ServiceError {
-  return error instanceof ServiceError && "exitStatus" in error && error.exitStatus === 2;
+  return error instanceof ServiceError && error.exitStatus === 2;
 }
 
 function together(errors: readonly ServiceError[]): SettingsError {
   const faults = errors.flatMap((error) =>
-    error instanceof SettingsError ? error.faults : [oneFault(error)],
+    error instanceof SettingsError ? error.faults : [withHint(error)],
   );
   return new SettingsError(faults);
-}
-
-function oneFault({ message, hint }: ServiceError): string {
-  return hint === undefined ? message : `${message}. ${hint}`;
 }
 
 async function close(opened: unknown): Promise<void> {

@@ -31,6 +31,11 @@ export abstract class ServiceError extends Error {
   }
 }
 
+/** What happened and what to do, for a list of faults. */
+export function withHint({ message, hint }: ServiceError): string {
+  return hint === undefined ? message : `${message}. ${hint}`;
+}
+
 /** Text of anything caught: its message, with Node's error code where it has one and does not say it. */
 export function describeCause(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);

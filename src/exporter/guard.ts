@@ -46,10 +46,11 @@ export function parseGuardPolicy(text: string): GuardPolicy | undefined {
   const limits = new Map<string, number>();
   let minShrinkCount: number | undefined;
   for (const part of text.split(",")) {
-    const [, kind = "", digits] = /^([^=]+)=(\d{1,6})$/.exec(part.trim()) ?? [];
-    if (kind === "floor") {
+    const [, floor, kind = "", digits] =
+      /^(?:floor=(\d{1,6})|([^=]+)=(\d{1,3}))$/.exec(part.trim()) ?? [];
+    if (floor !== undefined) {
       if (minShrinkCount !== undefined) return undefined;
-      minShrinkCount = Number(digits);
+      minShrinkCount = Number(floor);
       continue;
     }
     const percent = Number(digits);

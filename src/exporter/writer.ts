@@ -8,7 +8,8 @@ import { Backoff, type BackoffPolicy, keepTrying } from "../core/trying.ts";
 import { forever, inTime, Mailbox, Scope } from "../core/waiting.ts";
 import type { Election, Leadership } from "../election/port.ts";
 import type { KongVersion } from "../kong/version.ts";
-import { SnapshotError } from "../snapshots/errors.ts";
+import { otherCluster, SnapshotError } from "../snapshots/errors.ts";
+import { isOfAnotherCluster } from "../snapshots/order.ts";
 import { metadataOf } from "../snapshots/sighting.ts";
 import type { SnapshotMetadata } from "../snapshots/snapshot.ts";
 import type { Version } from "../store/port.ts";
@@ -63,6 +64,7 @@ export interface WriterHost {
 const LAST_RETRY: BackoffPolicy = { minMs: 100, maxMs: 1_000 };
 /** While standing by, between two looks at what another one saved. */
 const LOOK_MS = 30_000;
+/** Between two looks of who writes at what lies there, on average. */
 export const CHECK_MS = 60_000;
 /** Between two that read the body, too. */
 export const WHOLE_CHECK_MS = 6 * 3_600_000;
@@ -466,8 +468,8 @@ export class Writer {
 
   /** Whether what lies in the store is known to be the config of another cluster than ours. */
   get #isForeign(): boolean {
-    const [stored, ours] = [this.#stored?.clusterId, this.#newest?.update.clusterId];
-    return stored !== undefined && ours !== undefined && stored !== ours;
+    const stored = this.#stored;
+    return stored !== undefined && isOfAnotherCluster(stored, this.#newest?.update.clusterId);
   }
 
   get #isAnothersToSave(): boolean {
@@ -479,13 +481,8 @@ export class Writer {
     this.#isToldForeign = this.#isForeign;
     if (!this.#isForeign) return;
     const { archive, log } = this.#options;
-    const err = new SnapshotError(
-      "SNAPSHOT_OTHER_CLUSTER",
-      `${archive.name} is the config of Kong cluster ${this.#stored?.clusterId}, the control plane's is ${this.#newest?.update.clusterId}`,
-      {
-        hint: "Give each cluster a prefix of its own in KONG_CLUSTER_FALLBACK_CONFIG_STORAGE. If this cluster is to take the other one's place: docs/exporters.md, two clusters.",
-      },
-    );
+    const ours = this.#newest?.update.clusterId;
+    const err = otherCluster(archive.name, this.#stored?.clusterId, ours);
     log.error({ err }, "config not saved: another Kong cluster's lies there, and stays");
   }
 

@@ -33,6 +33,21 @@ export class SnapshotError extends ServiceError {
   }
 }
 
+/** SNAPSHOT_OTHER_CLUSTER for what lies under `name`; `ours`: the control plane's cluster. */
+export function otherCluster(
+  name: string,
+  theirs: string | undefined,
+  ours: string | undefined,
+): SnapshotError {
+  return new SnapshotError(
+    "SNAPSHOT_OTHER_CLUSTER",
+    `${name} is the config of Kong cluster ${theirs}, the control plane's is ${ours}`,
+    {
+      hint: "Give each cluster a prefix of its own in KONG_CLUSTER_FALLBACK_CONFIG_STORAGE. If this cluster is to take the other one's place: docs/exporters.md, two clusters.",
+    },
+  );
+}
+
 export function isNotFound(error: unknown): boolean {
   return error instanceof StoreError && error.code === "STORE_NOT_FOUND";
 }

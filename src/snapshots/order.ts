@@ -186,7 +186,7 @@ export function isSameConfig(a: SnapshotMetadata, b: SnapshotMetadata): boolean 
 
 /** Whether it is known to come from another control plane than that of this cluster. */
 export function isOfAnotherCluster(
-  { clusterId }: SnapshotMetadata,
+  { clusterId }: Pick<SnapshotMetadata, "clusterId">,
   cluster: string | undefined,
 ): boolean {
   return clusterId !== undefined && cluster !== undefined && clusterId !== cluster;

@@ -1,7 +1,7 @@
 /** What a setting's text may be, and what is made of it. */
 
 import type env from "env-var";
-import { ServiceError } from "../../core/errors.ts";
+import { ServiceError, withHint } from "../../core/errors.ts";
 import { type HostPort, parseHostPort } from "../../core/host-port.ts";
 import { Secret } from "../../core/secret.ts";
 import { type KongVersion, parseKongVersion } from "../../kong/version.ts";
@@ -75,8 +75,7 @@ function valueOrFault<T>(parse: () => T): T {
     return parse();
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;
-    const { message, hint } = error;
-    throw new UnfitError(hint === undefined ? message : `${message}. ${hint}`);
+    throw new UnfitError(withHint(error));
   }
 }
 

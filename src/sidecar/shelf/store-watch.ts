@@ -5,7 +5,7 @@ import { ServiceError } from "../../core/errors.ts";
 import { FailureNews } from "../../core/failure-news.ts";
 import type { Log } from "../../core/log.ts";
 import type { KongVersion } from "../../kong/version.ts";
-import { SnapshotError } from "../../snapshots/errors.ts";
+import { otherCluster, SnapshotError } from "../../snapshots/errors.ts";
 import { isBetter, isNewer, isOfAnotherCluster, isSameConfig } from "../../snapshots/order.ts";
 import type { SnapshotReader } from "../../snapshots/reader.ts";
 import {
@@ -88,11 +88,7 @@ export class StoreWatch {
   #refuseForeign(): void {
     const { reader, shelf } = this.#options;
     if (this.#foreign === undefined) return;
-    throw new SnapshotError(
-      "SNAPSHOT_OTHER_CLUSTER",
-      `${reader.name} holds the config of Kong cluster ${this.#foreign.clusterId}, the control plane's is ${shelf.clusterId}`,
-      { hint: "Give each cluster a prefix of its own in KONG_CLUSTER_FALLBACK_CONFIG_STORAGE." },
-    );
+    throw otherCluster(reader.name, this.#foreign.clusterId, shelf.clusterId);
   }
 
   #answered(): true {
